@@ -1,0 +1,67 @@
+"""kinde_guard stands in front of an API and decides, on every request, whether a Kinde access token lets the caller in.
+
+The names below are loaded when they are asked for (PEP 562), so that ``import kinde_guard`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .claims import AccessToken as AccessToken
+    from .errors import AuthError as AuthError
+    from .errors import ConfigurationError as ConfigurationError
+    from .errors import Forbidden as Forbidden
+    from .errors import InsufficientScope as InsufficientScope
+    from .errors import InvalidRequest as InvalidRequest
+    from .errors import InvalidToken as InvalidToken
+    from .errors import KeysUnavailable as KeysUnavailable
+    from .errors import KindeGuardError as KindeGuardError
+    from .errors import MissingToken as MissingToken
+    from .guard import Guard as Guard
+    from .requirements import Requirement as Requirement
+    from .requirements import flag as flag
+    from .requirements import m2m as m2m
+    from .requirements import org as org
+    from .requirements import permission as permission
+    from .requirements import role as role
+    from .requirements import scope as scope
+    from .requirements import user as user
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AccessToken": "claims",
+    "AuthError": "errors",
+    "ConfigurationError": "errors",
+    "Forbidden": "errors",
+    "Guard": "guard",
+    "InsufficientScope": "errors",
+    "InvalidRequest": "errors",
+    "InvalidToken": "errors",
+    "KeysUnavailable": "errors",
+    "KindeGuardError": "errors",
+    "MissingToken": "errors",
+    "Requirement": "requirements",
+    "flag": "requirements",
+    "m2m": "requirements",
+    "org": "requirements",
+    "permission": "requirements",
+    "role": "requirements",
+    "scope": "requirements",
+    "user": "requirements",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,253 @@
+"""What a verified token says. Kinde's claim names live here and nowhere else.
+
+Where Kinde's own pages disagree about a claim, the reading taken here is the one that its real tokens bear out; a
+claim of an unexpected type grants nothing and raises nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from .requirements import Requirement
+
+Json = dict[str, Any]
+
+
+def subject_of(claims: Json) -> str | None:
+    """Who calls: ``sub`` of a user, else ``azp`` of a machine-to-machine app; ``None`` if the token says neither."""
+    if "sub" in claims:
+        return _text(claims["sub"])
+    return client_of(claims) if is_m2m(claims) else None
+
+
+def client_of(claims: Json) -> str | None:
+    """The client id of the app the token was issued to. Kinde shows ``azp`` as text and as a number."""
+    azp = claims.get("azp")
+    return str(azp) if type(azp) is int else _text(azp)
+
+
+def is_m2m(claims: Json) -> bool:
+    """Machine to machine: ``gty`` (text or list) names ``client_credentials``, and there is no ``sub``."""
+    gty = claims.get("gty")
+    granted = gty == "client_credentials" or (type(gty) is list and "client_credentials" in gty)
+    return granted and "sub" not in claims
+
+
+def audience_of(claims: Json) -> tuple[str, ...]:
+    """``aud`` as a tuple, whether it is text or a list (RFC 7519 §4.1.3)."""
+    aud = claims.get("aud")
+    return (aud,) if type(aud) is str else _texts(aud)
+
+
+def is_id_token(claims: Json) -> bool:
+    """Kinde's ID tokens carry ``at_hash`` or ``nonce``, and name the issuer and the client as their audience."""
+    if "at_hash" in claims or "nonce" in claims:
+        return True
+    audience = audience_of(claims)
+    return claims.get("iss") in audience or client_of(claims) in audience
+
+
+def is_event(claims: Json) -> bool:
+    """A webhook's JWT (signed with the same keys) or a security event token (RFC 8417): neither lets anyone in."""
+    return "events" in claims or ("event_id" in claims and "iss" not in claims)
+
+
+def scopes_of(claims: Json, permissions_as_scopes: bool = False) -> frozenset[str]:
+    """What was granted. ``scope``, if it is text, decides, also when empty; else ``scp``, which for users holds the
+    OIDC scopes and for apps is often ``[]``; and the permissions, for tenants that hand out API scopes as those."""
+    scope = claims.get("scope")
+    if type(scope) is str:
+        return _split(scope)
+    scp = claims.get("scp")
+    granted = _split(scp) if type(scp) is str else frozenset(_texts(scp))
+    return granted | permissions_of(claims) if permissions_as_scopes else granted
+
+
+def permissions_of(claims: Json) -> frozenset[str]:
+    """Permission keys; ``null``, ``[]`` and absent mean none."""
+    return frozenset(_texts(_mapped(claims, "permissions")))
+
+
+def roles_of(claims: Json) -> frozenset[str]:
+    """Role keys. Kinde sends objects with ``key``; token workflows may send plain text."""
+    roles = _mapped(claims, "roles")
+    if type(roles) is not list:
+        return frozenset()
+    return frozenset(_texts([role.get("key") if type(role) is dict else role for role in roles]))
+
+
+def org_of(claims: Json) -> str | None:
+    """The organization the caller signed in to, or the app belongs to."""
+    return _text(_mapped(claims, "org_code"))
+
+
+def flags_of(claims: Json) -> Json:
+    """Feature flags as key and value. Kinde sends ``{key: {"t": type, "v": value}}``."""
+    flags = _mapped(claims, "feature_flags")
+    if type(flags) is not dict:
+        return {}
+    return {key: flag["v"] for key, flag in flags.items() if type(flag) is dict and "v" in flag}
+
+
+def _mapped(claims: Json, name: str) -> Any:
+    """*name*, or its twin where the app's Hasura mapping is on (Kinde then sends ``x-hasura-…`` instead)."""
+    value = claims.get(name)
+    return claims.get("x-hasura-" + name.replace("_", "-")) if value is None else value
+
+
+def _text(value: object) -> str | None:
+    return value if type(value) is str and value else None
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    return tuple(value for value in values if type(value) is str) if type(values) is list else ()
+
+
+def _split(text: str) -> frozenset[str]:
+    """RFC 6749 §3.3: separated by U+0020 and nothing else."""
+    return frozenset(filter(None, text.split(" ")))
+
+
+def _seconds(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+_READERS: dict[str, Callable[[AccessToken], object]] = {}
+
+
+class AccessToken:
+    """A verified access token: frozen, and made by a guard (or by ``kinde_guard.testing``) alone.
+
+    Each attribute is read from the claims when it is first asked for, and then kept.
+    """
+
+    __slots__ = (
+        "_claims",
+        "_fingerprint",
+        "_permissions_as_scopes",
+        "audience",
+        "client_id",
+        "expires_at",
+        "is_m2m",
+        "issued_at",
+        "issuer",
+        "org_code",
+        "permissions",
+        "roles",
+        "scopes",
+        "subject",
+        "token_id",
+    )
+
+    _claims: Json
+    _fingerprint: str
+    _permissions_as_scopes: bool
+    subject: str
+    """``sub`` of a user, the client id of a machine-to-machine app. Unique per issuer only."""
+    client_id: str | None
+    """The client id (``azp``) of the app that the token was issued to."""
+    issuer: str
+    audience: tuple[str, ...]
+    scopes: frozenset[str]
+    permissions: frozenset[str]
+    roles: frozenset[str]
+    """Keys of the caller's roles."""
+    org_code: str | None
+    """The organization's code. Unique per issuer only."""
+    is_m2m: bool
+    """Whether an app calls on its own behalf (client credentials), not for a user."""
+    token_id: str | None
+    issued_at: float | None
+    """Seconds since the epoch."""
+    expires_at: float
+    """Seconds since the epoch."""
+
+    def __init__(self) -> None:
+        raise ConfigurationError(
+            "an AccessToken is made by a guard: use guard.verify(…), or kinde_guard.testing in your tests"
+        )
+
+    @classmethod
+    def _of(cls, claims: Json, fingerprint: str, *, permissions_as_scopes: bool = False) -> AccessToken:
+        """For guards and for ``kinde_guard.testing``: *claims* have passed every rule."""
+        token = object.__new__(cls)
+        _set(token, "_claims", claims)
+        _set(token, "_fingerprint", fingerprint)
+        _set(token, "_permissions_as_scopes", permissions_as_scopes)
+        return token
+
+    @property
+    def claims(self) -> Json:
+        """All claims as a plain dict, made anew at each access: yours to change."""
+        return json.loads(json.dumps(self._claims))  # type: ignore[no-any-return]
+
+    @property
+    def feature_flags(self) -> Json:
+        """Keys and values of the feature flags, as a plain dict, made anew at each access."""
+        return flags_of(self.claims)
+
+    def flag(self, key: str, default: Any = None) -> Any:
+        """The value of feature flag *key*, or *default* where the token has none."""
+        return self.feature_flags.get(key, default)
+
+    def require(self, requirement: Requirement) -> None:
+        """Raises :class:`~kinde_guard.InsufficientScope` or :class:`~kinde_guard.Forbidden` if it is not met."""
+        refusal = requirement.refusal(self)
+        if refusal is not None:
+            raise refusal
+
+    def __getattr__(self, name: str) -> Any:
+        reader = _READERS.get(name)
+        if reader is None:
+            raise AttributeError(f"AccessToken has no attribute {name!r}")
+        value = reader(self)
+        _set(self, name, value)
+        return value
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("an AccessToken cannot be changed")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("an AccessToken cannot be changed")
+
+    def __copy__(self) -> AccessToken:
+        return self
+
+    def __deepcopy__(self, memo: object) -> AccessToken:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an AccessToken cannot be pickled: what was verified here may have expired where it is read")
+
+    def __repr__(self) -> str:
+        return f"<AccessToken of {self.client_id} from {self.issuer}, {self._fingerprint}>"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> NoReturn:
+        """Refuse pydantic: FastAPI would fill a plain ``token: AccessToken`` from the caller's JSON body."""
+        raise ConfigurationError(
+            "an AccessToken is never read from a request body nor sent as a response: "
+            "write `token: Token` (from kinde_guard.fastapi import Token), and return the fields you mean to publish"
+        )
+
+
+_set = object.__setattr__
+_READERS.update(
+    subject=lambda token: subject_of(token._claims),
+    client_id=lambda token: client_of(token._claims),
+    issuer=lambda token: token._claims["iss"],
+    audience=lambda token: audience_of(token._claims),
+    scopes=lambda token: scopes_of(token._claims, token._permissions_as_scopes),
+    permissions=lambda token: permissions_of(token._claims),
+    roles=lambda token: roles_of(token._claims),
+    org_code=lambda token: org_of(token._claims),
+    is_m2m=lambda token: is_m2m(token._claims),
+    token_id=lambda token: _text(token._claims.get("jti")),
+    issued_at=lambda token: _seconds(token._claims.get("iat")),
+    expires_at=lambda token: _seconds(token._claims["exp"]),
+)

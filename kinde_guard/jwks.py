@@ -1,0 +1,271 @@
+"""An issuer's keys: read a JWK Set (RFC 7517), choose a key, say when to ask again. Pure and frozen.
+
+A :class:`KeySet` is replaced, never edited, so readers need no lock. Time is an argument: monotonic, in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from jwt.algorithms import Algorithm, get_default_algorithms
+from jwt.exceptions import PyJWTError
+
+from .rules import MAX_KID
+from .settings import ASYMMETRIC
+
+LIFE = 600.0
+LEAST_LIFE, MOST_LIFE = 60.0, 3600.0
+REFRESH_AT = 0.8
+FIRST_WAIT, COLD_WAIT, WARM_WAIT = 1.0, 30.0, 300.0
+MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
+NEVER = float("-inf")
+
+State = Literal["fresh", "stale", "expired", "never_loaded"]
+KeyId = tuple[str, str]
+"""kid and kty: RFC 7517 §4.5 allows the same kid for keys of different types."""
+
+_IMPLEMENTED: Mapping[str, Algorithm] = {
+    name: algorithm for name, algorithm in get_default_algorithms().items() if name in ASYMMETRIC
+}
+_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}  # RFC 7518 §3.4: one curve, one algorithm
+_KTY = {**dict.fromkeys(_RSA, "RSA"), **dict.fromkeys(_CURVES.values(), "EC"), "EdDSA": "OKP"}
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6.3.2, §6.4.1
+_MATERIAL = ("kid", "kty", "alg", "crv", "n", "e", "x", "y")
+
+
+class UnusableKeySet(Exception):
+    """An answer that is no key set, or holds no key to use; the text says why, and is fit for a log."""
+
+
+class UnusableKey(Exception):
+    """A key that is skipped; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Key:
+    """One public key, and the algorithms it may verify."""
+
+    kid: str
+    kty: str
+    algorithms: frozenset[str]
+    material: tuple[Any, ...]
+    public: Any = field(repr=False)
+
+    def verifies(self, alg: str, signing_input: bytes, signature: bytes) -> bool:
+        """Whether *signature* holds; *alg* is one of ``algorithms``."""
+        try:
+            return _IMPLEMENTED[alg].verify(signing_input, self.public, signature)
+        except Exception:  # whatever a hostile signature makes of the library, it is no good signature
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """What is known of an issuer's keys, and when to ask again."""
+
+    keys: Mapping[KeyId, Key] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+    loaded_at: float = NEVER
+    stale_at: float = NEVER
+    refresh_at: float = NEVER
+    usable_until: float = NEVER
+    failures: int = 0
+    retry_at: float = NEVER
+    """No attempt before, after one that failed."""
+    cool_until: float = NEVER
+    """No attempt for the sake of an unknown kid before."""
+    problem: str = ""
+    """Why the last attempt failed; empty if it did not."""
+
+    def find(self, kid: str, alg: str) -> Key | None:
+        """The key that may verify *alg* under this kid."""
+        key = self.keys.get((kid, _KTY[alg]))
+        return key if key is not None and alg in key.algorithms else None
+
+    def holds(self, key: Key) -> bool:
+        """Whether this very key, material and all, is in the set."""
+        return self.keys.get((key.kid, key.kty)) is key
+
+    def usable(self, now: float) -> bool:
+        """Whether there are keys, fresh or stale, that may still be used."""
+        return now < self.usable_until
+
+    def refresh_due(self, now: float) -> bool:
+        """Whether the keys should be asked for anew, behind the requests."""
+        return now >= self.refresh_at and now >= self.retry_at
+
+    def may_ask_for_unknown(self, now: float) -> bool:
+        """Whether a kid that is not held may cause a fetch. It may be a rotated key or an attacker's invention: at
+        most one fetch per cool-down, or anyone could make us hammer the issuer."""
+        return now >= self.cool_until and now >= self.retry_at
+
+    def state(self, now: float) -> State:
+        """In a word."""
+        if self.loaded_at == NEVER:
+            return "never_loaded"
+        if not self.usable(now):
+            return "expired"
+        return "fresh" if now < self.stale_at else "stale"
+
+    def loaded(self, read: KeysRead, now: float, *, life: float, usable_for: float, chance: float) -> KeySet:
+        """The set after a good answer. *chance*, from 0 to 1, spreads the refreshes of many processes."""
+        return KeySet(
+            keys=read.keys,
+            skipped=read.skipped,
+            loaded_at=now,
+            stale_at=now + life,
+            refresh_at=now + life * (REFRESH_AT - 0.05 + 0.1 * chance),
+            usable_until=now + usable_for,
+            cool_until=self.cool_until,
+        )
+
+    def failed(
+        self, problem: str, now: float, *, cool_down: float, chance: float, retry_after: float | None = None
+    ) -> KeySet:
+        """The set after a failed attempt: it keeps its keys. Waits 1 s, doubling, full jitter (*chance*)."""
+        most = WARM_WAIT if self.usable(now) else COLD_WAIT
+        wait = chance * min(FIRST_WAIT * 2 ** min(self.failures, 16), most)
+        if retry_after is not None:
+            wait = max(wait, min(retry_after, most))
+        return replace(
+            self,
+            failures=self.failures + 1,
+            retry_at=now + wait,
+            cool_until=max(self.cool_until, now + cool_down),
+            problem=problem,
+        )
+
+    def cooling(self, until: float) -> KeySet:
+        """The set when a kid that it does not hold has caused a fetch."""
+        return replace(self, cool_until=max(self.cool_until, until))
+
+
+@dataclass(frozen=True, slots=True)
+class KeysRead:
+    """The usable keys of a JWK Set, and a sentence for each one skipped."""
+
+    keys: Mapping[KeyId, Key]
+    skipped: tuple[str, ...]
+
+
+def read(body: bytes, algorithms: Sequence[str], known: Mapping[KeyId, Key]) -> KeysRead:
+    """Read a JWK Set; raises :class:`UnusableKeySet`.
+
+    RFC 7517 §5: a key that cannot be used is skipped, and never spoils the others. A key of *known* whose material is
+    unchanged stays the same object.
+    """
+    usable: dict[KeyId, Key | None] = {}
+    skipped = []
+    for number, jwk in enumerate(_listed(body)):
+        try:
+            key = _read_key(jwk, algorithms, known)
+        except UnusableKey as problem:
+            skipped.append(f"key {number}: {problem}")
+            continue
+        if (key.kid, key.kty) in usable:
+            skipped.append(f"key {number}: another key has the same kid and kty, so neither is used")
+            usable[key.kid, key.kty] = None
+        else:
+            usable[key.kid, key.kty] = key
+    keys = {key_id: key for key_id, key in usable.items() if key is not None}
+    if not keys:
+        raise UnusableKeySet("; ".join(["no usable key in the set", *skipped[:5]]))
+    return KeysRead(keys, tuple(skipped))
+
+
+def life_of(cache_control: str) -> float:
+    """How long keys are fresh, in seconds: ``max-age`` (RFC 9111 §5.2.2.1) within a minute and an hour, else 10 min."""
+    for directive in cache_control.lower().split(","):
+        name, _, value = directive.strip().partition("=")
+        value = value.strip('"')
+        if name == "max-age" and value.isascii() and value.isdigit():
+            return min(max(float(value[:9]), LEAST_LIFE), MOST_LIFE)
+    return LIFE
+
+
+def _listed(body: bytes) -> list[Any]:
+    try:
+        document = json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise UnusableKeySet("the answer is not JSON") from None
+    listed = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(listed, list):
+        raise UnusableKeySet("the answer is not a JWK Set: it has no list of keys")
+    return listed
+
+
+def _read_key(jwk: Any, algorithms: Sequence[str], known: Mapping[KeyId, Key]) -> Key:
+    kid, kty = _identify(jwk)
+    allowed = _allowed(jwk, kty).intersection(algorithms)
+    if not allowed:
+        raise UnusableKey("it is for an algorithm that is not accepted")
+    material = tuple(jwk.get(name) for name in _MATERIAL)
+    old = known.get((kid, kty))
+    if old is not None and old.material == material and old.algorithms == allowed:
+        return old
+    return Key(kid, kty, allowed, material, _public(jwk, kty, min(allowed)))
+
+
+def _identify(jwk: Any) -> KeyId:
+    if not isinstance(jwk, dict):
+        raise UnusableKey("it is not a JSON object")
+    kid, kty = jwk.get("kid"), jwk.get("kty")
+    if not isinstance(kid, str) or not 1 <= len(kid) <= MAX_KID:
+        raise UnusableKey("it has no usable kid")
+    if kty == "oct":
+        raise UnusableKey("it is a shared secret, published")
+    if not isinstance(kty, str) or kty not in _KTY.values():
+        raise UnusableKey("its kty is unknown")
+    if not _PRIVATE.isdisjoint(jwk):
+        raise UnusableKey("its private part is published")
+    return kid, kty
+
+
+def _allowed(jwk: dict[str, Any], kty: str) -> frozenset[str]:
+    """The algorithms this key may verify: kty, crv, use, key_ops and alg must agree (RFC 7517 §4.1 to §4.4)."""
+    if jwk.get("use", "sig") != "sig":
+        raise UnusableKey("its use is not sig")
+    operations = jwk.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        raise UnusableKey("its key_ops lack verify")
+    possible = _possible(jwk, kty)
+    if "alg" not in jwk:
+        return possible
+    alg = jwk["alg"]
+    if not isinstance(alg, str) or alg not in possible:
+        raise UnusableKey("its alg does not go with its kty or crv, or is unknown")
+    return frozenset({alg})
+
+
+def _possible(jwk: dict[str, Any], kty: str) -> frozenset[str]:
+    if kty == "RSA":
+        return frozenset(_RSA)
+    crv = jwk.get("crv")
+    if kty == "EC" and isinstance(crv, str) and crv in _CURVES:
+        return frozenset({_CURVES[crv]})
+    if kty == "OKP" and crv in ("Ed25519", "Ed448"):
+        return frozenset({"EdDSA"})
+    raise UnusableKey("its crv is unknown")
+
+
+def _public(jwk: dict[str, Any], kty: str, alg: str) -> Any:
+    try:
+        public = _IMPLEMENTED[alg].from_jwk(jwk)
+    except (PyJWTError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UnusableKey(f"it cannot be read ({type(error).__name__})") from None
+    if kty == "RSA":
+        _check_rsa(public)
+    return public
+
+
+def _check_rsa(public: Any) -> None:
+    """RFC 7518 §3.3: 2048 bits or more. The upper bound keeps a published giant from costing a second a token."""
+    if not MIN_RSA_BITS <= public.key_size <= MAX_RSA_BITS:
+        raise UnusableKey(f"it has {public.key_size} bits, not {MIN_RSA_BITS} to {MAX_RSA_BITS}")
+    exponent = public.public_numbers().e
+    if exponent < 3 or exponent % 2 == 0 or exponent.bit_length() > 64:
+        raise UnusableKey("its exponent is unsafe")

@@ -1,0 +1,235 @@
+"""The key store of one issuer: holds the current :class:`KeySet`, fetches the next, and lets callers wait, briefly.
+
+The rules of this file:
+
+* A key that is held never waits: not for a lock, not for a refresh, not behind an unknown kid.
+* There is one fetch at a time (:mod:`kinde_guard.flight`), and its outcome replaces the set whole.
+* An outage wipes nothing: the last good keys serve for ``usable_for`` seconds from the last good answer.
+* ``get`` and ``aget`` differ in one line: how they wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+
+from . import flight, jwks
+from .errors import InvalidToken, KeysUnavailable
+from .fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed
+from .jwks import Key, KeySet, KeysRead, State, UnusableKeySet
+
+WAIT_COLD = TOTAL_TIMEOUT
+WAIT_UNKNOWN = 1.0
+_ACCEPT = {"accept": "application/jwk-set+json, application/json"}
+log = logging.getLogger("kinde_guard")
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Wall time for claims and for people, monotonic time for ages; both in seconds."""
+
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerHealth:
+    """How an issuer's keys are: ``fresh``, ``stale``, ``expired`` or ``never_loaded``, since when, and why."""
+
+    issuer: str
+    state: State
+    since: float
+    """Seconds since the epoch."""
+    keys: int
+    """How many usable keys the last good answer held."""
+    problem: str
+    """Why the last fetch failed; empty if it did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """What a fetch came to: keys and their life, or a problem."""
+
+    read: KeysRead | None = None
+    life: float = 0.0
+    problem: str = ""
+    retry_after: float | None = None
+    cool_until: float = jwks.NEVER
+
+
+class KeyStore:
+    """Keys of one issuer for every thread, event loop and forked child of the process."""
+
+    def __init__(
+        self,
+        issuer: str,
+        url: str,
+        *,
+        algorithms: tuple[str, ...],
+        retry_after: float,
+        usable_for: float,
+        fetcher: Fetcher,
+        clocks: Clocks,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.issuer = issuer
+        self._url = url
+        self._algorithms = algorithms
+        self._retry_after = retry_after
+        self._usable_for = usable_for
+        self._fetcher = fetcher
+        self._clocks = clocks
+        self._now = clocks.monotonic
+        self._chance = chance
+        self._since = clocks.wall()
+        self._set = KeySet()
+        self._flight: flight.Flight[_Fetched] = flight.Flight(self._land, _crashed, deadline=TOTAL_TIMEOUT)
+
+    def find(self, kid: str, alg: str) -> Key | None:
+        """The key if it is held and usable; never waits. Starts a refresh that is due."""
+        now, keys = self._now(), self._set
+        if now >= keys.refresh_at:
+            self._refresh_behind(keys, now)
+        return keys.find(kid, alg) if keys.usable(now) else None
+
+    def still_holds(self, key: Key) -> bool:
+        """Whether *key* is in the current set, and that set usable; never waits. Starts a refresh that is due."""
+        now, keys = self._now(), self._set
+        if now >= keys.refresh_at:
+            self._refresh_behind(keys, now)
+        return keys.usable(now) and keys.holds(key)
+
+    def get(self, kid: str, alg: str) -> Key:
+        """The key, or :class:`InvalidToken` (``unknown_key``), or :class:`KeysUnavailable`."""
+        key = self.find(kid, alg)
+        if key is None:
+            future, seconds = self._ask()
+            if future is not None:
+                flight.join(future, seconds)
+            key = self._require(kid, alg)
+        return key
+
+    async def aget(self, kid: str, alg: str) -> Key:
+        """:meth:`get` for event loops."""
+        key = self.find(kid, alg)
+        if key is None:
+            future, seconds = self._ask()
+            if future is not None:
+                await flight.ajoin(future, seconds)
+            key = self._require(kid, alg)
+        return key
+
+    def load(self) -> Future[None] | None:
+        """Start loading keys that are not fresh; the future to wait for, ``None`` if there is nothing to wait for."""
+        now, keys = self._now(), self._set
+        if keys.state(now) == "fresh" or now < keys.retry_at:
+            return self._flight.under_way
+        return self._flight.start(partial(self._fetch, jwks.NEVER))
+
+    def check_usable(self) -> None:
+        """Raises :class:`KeysUnavailable` if there are no keys to verify with."""
+        if not self._set.usable(self._now()):
+            raise KeysUnavailable(self._wait(self._set))
+
+    def health(self) -> IssuerHealth:
+        """How the keys are."""
+        keys, now, wall = self._set, self._now(), self._clocks.wall()
+        state = keys.state(now)
+        since = {"fresh": keys.loaded_at, "stale": keys.stale_at, "expired": keys.usable_until}.get(state)
+        moment = self._since if since is None else wall - (now - since)
+        return IssuerHealth(self.issuer, state, moment, len(keys.keys), keys.problem)
+
+    def _refresh_behind(self, keys: KeySet, now: float) -> None:
+        if keys.usable(now) and keys.refresh_due(now):
+            self._flight.start_behind(partial(self._fetch, jwks.NEVER))
+
+    def _ask(self) -> tuple[Future[None] | None, float]:
+        """For a key that is not held: what to wait for, and how many seconds at most."""
+        now, keys = self._now(), self._set
+        if not keys.usable(now):
+            if now < keys.retry_at:
+                return self._flight.under_way, WAIT_COLD
+            return self._flight.start(partial(self._fetch, jwks.NEVER)), WAIT_COLD
+        if not keys.may_ask_for_unknown(now):
+            return self._flight.under_way, WAIT_UNKNOWN
+        return self._flight.start(partial(self._fetch, now + self._retry_after)), WAIT_UNKNOWN
+
+    def _require(self, kid: str, alg: str) -> Key:
+        """After the waiting."""
+        keys = self._set
+        self.check_usable()
+        key = keys.find(kid, alg)
+        if key is None:
+            raise InvalidToken(
+                "unknown_key", f"no key of {self.issuer} has the token's kid: it may have been rotated out"
+            )
+        return key
+
+    def _wait(self, keys: KeySet) -> int:
+        return max(1, math.ceil(keys.retry_at - self._now())) if keys.failures else 1
+
+    def _fetch(self, cool_until: float, watch: flight.Watch) -> _Fetched:
+        """In the flight's thread: ask the issuer, and check the answer whole."""
+        try:
+            answer = self._fetcher.send("GET", self._url, watch, headers=_ACCEPT)
+        except FetchFailed as error:
+            return _Fetched(problem=str(error), cool_until=cool_until)
+        if answer.status != 200:
+            return _refused(answer, cool_until)
+        try:
+            read = jwks.read(answer.body, self._algorithms, self._set.keys)
+        except UnusableKeySet as error:
+            return _Fetched(problem=str(error), cool_until=cool_until)
+        return _Fetched(read, jwks.life_of(answer.headers.get("cache-control", "")), cool_until=cool_until)
+
+    def _land(self, fetched: _Fetched) -> flight.Say:
+        before, now = self._set, self._now()
+        keys = before.cooling(fetched.cool_until)
+        if fetched.read is None:
+            keys = keys.failed(
+                fetched.problem,
+                now,
+                cool_down=self._retry_after,
+                chance=self._chance(),
+                retry_after=fetched.retry_after,
+            )
+        else:
+            keys = keys.loaded(fetched.read, now, life=fetched.life, usable_for=self._usable_for, chance=self._chance())
+        self._set = keys
+        return partial(self._say, before, keys, now)
+
+    def _say(self, before: KeySet, after: KeySet, now: float) -> None:
+        if after.problem:
+            log.warning(
+                "keys of %s: fetch %d failed, next in %.0f s at the earliest; keys are %s: %s",
+                self.issuer,
+                after.failures,
+                max(0.0, after.retry_at - now),
+                after.state(now),
+                after.problem,
+            )
+            return
+        if before.problem or after.keys.keys() != before.keys.keys():
+            log.info("keys of %s: %d loaded", self.issuer, len(after.keys))
+        if after.skipped != before.skipped:
+            for sentence in after.skipped:
+                log.warning("keys of %s: skipped %s", self.issuer, sentence)
+
+
+def _crashed(error: Exception) -> _Fetched:
+    return _Fetched(problem=f"{type(error).__name__}: {error}")
+
+
+def _refused(answer: Answer, cool_until: float) -> _Fetched:
+    seconds = answer.headers.get("retry-after", "")
+    retry_after = float(seconds[:9]) if seconds.isascii() and seconds.isdigit() else None
+    hint = " (a wrong region or subdomain answers 403)" if answer.status == 403 else ""
+    return _Fetched(
+        problem=f"the issuer answered {answer.status}{hint}", retry_after=retry_after, cool_until=cool_until
+    )

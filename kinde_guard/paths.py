@@ -1,0 +1,57 @@
+"""Which requests need no token: public paths, and genuine CORS preflights. Pure.
+
+A path is matched as the application sees it: decoded, and without the prefix it is mounted under. Whatever could be
+read in two ways (``..``, ``//``, a backslash, NUL, a ``%`` that is left after decoding) is never public.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from .errors import ConfigurationError
+
+_AMBIGUOUS = re.compile(r"//|[\\%\x00]|/\.{1,2}(?:/|$)")
+
+
+class PublicPaths:
+    """``"/healthz"`` is that very path; ``"/static/*"`` is whatever lies below ``/static/``. Case counts."""
+
+    __slots__ = ("_below", "_exact", "patterns")
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self.patterns = _checked(patterns)
+        self._exact = frozenset(pattern for pattern in self.patterns if not pattern.endswith("/*"))
+        self._below = tuple(pattern[:-1] for pattern in self.patterns if pattern.endswith("/*"))
+
+    def cover(self, path: str) -> bool:
+        """Whether *path* is public."""
+        if path not in self._exact and not self._is_below(path):
+            return False
+        return _AMBIGUOUS.search(path) is None
+
+    def _is_below(self, path: str) -> bool:
+        return any(path.startswith(prefix) and len(path) > len(prefix) for prefix in self._below)
+
+    def __repr__(self) -> str:
+        return f"PublicPaths({list(self.patterns)!r})"
+
+
+def is_preflight(method: str, has_header: Callable[[str], bool]) -> bool:
+    """A browser's CORS preflight (Fetch standard, CORS-preflight fetch): it never carries a token, and does nothing."""
+    return method == "OPTIONS" and has_header("origin") and has_header("access-control-request-method")
+
+
+def _checked(patterns: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(patterns, str):
+        raise ConfigurationError(f"public= is a list of paths: write public=[{patterns!r}]")
+    checked = tuple(patterns)
+    for pattern in checked:
+        if not isinstance(pattern, str) or not pattern.startswith("/"):
+            raise ConfigurationError(f"a public path begins with a slash, such as '/healthz', not {pattern!r}")
+        bare = pattern[:-1] if pattern.endswith("/*") else pattern
+        if bare == "/" and pattern != "/":
+            raise ConfigurationError("public=['/*'] would make everything public: leave the guard away instead")
+        if "*" in bare or "?" in bare or _AMBIGUOUS.search(bare):
+            raise ConfigurationError(f"a public path is exact, or ends in '/*' for what lies below it, not {pattern!r}")
+    return checked

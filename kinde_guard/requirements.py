@@ -1,0 +1,251 @@
+"""What a route demands of a token: ``scope("read:users") & org("org_1") | permission("users:read")``.
+
+A requirement is a value: it is built at import, combined with ``&`` and ``|``, and asked for its *refusal* of a token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from .claims import AccessToken
+from .errors import AuthError, ConfigurationError, Forbidden, ForbiddenReason, InsufficientScope
+
+_ORG_HINT = "the token belongs to another organization, or to none"
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3, scope-token
+
+
+class Requirement:
+    """Something a token has to have. Combine with ``&`` (both) and ``|`` (either)."""
+
+    __slots__ = ()
+
+    def refusal(self, token: AccessToken) -> AuthError | None:
+        """Why *token* does not do, or ``None`` if it does."""
+        raise NotImplementedError
+
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes a client has to ask for so as to meet this; with alternatives, those of the one it is told of."""
+        return ()
+
+    def bound(self, parameters: Mapping[str, object]) -> Requirement:
+        """This requirement for one request, whose route has these path *parameters*."""
+        return self
+
+    def met_by(self, token: AccessToken) -> bool:
+        """For an ``if``; to refuse, write ``token.require(requirement)``."""
+        return self.refusal(token) is None
+
+    def __and__(self, other: Requirement) -> Requirement:
+        return AllOf(_parts(AllOf, self, other))
+
+    def __or__(self, other: Requirement) -> Requirement:
+        return AnyOf(_parts(AnyOf, self, other))
+
+    def __bool__(self) -> NoReturn:
+        # `scope("a") and scope("b")` would quietly be scope("b") alone.
+        raise ConfigurationError("write & for `and`, | for `or`, and requirement.met_by(token) for an `if`")
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf(Requirement):
+    """Every part; reports the first that is not met."""
+
+    parts: tuple[Requirement, ...]
+
+    def refusal(self, token: AccessToken) -> AuthError | None:
+        for part in self.parts:
+            refusal = part.refusal(token)
+            if refusal is not None:
+                return self._with_all_scopes(refusal)
+        return None
+
+    def scopes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.scopes()))
+
+    def bound(self, parameters: Mapping[str, object]) -> Requirement:
+        return AllOf(tuple(part.bound(parameters) for part in self.parts))
+
+    def _with_all_scopes(self, refusal: AuthError) -> AuthError:
+        """RFC 6750 §3: ``scope`` names the scope *required*, all of it, so that one more token request is enough."""
+        if isinstance(refusal, InsufficientScope):
+            return InsufficientScope(dict.fromkeys((*self.scopes(), *refusal.required)), refusal.hint)
+        return refusal
+
+    def __str__(self) -> str:
+        parts = [f"({part})" if isinstance(part, AnyOf) else str(part) for part in self.parts]
+        return " & ".join(parts) or "any valid token"
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf(Requirement):
+    """One part is enough; reports the first alternative that names a scope, else the first."""
+
+    parts: tuple[Requirement, ...]
+
+    def refusal(self, token: AccessToken) -> AuthError | None:
+        if any(part.met_by(token) for part in self.parts):
+            return None
+        return self._told().refusal(token)
+
+    def scopes(self) -> tuple[str, ...]:
+        return self._told().scopes()
+
+    def bound(self, parameters: Mapping[str, object]) -> Requirement:
+        return AnyOf(tuple(part.bound(parameters) for part in self.parts))
+
+    def _told(self) -> Requirement:
+        return next((part for part in self.parts if part.scopes()), self.parts[0])
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Scopes(Requirement):
+    """All of these scopes, compared exactly."""
+
+    names: tuple[str, ...]
+
+    def refusal(self, token: AccessToken) -> AuthError | None:
+        missing = [name for name in self.names if name not in token.scopes]
+        return InsufficientScope(self.names, _scope_hint(missing, token)) if missing else None
+
+    def scopes(self) -> tuple[str, ...]:
+        return self.names
+
+    def __str__(self) -> str:
+        return f"scope({', '.join(map(repr, self.names))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Demand(Requirement):
+    """One thing that is no scope; *word* and *wanted* are its spelling, *holds* decides."""
+
+    word: str
+    wanted: tuple[Hashable, ...]
+    reason: ForbiddenReason
+    holds: Callable[[AccessToken], bool]
+    hint: str
+
+    def refusal(self, token: AccessToken) -> AuthError | None:
+        return None if self.holds(token) else Forbidden(self.reason, self.hint)
+
+    def __str__(self) -> str:
+        return f"{self.word}({', '.join(map(repr, self.wanted))})" if self.wanted else self.word
+
+
+@dataclass(frozen=True, slots=True)
+class OrgInPath(Requirement):
+    """The token's organization is the one in this path parameter of the route."""
+
+    parameter: str
+
+    def bound(self, parameters: Mapping[str, object]) -> Requirement:
+        if self.parameter not in parameters:
+            raise ConfigurationError(
+                f"requires_org(path={self.parameter!r}): the route has no path parameter of that name"
+            )
+        code = str(parameters[self.parameter])
+        return Demand("org", (code,), "wrong_org", lambda token: bool(code) and token.org_code == code, _ORG_HINT)
+
+    def refusal(self, token: AccessToken) -> AuthError | None:
+        raise ConfigurationError(f"requires_org(path={self.parameter!r}) needs a route: outside one, use org(code)")
+
+    def __str__(self) -> str:
+        return f"org(path={self.parameter!r})"
+
+
+def scope(*names: str) -> Requirement:
+    """All of these scopes (RFC 6749 §3.3); a missing one is a 403 ``insufficient_scope`` that names them all."""
+    for name in _named("scope", names):
+        if _SCOPE.fullmatch(name) is None:
+            raise ConfigurationError(f"{name!r} is not one scope: write scope('a', 'b') for several, without spaces")
+    return Scopes(tuple(dict.fromkeys(names)))
+
+
+def permission(*keys: str) -> Requirement:
+    """All of these permission keys (Kinde: claim ``permissions``)."""
+    wanted = frozenset(_named("permission", keys))
+    hint = f"the token lacks a permission of {', '.join(keys)}: give it to the caller's role or app in Kinde"
+    return Demand("permission", keys, "missing_permission", lambda token: wanted <= token.permissions, hint)
+
+
+def role(*keys: str) -> Requirement:
+    """All of these roles, by key (Kinde: claim ``roles``, which has to be switched on in the app's tokens)."""
+    wanted = frozenset(_named("role", keys))
+    hint = f"the token lacks a role of {', '.join(keys)}: in Kinde, switch on Roles in the app's token customization"
+    return Demand("role", keys, "missing_role", lambda token: wanted <= token.roles, hint)
+
+
+def org(code: str) -> Requirement:
+    """The token belongs to this organization (claim ``org_code``); a token of no organization does not."""
+    _named("org", (code,))
+    return Demand("org", (code,), "wrong_org", lambda token: token.org_code == code, _ORG_HINT)
+
+
+def org_of_route(code: str | None, path: str | None) -> Requirement:
+    """For ``requires_org("org_123")`` and ``requires_org(path="org_code")``, of which one has to be given."""
+    if (code is None) == (path is None):
+        raise ConfigurationError("write requires_org('org_123'), or requires_org(path='org_code') for a path parameter")
+    if code is not None:
+        return org(code)
+    return OrgInPath(_named("requires_org", (str(path),))[0])
+
+
+def flag(key: str, value: object = True) -> Requirement:
+    """The feature flag *key* is in the token and has exactly this *value* (``1`` is not ``True``)."""
+    _named("flag", (key,))
+    absent = object()
+
+    def holds(token: AccessToken) -> bool:
+        found = token.flag(key, absent)
+        return type(found) is type(value) and found == value
+
+    hint = f"feature flag {key} is absent or has another value"
+    return Demand("flag", (key, repr(value)), "missing_flag", holds, hint)
+
+
+m2m: Requirement = Demand("m2m", (), "wrong_subject", lambda token: token.is_m2m, "this is for apps, and a user called")
+"""The caller is a machine-to-machine app."""
+
+user: Requirement = Demand(
+    "user",
+    (),
+    "wrong_subject",
+    lambda token: not token.is_m2m,
+    "this is for users, and an app called",
+)
+"""The caller is a user."""
+
+authenticated: Requirement = AllOf(())
+"""Any valid token."""
+
+
+def _parts(kind: type[AllOf] | type[AnyOf], *sides: Requirement) -> tuple[Requirement, ...]:
+    for side in sides:
+        if not isinstance(side, Requirement):
+            raise ConfigurationError(f"{side!r} is not a requirement: write scope(…), permission(…), role(…), org(…) …")
+    nested = [side.parts if isinstance(side, kind) else (side,) for side in sides]
+    return tuple(part for parts in nested for part in parts)
+
+
+def _named(word: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise ConfigurationError(f"{word}() needs a name, such as {word}('read:users')")
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigurationError(f"{word}() takes names that are text and not empty, not {name!r}")
+    return names
+
+
+def _scope_hint(missing: list[str], token: AccessToken) -> str:
+    held = [name for name in missing if name in token.permissions]
+    if held:
+        return (
+            f"the token holds {' '.join(held)} as a permission, not as a scope: "
+            "require permission(…) instead, or set permissions_as_scopes=True"
+        )
+    return f"the token lacks {' '.join(missing)}: authorise the app for it in Kinde, and request the scope"

@@ -1,0 +1,138 @@
+"""The rules: token, settings and time in; nothing out, or the reason why not. Pure; one function per rule.
+
+They are asked in this order, all before the key is looked for: an expired or foreign token never causes a fetch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .claims import Json, audience_of, client_of, is_event, is_id_token, subject_of
+from .errors import InvalidToken
+from .settings import Settings
+
+MAX_KID = 256
+MAX_DATE = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that datetime can tell
+TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+
+
+def check_algorithm(header: Json, settings: Settings) -> None:
+    """RFC 8725 §3.1: an allow-list, compared exactly; never what the token would like."""
+    alg = header.get("alg")
+    if type(alg) is not str or alg not in settings.algorithms:
+        raise InvalidToken("unsupported_algorithm", f"only {', '.join(settings.algorithms)} is accepted")
+
+
+def check_type(header: Json, settings: Settings) -> None:
+    """RFC 8725 §3.11, RFC 9068 §4. Kinde sends ``JWT``, and not ``at+jwt``, on access tokens."""
+    if "typ" in header:
+        typ = header["typ"]
+        if type(typ) is not str or typ.lower() not in TYPES:
+            raise InvalidToken("wrong_token_type", "typ names another kind of token than an access token")
+
+
+def check_extensions(header: Json, settings: Settings) -> None:
+    """RFC 7515 §4.1.11: what must be understood and is not. ``b64`` (RFC 7797) and ``zip`` change what is signed."""
+    for name in ("crit", "b64", "zip"):
+        if name in header:
+            raise InvalidToken("unsupported_header", f"the header has {name}, which Kinde never sends")
+
+
+def check_key_id(header: Json, settings: Settings) -> None:
+    """RFC 7515 §4.1.4. Without a kid no key is tried: there is no guessing."""
+    kid = header.get("kid")
+    if type(kid) is not str or not 1 <= len(kid) <= MAX_KID:
+        raise InvalidToken("malformed", "the header has no usable kid")
+
+
+def check_kind(claims: Json, settings: Settings, now: float) -> None:
+    """RFC 8725 §3.12: ID tokens and webhooks are signed with the same keys, and are no access tokens."""
+    if is_event(claims):
+        raise InvalidToken("wrong_token_type", "this is a webhook's JWT, not an access token")
+    if is_id_token(claims):
+        raise InvalidToken("wrong_token_type", "this is an ID token: send the access token instead")
+    if "cnf" in claims:
+        # RFC 9449 §7.2: a token bound to a key must not pass as a bearer token.
+        raise InvalidToken("wrong_token_type", "the token is bound to a key (cnf), which is not supported")
+
+
+def check_subject(claims: Json, settings: Settings, now: float) -> None:
+    """Every access token is a user's (``sub``) or a machine-to-machine app's."""
+    for name in ("sub", "azp"):
+        if name in claims and not _is_name(name, claims[name]):
+            raise InvalidToken("malformed", f"{name} is not text")
+    if subject_of(claims) is None:
+        raise InvalidToken("wrong_token_type", "the token is neither a user's (sub) nor a machine-to-machine app's")
+
+
+def check_issuer(claims: Json, settings: Settings, now: float) -> None:
+    """RFC 8725 §3.8: the exact text of a trusted issuer; its keys are looked for nowhere else."""
+    iss = claims.get("iss")
+    if iss is not None and type(iss) is not str:
+        raise InvalidToken("malformed", "iss is not text")
+    if iss not in settings.issuers:
+        trusted = ", ".join(settings.issuers)
+        raise InvalidToken("unknown_issuer", f"iss is not {trusted}; a custom domain is another issuer: list both")
+
+
+def check_audience(claims: Json, settings: Settings, now: float) -> None:
+    """RFC 7519 §4.1.3: whoever is not named must refuse."""
+    aud = claims.get("aud", [])
+    if type(aud) is not str and (type(aud) is not list or any(type(name) is not str for name in aud)):
+        raise InvalidToken("malformed", "aud is neither text nor a list of text")
+    named = audience_of(claims)
+    if not settings.audiences:
+        return _check_client(claims, named, settings)
+    if not named:
+        raise InvalidToken(
+            "empty_audience",
+            "aud is empty: request the token with audience=…, and authorise the app for the API in Kinde",
+        )
+    if settings.audiences.isdisjoint(named):
+        raise InvalidToken("wrong_audience", f"aud is for another API; this one is {', '.join(settings.audiences)}")
+    return None
+
+
+def check_times(claims: Json, settings: Settings, now: float) -> None:
+    """RFC 7519 §4.1.4 to §4.1.6, with leeway for clocks that differ."""
+    if now >= _date(claims, "exp") + settings.leeway:
+        raise InvalidToken("expired")
+    for name in ("nbf", "iat"):
+        if name in claims and _date(claims, name) > now + settings.leeway:
+            raise InvalidToken("not_yet_valid", f"{name} is in the future: compare this machine's clock with Kinde's")
+
+
+HEADER_RULES = (check_algorithm, check_type, check_extensions, check_key_id)
+CLAIMS_RULES = (check_kind, check_subject, check_issuer, check_audience, check_times)
+
+
+def check_header(header: Json, settings: Settings) -> None:
+    """Every rule about the header; raises :class:`InvalidToken`."""
+    for rule in HEADER_RULES:
+        rule(header, settings)
+
+
+def check_claims(claims: Json, settings: Settings, now: float) -> None:
+    """Every rule about the claims at *now* (seconds since the epoch); raises :class:`InvalidToken`."""
+    for rule in CLAIMS_RULES:
+        rule(claims, settings, now)
+
+
+def _check_client(claims: Json, named: tuple[str, ...], settings: Settings) -> None:
+    """``audience=None``: tokens without an audience, of listed apps only."""
+    if named:
+        raise InvalidToken("wrong_audience", "the token names an audience, and this API was set up with audience=None")
+    if client_of(claims) not in settings.clients:
+        raise InvalidToken("wrong_client", "azp is not one of clients=")
+
+
+def _is_name(claim: str, value: object) -> bool:
+    return (type(value) is str and value != "") or (claim == "azp" and type(value) is int)
+
+
+def _date(claims: Json, name: str) -> Any:
+    """A NumericDate (RFC 7519 §2) as a finite number; ``true`` and ``"1700000000"`` are none."""
+    value = claims.get(name)
+    if (type(value) is not int and type(value) is not float) or not 0 <= value <= MAX_DATE:
+        raise InvalidToken("malformed", f"{name} is missing or not a date")
+    return value

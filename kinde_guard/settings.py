@@ -1,0 +1,302 @@
+"""Settings: arguments and ``KINDE_*`` variables, read once and checked whole, before the first request.
+
+Whatever is wrong is a :class:`ConfigurationError` that says what to change. An empty value is never "no check".
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import httpx
+
+
+class FromEnvironment(enum.Enum):
+    """The default of ``audience=``: read it from ``KINDE_AUDIENCE`` (``None`` means something else)."""
+
+    KINDE_AUDIENCE = "KINDE_AUDIENCE"
+
+    def __repr__(self) -> str:
+        return f"<{self.value}>"
+
+
+KINDE_AUDIENCE = FromEnvironment.KINDE_AUDIENCE
+Domains = str | Iterable[str]
+Audiences = str | Iterable[str] | FromEnvironment | None
+Variables = Mapping[str, object]
+
+DOMAIN_VARIABLES = ("KINDE_DOMAIN", "KINDE_ISSUER_URL", "KINDE_HOST")
+ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+MAX_LEEWAY = 300
+LOOPBACK = re.compile(r"localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1")
+_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?|[0-9a-f:.]+", re.I)
+# What Kinde's pages and SDKs show where the name of one's own tenant belongs.
+_PLACEHOLDER = re.compile(
+    r"[<>{}$]|^(?:app|subdomain|your[-_]?(?:kinde[-_]?)?(?:(?:sub)?domain|business|company|app|tenant))\.kinde\.com$",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a guard needs to know, checked."""
+
+    issuers: Mapping[str, str]
+    """The URL of each trusted issuer, and where its keys are."""
+    audiences: frozenset[str]
+    clients: frozenset[str]
+    algorithms: tuple[str, ...]
+    leeway: float
+    permissions_as_scopes: bool
+    retry_after: float
+    usable_for: float
+    cache_size: int
+    transport: httpx.BaseTransport | None = field(repr=False)
+
+    @classmethod
+    def load(
+        cls,
+        domain: Domains | None = None,
+        *,
+        audience: Audiences = KINDE_AUDIENCE,
+        clients: Iterable[str] = (),
+        algorithms: Iterable[str] = ("RS256",),
+        leeway: float = 30,
+        permissions_as_scopes: bool = False,
+        jwks_url: str | None = None,
+        retry_after: float = 30,
+        usable_for: float = 86_400,
+        cache_size: int = 4096,
+        transport: httpx.BaseTransport | None = None,
+        sources: Sequence[Variables] = (),
+    ) -> Settings:
+        """Arguments first, then the first of *sources* (Flask's config, the environment) that has the variable."""
+        urls = issuer_urls(domain, sources)
+        audiences = _audiences(audience, sources)
+        _check_audiences(audiences, urls)
+        return cls(
+            issuers={url: _jwks_url(url, jwks_url, len(urls)) for url in urls},
+            audiences=audiences,
+            clients=_clients(clients, audience),
+            algorithms=_algorithms(algorithms),
+            leeway=_number("leeway", leeway, 0, MAX_LEEWAY),
+            permissions_as_scopes=_flag("permissions_as_scopes", permissions_as_scopes),
+            retry_after=_number("retry_after", retry_after, 0, 3_600),
+            usable_for=_number("usable_for", usable_for, 1, 30 * 86_400),
+            cache_size=int(_number("cache_size", cache_size, 0, 10_000_000)),
+            transport=_transport(transport),
+        )
+
+
+def issuer_url(text: str, name: str = "domain") -> str:
+    """The issuer that *text* (a bare host or an https URL) means, without a trailing slash.
+
+    Kinde: the issuer is ``https://<domain>`` (docs.kinde.com/build/tokens/verifying-json-web-tokens).
+    """
+    if not isinstance(text, str):
+        raise ConfigurationError(f"{name} must be text such as 'acme.kinde.com', not {text!r}")
+    value = text.strip()
+    if not value:
+        raise ConfigurationError(f"{name} is empty: set it to your Kinde domain, such as 'acme.kinde.com'")
+    parts = _split(value if "://" in value else f"https://{value}", name, text)
+    host = parts.hostname or ""
+    if _PLACEHOLDER.search(host) or _PLACEHOLDER.search(value):
+        raise ConfigurationError(
+            f"{name} is a placeholder, {text!r}: put your own Kinde domain there (Kinde: Applications, Details)"
+        )
+    if not _HOST.fullmatch(host):
+        raise ConfigurationError(f"{name} is not a host name: {text!r}")
+    if parts.path not in ("", "/") or "?" in value or "#" in value:
+        raise ConfigurationError(f"{name} must be a domain alone, without a path or a query: {text!r}")
+    _check_scheme(parts, name, text)
+    return _rebuilt(parts)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether plain http is allowed: the host is this machine."""
+    return LOOPBACK.fullmatch(host) is not None
+
+
+def issuer_urls(domain: Domains | None, sources: Sequence[Variables]) -> tuple[str, ...]:
+    """The trusted issuers, from the argument or from ``KINDE_DOMAIN``, ``KINDE_ISSUER_URL``, ``KINDE_HOST``."""
+    if domain is not None:
+        return _issuers(_texts("domain", domain), "domain")
+    for source in sources:
+        named = {name: source[name] for name in DOMAIN_VARIABLES if source.get(name) is not None}
+        if named:
+            return _agreed({name: _issuers(_words(name, value), name) for name, value in named.items()})
+    raise ConfigurationError(
+        "no Kinde domain is set: set the environment variable KINDE_DOMAIN (such as acme.kinde.com), or pass domain="
+    )
+
+
+def words(text: str) -> list[str]:
+    """One or several values of a variable, separated by spaces or commas."""
+    return [word for word in re.split(r"[\s,]+", text) if word]
+
+
+def _agreed(found: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    first, *others = found
+    for other in others:
+        if set(found[other]) - set(found[first]):
+            raise ConfigurationError(
+                f"{first} and {other} name different issuers ({' '.join(found[first])} and {' '.join(found[other])}): "
+                f"unset one of them, or list both in {first}"
+            )
+    return found[first]
+
+
+def _issuers(texts: Sequence[str], name: str) -> tuple[str, ...]:
+    if not texts:
+        raise ConfigurationError(f"{name} is empty: set it to your Kinde domain, such as 'acme.kinde.com'")
+    return tuple(dict.fromkeys(issuer_url(text, name) for text in texts))
+
+
+def _audiences(audience: Audiences, sources: Sequence[Variables]) -> frozenset[str]:
+    if audience is None:
+        return frozenset()
+    if isinstance(audience, FromEnvironment):
+        name = audience.value
+        value = next((source[name] for source in sources if source.get(name) is not None), None)
+        if value is None:
+            raise ConfigurationError(
+                "no audience is set: set the environment variable KINDE_AUDIENCE to the audience of your API "
+                "(Kinde: Settings, APIs), or pass audience="
+            )
+        texts = _words(name, value)
+    else:
+        texts = _texts("audience", audience)
+    if not texts:
+        raise ConfigurationError("audience is empty: give the audience of your API as registered in Kinde, or several")
+    return frozenset(texts)
+
+
+def _check_audiences(audiences: Iterable[str], issuers: Iterable[str]) -> None:
+    for audience in audiences:
+        if audience.startswith("<") and audience.endswith(">"):
+            raise ConfigurationError(f"audience is a placeholder, {audience!r}: put your API's audience there")
+        if audience.rstrip("/") in issuers:
+            raise ConfigurationError(
+                f"audience {audience!r} is the issuer, and every ID token carries that: "
+                "give the audience of your API as registered in Kinde"
+            )
+        if audience.rstrip("/") in {f"{issuer}{path}" for issuer in issuers for path in ("/api", "/api/v1")}:
+            raise ConfigurationError(
+                f"audience {audience!r} is Kinde's Management API: its tokens are for Kinde, not for your API; "
+                "register an API of your own in Kinde and give its audience"
+            )
+
+
+def _clients(clients: Iterable[str], audience: Audiences) -> frozenset[str]:
+    texts = _texts("clients", clients) if clients else []
+    if audience is None and not texts:
+        raise ConfigurationError(
+            "audience=None accepts tokens without an audience and so needs clients=[…], the client ids of the apps "
+            "to accept; better, give audience="
+        )
+    if audience is not None and texts:
+        raise ConfigurationError(
+            "clients= is for audience=None alone; with an audience, restrict apps by what they may do (scopes)"
+        )
+    return frozenset(texts)
+
+
+def _algorithms(algorithms: Iterable[str]) -> tuple[str, ...]:
+    texts = _texts("algorithms", algorithms)
+    for name in texts:
+        if name not in ASYMMETRIC:
+            raise ConfigurationError(
+                f"algorithm {name!r} is not allowed: use one of {', '.join(ASYMMETRIC)} (Kinde signs with RS256)"
+            )
+    if not texts:
+        raise ConfigurationError("algorithms is empty: leave it out (Kinde signs with RS256)")
+    return tuple(dict.fromkeys(texts))
+
+
+def _jwks_url(issuer: str, given: str | None, issuers: int) -> str:
+    if given is None:
+        return f"{issuer}/.well-known/jwks"
+    if issuers > 1:
+        raise ConfigurationError("jwks_url= is for one domain; each of several has its keys at /.well-known/jwks")
+    if not isinstance(given, str) or not given.strip():
+        raise ConfigurationError("jwks_url is empty: leave it out, or give the https URL of the issuer's keys")
+    parts = _split(given.strip(), "jwks_url", given)
+    _check_scheme(parts, "jwks_url", given)
+    if parts.fragment:
+        raise ConfigurationError(f"jwks_url must not have a fragment: {given!r}")
+    return parts.geturl()
+
+
+def _split(url: str, name: str, text: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises if it is not a number below 65536
+    except ValueError:
+        raise ConfigurationError(f"{name} cannot be read as a URL: {text!r}") from None
+    if not parts.hostname or parts.username is not None or any(ord(c) <= 32 or ord(c) > 126 for c in url):
+        raise ConfigurationError(f"{name} must be a plain host name or https URL: {text!r}")
+    return parts
+
+
+def _check_scheme(parts: SplitResult, name: str, text: str) -> None:
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+        return
+    raise ConfigurationError(
+        f"{name} must be https, not {text!r}: keys fetched over plain http can be forged (http is for localhost alone)"
+    )
+
+
+def _rebuilt(parts: SplitResult) -> str:
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    default = {"https": 443, "http": 80}[parts.scheme]
+    port = "" if parts.port in (None, default) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
+
+
+def _texts(name: str, values: str | Iterable[str]) -> list[str]:
+    """One text or several, none of them empty."""
+    try:
+        texts = [values] if isinstance(values, str) else list(values)
+    except TypeError:
+        raise ConfigurationError(f"{name} must be text or several texts, not {values!r}") from None
+    for text in texts:
+        if not isinstance(text, str):
+            raise ConfigurationError(f"{name} must be text or several texts, not {text!r}")
+        if not text.strip():
+            raise ConfigurationError(f"{name} is empty: an empty value would mean no check, and that is not to be had")
+        if text != text.strip():
+            raise ConfigurationError(f"{name} begins or ends with a space: {text!r}")
+    return texts
+
+
+def _words(name: str, value: object) -> list[str]:
+    """The value of a variable: text with one or several words, or (in Flask's config) several texts."""
+    if isinstance(value, str):
+        return words(value)
+    return _texts(name, value)  # type: ignore[arg-type]  # it checks what it gets
+
+
+def _number(name: str, value: float, least: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise ConfigurationError(f"{name} must be a number from {least} to {most}, not {value!r}")
+    return value
+
+
+def _flag(name: str, value: bool) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
+def _transport(transport: httpx.BaseTransport | None) -> httpx.BaseTransport | None:
+    if transport is not None and not callable(getattr(transport, "handle_request", None)):
+        raise ConfigurationError("transport must be an httpx.BaseTransport, such as httpx.HTTPTransport(proxy=…)")
+    return transport
