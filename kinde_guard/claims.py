@@ -48,8 +48,10 @@ def is_id_token(claims: Json) -> bool:
     """Kinde's ID tokens carry ``at_hash`` or ``nonce``, and name the issuer and the client as their audience."""
     if "at_hash" in claims or "nonce" in claims:
         return True
-    audience = audience_of(claims)
-    return claims.get("iss") in audience or client_of(claims) in audience
+    aud = claims.get("aud")
+    audience = aud if type(aud) is list else (aud,)
+    iss, client = claims.get("iss"), client_of(claims)
+    return (iss in audience and iss is not None) or (client in audience and client is not None)
 
 
 def is_event(claims: Json) -> bool:
@@ -117,18 +119,36 @@ def _seconds(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-_READERS: dict[str, Callable[[AccessToken], object]] = {}
+def fingerprint(digest: bytes) -> str:
+    """A token in a log: the first 12 hex digits of its SHA-256, enough to find it again, too little to use it."""
+    return digest.hex()[:12]
+
+
+_READERS: dict[str, Callable[[Json], object]] = {
+    "subject": subject_of,
+    "client_id": client_of,
+    "issuer": lambda claims: claims["iss"],
+    "audience": audience_of,
+    "permissions": permissions_of,
+    "roles": roles_of,
+    "org_code": org_of,
+    "is_m2m": is_m2m,
+    "token_id": lambda claims: _text(claims.get("jti")),
+    "issued_at": lambda claims: _seconds(claims.get("iat")),
+    "expires_at": lambda claims: _seconds(claims["exp"]),
+}
 
 
 class AccessToken:
     """A verified access token: frozen, and made by a guard (or by ``kinde_guard.testing``) alone.
 
-    Each attribute is read from the claims when it is first asked for, and then kept.
+    It keeps the payload, which takes a tenth of the room that its claims take as objects, and reads it when the first
+    attribute is asked for.
     """
 
     __slots__ = (
-        "_claims",
-        "_fingerprint",
+        "_digest",
+        "_payload",
         "_permissions_as_scopes",
         "audience",
         "client_id",
@@ -144,8 +164,8 @@ class AccessToken:
         "token_id",
     )
 
-    _claims: Json
-    _fingerprint: str
+    _payload: bytes
+    _digest: bytes
     _permissions_as_scopes: bool
     subject: str
     """``sub`` of a user, the client id of a machine-to-machine app. Unique per issuer only."""
@@ -173,18 +193,19 @@ class AccessToken:
         )
 
     @classmethod
-    def _of(cls, claims: Json, fingerprint: str, *, permissions_as_scopes: bool = False) -> AccessToken:
-        """For guards and for ``kinde_guard.testing``: *claims* have passed every rule."""
+    def _of(cls, payload: bytes, digest: bytes, permissions_as_scopes: bool) -> AccessToken:
+        """For guards and ``kinde_guard.testing``: the claims in *payload* (JSON) have passed every rule, *digest* is
+        the token's SHA-256."""
         token = object.__new__(cls)
-        _set(token, "_claims", claims)
-        _set(token, "_fingerprint", fingerprint)
-        _set(token, "_permissions_as_scopes", permissions_as_scopes)
+        _set_payload(token, payload)
+        _set_digest(token, digest)
+        _set_permissions_as_scopes(token, permissions_as_scopes)
         return token
 
     @property
     def claims(self) -> Json:
         """All claims as a plain dict, made anew at each access: yours to change."""
-        return json.loads(json.dumps(self._claims))  # type: ignore[no-any-return]
+        return json.loads(self._payload.decode())  # type: ignore[no-any-return]
 
     @property
     def feature_flags(self) -> Json:
@@ -202,12 +223,13 @@ class AccessToken:
             raise refusal
 
     def __getattr__(self, name: str) -> Any:
-        reader = _READERS.get(name)
-        if reader is None:
+        if name != "scopes" and name not in _READERS:
             raise AttributeError(f"AccessToken has no attribute {name!r}")
-        value = reader(self)
-        _set(self, name, value)
-        return value
+        claims = self.claims
+        for each, read in _READERS.items():
+            _set(self, each, read(claims))
+        _set(self, "scopes", scopes_of(claims, self._permissions_as_scopes))
+        return object.__getattribute__(self, name)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("an AccessToken cannot be changed")
@@ -225,7 +247,7 @@ class AccessToken:
         raise TypeError("an AccessToken cannot be pickled: what was verified here may have expired where it is read")
 
     def __repr__(self) -> str:
-        return f"<AccessToken of {self.client_id} from {self.issuer}, {self._fingerprint}>"
+        return f"<AccessToken of {self.client_id} from {self.issuer}, {fingerprint(self._digest)}>"
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> NoReturn:
@@ -237,17 +259,7 @@ class AccessToken:
 
 
 _set = object.__setattr__
-_READERS.update(
-    subject=lambda token: subject_of(token._claims),
-    client_id=lambda token: client_of(token._claims),
-    issuer=lambda token: token._claims["iss"],
-    audience=lambda token: audience_of(token._claims),
-    scopes=lambda token: scopes_of(token._claims, token._permissions_as_scopes),
-    permissions=lambda token: permissions_of(token._claims),
-    roles=lambda token: roles_of(token._claims),
-    org_code=lambda token: org_of(token._claims),
-    is_m2m=lambda token: is_m2m(token._claims),
-    token_id=lambda token: _text(token._claims.get("jti")),
-    issued_at=lambda token: _seconds(token._claims.get("iat")),
-    expires_at=lambda token: _seconds(token._claims["exp"]),
-)
+# The slots' own setters: the quickest way around AccessToken.__setattr__, taken for every token that is verified.
+_set_payload = AccessToken.__dict__["_payload"].__set__
+_set_digest = AccessToken.__dict__["_digest"].__set__
+_set_permissions_as_scopes = AccessToken.__dict__["_permissions_as_scopes"].__set__

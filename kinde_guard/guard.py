@@ -10,11 +10,11 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import bearer, flight, jws, rules
-from .claims import AccessToken, Json
+from .cache import CacheStats, TokenCache, size_of
+from .claims import AccessToken, fingerprint
 from .errors import AuthError, InvalidToken, KeysUnavailable
 from .fetch import Fetcher
 from .jwks import Key
@@ -26,19 +26,14 @@ if TYPE_CHECKING:
     import httpx
 
 MAX_HEADERS = 64
+HASH_AT_ONCE = 2047
+_sha256 = hashlib.sha256
 log = logging.getLogger("kinde_guard")
 
 
-@dataclass(frozen=True, slots=True)
-class _Unverified:
-    """A token that is right in all but its signature, which has yet to be looked at."""
-
-    raw: str
-    parts: jws.Segments
-    kid: str
-    alg: str
-    claims: Json
-    signature: bytes
+_Unverified = tuple[bytes, bytes, str, bytes, tuple[float, float], bytes, bytes]
+"""A token that is right in all but its signature, which has yet to be looked at: digest, header segment, algorithm,
+payload, from when until when it is valid, signing input and signature."""
 
 
 class Guard:
@@ -88,6 +83,8 @@ class Guard:
         self._wall = self._clocks.wall
         self._stores = _stores(settings, self._clocks)
         self._headers: dict[bytes, tuple[str, str]] = {}
+        self._cache = TokenCache(settings.cache_size)
+        self._permissions_as_scopes = settings.permissions_as_scopes
         if not settings.audiences:
             log.warning(
                 "audience=None: tokens that name no audience are accepted from %d listed clients", len(settings.clients)
@@ -96,8 +93,13 @@ class Guard:
     def verify(self, raw: str) -> AccessToken:
         """The verified token, or :class:`InvalidToken` or :class:`KeysUnavailable`."""
         try:
-            token = self._read(raw)
-            return self._admit(token, self._stores[token.claims["iss"]].get(token.kid, token.alg))
+            data = jws.to_bytes(raw)
+            digest = _digest(data)
+            token = self._recall(digest)
+            if token is not None:
+                return token
+            kid, alg, store, unverified = self._read(data, digest)
+            return self._admit(store, store.get(kid, alg), unverified)
         except (AuthError, KeysUnavailable) as refusal:
             self._log(refusal, raw)
             raise
@@ -105,8 +107,13 @@ class Guard:
     async def averify(self, raw: str) -> AccessToken:
         """:meth:`verify` for event loops: it awaits nothing unless a key has to be fetched."""
         try:
-            token = self._read(raw)
-            return self._admit(token, await self._stores[token.claims["iss"]].aget(token.kid, token.alg))
+            data = jws.to_bytes(raw)
+            digest = _digest(data)
+            token = self._recall(digest)
+            if token is not None:
+                return token
+            kid, alg, store, unverified = self._read(data, digest)
+            return self._admit(store, await store.aget(kid, alg), unverified)
         except (AuthError, KeysUnavailable) as refusal:
             self._log(refusal, raw)
             raise
@@ -147,52 +154,79 @@ class Guard:
         """How each issuer's keys are: ``fresh``, ``stale``, ``expired`` or ``never_loaded``, since when, and why."""
         return {issuer: store.health() for issuer, store in self._stores.items()}
 
+    def stats(self) -> CacheStats:
+        """What the cache of verified tokens has done: misses and evictions exactly, hits approximately."""
+        return self._cache.stats()
+
     def __repr__(self) -> str:
         return (
             f"<Guard of {', '.join(self._settings.issuers)} for {', '.join(self._settings.audiences) or 'no audience'}>"
         )
 
-    def _read(self, raw: str) -> _Unverified:
-        """Everything that can be said without a key."""
-        parts = jws.split(raw)
-        kid, alg = self._headers.get(parts.header) or self._read_header(parts.header)
-        claims = jws.read_object(parts.payload)
+    def _recall(self, digest: bytes) -> AccessToken | None:
+        """The token with this digest, if it was verified before and holds still."""
+        entry = self._cache.find(digest)
+        if entry is None:
+            return None
+        token, store, key, (start, end), _ = entry
+        if start <= self._wall() < end and store.still_holds(key):
+            self._cache.note_use(digest)
+            self._cache.hits += 1
+            return token
+        self._cache.drop(digest)
+        return None
+
+    def _read(self, data: bytes, digest: bytes) -> tuple[str, str, KeyStore, _Unverified]:
+        """Everything that can be said without a key: which key, of which issuer, and what it has to verify."""
+        header, body, signature, signing_input = jws.split(data)
+        kid, alg = self._headers.get(header) or self._read_header(header)
+        payload = jws.decode(body)
+        claims = jws.read_object(payload)
         rules.check_claims(claims, self._settings, self._wall())
-        return _Unverified(raw, parts, kid, alg, claims, jws.decode(parts.signature))
+        store = self._stores[claims["iss"]]
+        validity = rules.validity(claims, self._settings)
+        return kid, alg, store, (digest, header, alg, payload, validity, signing_input, jws.decode(signature))
 
     def _read_header(self, segment: bytes) -> tuple[str, str]:
-        header = jws.read_object(segment)
+        header = jws.read_object(jws.decode(segment))
         rules.check_header(header, self._settings)
         return header["kid"], header["alg"]
 
-    def _admit(self, token: _Unverified, key: Key) -> AccessToken:
-        if not key.verifies(token.alg, token.parts.signing_input, token.signature):
+    def _admit(self, store: KeyStore, key: Key, unverified: _Unverified) -> AccessToken:
+        digest, header, alg, payload, validity, signing_input, signature = unverified
+        if not key.verifies(alg, signing_input, signature):
             raise InvalidToken("bad_signature")
-        self._remember_header(token)
-        return AccessToken._of(
-            token.claims, fingerprint(token.raw), permissions_as_scopes=self._settings.permissions_as_scopes
-        )
+        if header not in self._headers:
+            self._remember_header(header, key.kid, alg)
+        token = AccessToken._of(payload, digest, self._permissions_as_scopes)
+        self._cache.put(digest, (token, store, key, validity, size_of(payload)))
+        return token
 
-    def _remember_header(self, token: _Unverified) -> None:
+    def _remember_header(self, segment: bytes, kid: str, alg: str) -> None:
         """All tokens of a key have the same header: what it says is remembered, once a signature over it has held.
         What it says is kid and algorithm; the key itself is asked for anew each time."""
-        if token.parts.header not in self._headers:
-            if len(self._headers) >= MAX_HEADERS:
-                self._headers.clear()
-            self._headers[token.parts.header] = token.kid, token.alg
+        if len(self._headers) >= MAX_HEADERS:
+            self._headers.clear()
+        self._headers[segment] = kid, alg
 
     def _log(self, refusal: AuthError | KeysUnavailable, raw: str) -> None:
         if isinstance(refusal, KeysUnavailable):
             log.warning("cannot tell: %s", refusal, extra={"reason": refusal.reason})
         elif log.isEnabledFor(logging.INFO):
-            mark = fingerprint(raw)
+            mark = fingerprint(hashlib.sha256(raw.encode("utf-8", "surrogatepass")).digest())
             extra = {"reason": refusal.reason, "fingerprint": mark}
             log.info("refused (%s) token %s: %s", refusal.reason, mark, refusal.hint, extra=extra)
 
 
-def fingerprint(raw: str) -> str:
-    """The first 12 hex digits of a token's SHA-256: enough to find it again, too little to use it."""
-    return hashlib.sha256(raw.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+def _digest(data: bytes) -> bytes:
+    """SHA-256, fed in pieces: hashlib gives the GIL away for more than 2047 bytes at once, and beside a busy thread
+    it takes 5 ms to get it back."""
+    if len(data) <= HASH_AT_ONCE:
+        return _sha256(data).digest()
+    digest = _sha256(data[:HASH_AT_ONCE])
+    for start in range(HASH_AT_ONCE, len(data), HASH_AT_ONCE):
+        digest.update(data[start : start + HASH_AT_ONCE])
+    return digest.digest()
 
 
 def _stores(settings: Settings, clocks: Clocks) -> Mapping[str, KeyStore]:
