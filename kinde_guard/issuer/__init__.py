@@ -1,0 +1,15 @@
+"""A local Kinde: apps, APIs, keys, tokens in Kinde's shapes (wrong ones to order), and the endpoints for them.
+
+For development and tests. The guard itself never imports it.
+"""
+
+from __future__ import annotations
+
+from .keys import UNSIGNED, SigningKey
+from .local import LocalIssuer
+from .messages import Request, Response
+from .presets import PRESETS, Preset
+from .registry import Api, App
+from .tokens import ABSENT
+
+__all__ = ["ABSENT", "PRESETS", "UNSIGNED", "Api", "App", "LocalIssuer", "Preset", "Request", "Response", "SigningKey"]

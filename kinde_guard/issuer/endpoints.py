@@ -1,0 +1,97 @@
+"""The endpoints: which there are, and what each answers. Pure but for the tokens that the issuer makes.
+
+A new endpoint is a function and a line in :data:`ENDPOINTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from .messages import MAX_BODY, Request, Response, error_response, json_response
+from .token_endpoint import token
+
+if TYPE_CHECKING:
+    from .local import LocalIssuer
+
+Endpoint = Callable[["LocalIssuer", Request], Response]
+
+DISCOVERY_PATHS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
+JWKS_PATHS = ("/.well-known/jwks", "/.well-known/jwks.json")  # Kinde's own material uses both
+TOKEN_PATH = "/oauth2/token"
+
+_CORS = {"access-control-allow-origin": "*"}
+_PREFLIGHT = {"access-control-allow-headers": "authorization, content-type", "access-control-max-age": "600"}
+
+
+def discovery(issuer: LocalIssuer, request: Request) -> Response:
+    """OpenID Connect Discovery 1.0 §3, member for member as Kinde's; what is for signing in is named, not served."""
+    url = issuer.url
+    return json_response(
+        200,
+        {
+            "issuer": url,
+            "jwks_uri": f"{url}{JWKS_PATHS[0]}",
+            "token_endpoint": f"{url}{TOKEN_PATH}",
+            "authorization_endpoint": f"{url}/oauth2/auth",
+            "userinfo_endpoint": f"{url}/oauth2/v2/user_profile",
+            "introspection_endpoint": f"{url}/oauth2/introspect",
+            "revocation_endpoint": f"{url}/oauth2/revoke",
+            "end_session_endpoint": f"{url}/logout",
+            **_SUPPORTED,
+        },
+    )
+
+
+def jwks(issuer: LocalIssuer, request: Request) -> Response:
+    """RFC 7517 §5."""
+    return json_response(200, issuer.jwks())
+
+
+ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
+    **{path: {"GET": discovery} for path in DISCOVERY_PATHS},
+    **{path: {"GET": jwks} for path in JWKS_PATHS},
+    TOKEN_PATH: {"POST": token},
+}
+
+
+def respond(issuer: LocalIssuer, request: Request) -> Response:
+    """The answer to *request*, readable by pages of any origin."""
+    response = _routed(issuer, request).with_headers(_CORS)
+    return response.without_body() if request.method == "HEAD" else response
+
+
+def _routed(issuer: LocalIssuer, request: Request) -> Response:
+    methods = ENDPOINTS.get(request.path)
+    if methods is None:
+        return error_response(404, "not_found", f"The local Kinde serves {', '.join(ENDPOINTS)} and nothing else.")
+    allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
+    if request.method == "OPTIONS":
+        return Response(204, {"allow": allowed, "access-control-allow-methods": allowed, **_PREFLIGHT})
+    endpoint = methods.get("GET" if request.method == "HEAD" else request.method)
+    if endpoint is None:
+        return error_response(405, "method_not_allowed", f"Here it is {allowed}.", {"allow": allowed})
+    if len(request.body) > MAX_BODY:
+        return error_response(413, "invalid_request", f"The body is larger than {MAX_BODY // 1024} KiB.")
+    return endpoint(issuer, request)
+
+
+_SUPPORTED = {
+    "claims_supported": ["aud", "exp", "iat", "iss", "sub"],
+    "scopes_supported": ["address", "email", "offline", "openid", "phone", "profile"],
+    "subject_types_supported": ["public"],
+    "response_modes_supported": ["form_post", "query", "fragment"],
+    "response_types_supported": [
+        "code",
+        "token",
+        "id_token",
+        "code token",
+        "code id_token",
+        "id_token token",
+        "code id_token token",
+    ],
+    "request_uri_parameter_supported": False,
+    "code_challenge_methods_supported": ["S256"],
+    "id_token_signing_alg_values_supported": ["RS256"],
+    "token_endpoint_auth_methods_supported": ["client_secret_post"],
+}

@@ -1,0 +1,109 @@
+"""Apps, APIs, and which app may use which API and which of its scopes, as one sets them up in Kinde."""
+
+from __future__ import annotations
+
+import secrets
+import string
+import threading
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..errors import ConfigurationError
+from .tokens import M2M_LIFETIME
+
+_ALPHANUMERIC = string.ascii_letters + string.digits
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """An API: the audience that tokens for it name, and its scopes."""
+
+    audience: str
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A machine-to-machine app. One that belongs to an organization gets tokens that say so."""
+
+    name: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    org_code: str | None = None
+    lifetime: float = M2M_LIFETIME
+    """Seconds that its access tokens are good for."""
+
+
+class Registry:
+    """What is set up. Reading takes no lock: each entry is frozen and replaced whole."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._apis: dict[str, Api] = {}
+        self._apps: dict[str, App] = {}
+        self._grants: dict[tuple[str, str], frozenset[str] | None] = {}
+
+    @property
+    def apis(self) -> tuple[Api, ...]:
+        """Every API, in the order they were added."""
+        return tuple(self._apis.copy().values())
+
+    @property
+    def apps(self) -> tuple[App, ...]:
+        """Every app, in the order they were added."""
+        return tuple(self._apps.copy().values())
+
+    def app(self, client_id: str) -> App | None:
+        """The app with that client id."""
+        return self._apps.get(client_id)
+
+    def add_api(self, audience: str, scopes: Iterable[str]) -> Api:
+        """Register an API; once more with the same audience gives it other scopes."""
+        api = Api(_word("an audience", audience), tuple(dict.fromkeys(_word("a scope", scope) for scope in scopes)))
+        with self._lock:
+            self._apis[audience] = api
+        return api
+
+    def add_app(self, app: App) -> App:
+        """Register an app; once more with the same client id replaces it, as when its secret is rotated."""
+        with self._lock:
+            self._apps[app.client_id] = app
+        return app
+
+    def authorize(self, app: App, audience: str, scopes: Iterable[str] | None) -> None:
+        """Let *app* use the API, with some of its *scopes* or (``None``) with all, later ones included."""
+        api = self._apis.get(audience)
+        if api is None:
+            raise ConfigurationError(f"there is no API with the audience {audience!r}: add it first")
+        chosen = None if scopes is None else frozenset(scopes)
+        unknown = (chosen or frozenset()).difference(api.scopes)
+        if unknown:
+            raise ConfigurationError(f"the API {audience!r} has no scope {' '.join(sorted(unknown))!r}")
+        with self._lock:
+            self._grants[app.client_id, audience] = chosen
+
+    def granted(self, app: App, audience: str) -> tuple[str, ...] | None:
+        """The scopes that *app* may have of that API; ``None`` if it may not use the API at all."""
+        api, grant = self._apis.get(audience), (app.client_id, audience)
+        if api is None or grant not in self._grants:
+            return None
+        chosen = self._grants[grant]
+        return tuple(scope for scope in api.scopes if chosen is None or scope in chosen)
+
+
+def new_client_id() -> str:
+    """In Kinde's form: 32 hex digits."""
+    return uuid.uuid4().hex
+
+
+def new_client_secret() -> str:
+    """In Kinde's form: 40 to 60 letters and digits."""
+    return "".join(secrets.choice(_ALPHANUMERIC) for _ in range(50))
+
+
+def _word(what: str, text: str) -> str:
+    """Lists of audiences and of scopes are separated by white space, so none may be inside."""
+    if not text or text.split() != [text]:
+        raise ConfigurationError(f"{what} must be text without white space, not {text!r}")
+    return text

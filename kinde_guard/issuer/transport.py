@@ -1,0 +1,41 @@
+"""Local issuers behind an httpx client, without a socket. The one module here that needs httpx."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+
+from .messages import Request
+
+if TYPE_CHECKING:
+    from .local import LocalIssuer
+
+
+class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """A network of *issuers* and nobody else; for ``httpx.Client``, ``AsyncClient`` and ``Guard(transport=…)``."""
+
+    def __init__(self, *issuers: LocalIssuer) -> None:
+        self._issuers = {_origin(httpx.URL(issuer.url)): issuer for issuer in issuers}
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Called by ``httpx.Client``."""
+        return self._answered(request, request.read())
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Called by ``httpx.AsyncClient``."""
+        return self._answered(request, await request.aread())
+
+    def _answered(self, request: httpx.Request, body: bytes) -> httpx.Response:
+        issuer, url = self._issuers.get(_origin(request.url)), request.url
+        if issuer is None:
+            raise httpx.ConnectError("no local issuer has this address", request=request)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        response = issuer.answer(Request(request.method, url.path, headers, body, url.query.decode("ascii")))
+        if response is None:
+            raise httpx.ConnectError("the local issuer is down", request=request)
+        return httpx.Response(response.status, headers=dict(response.headers), content=response.body, request=request)
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int]:
+    return url.scheme, url.host, url.port or {"https": 443, "http": 80}.get(url.scheme, 0)
