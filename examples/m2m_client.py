@@ -2,8 +2,7 @@
 
     python examples/m2m_client.py http://127.0.0.1:8000
 
-Configured by the environment: KINDE_M2M_CLIENT_ID, KINDE_M2M_CLIENT_SECRET, and KINDE_DOMAIN and KINDE_AUDIENCE (or
-KINDE_M2M_DOMAIN and KINDE_M2M_AUDIENCE).
+Configured by the environment: KINDE_M2M_CLIENT_ID, KINDE_M2M_CLIENT_SECRET, KINDE_M2M_AUDIENCE, and KINDE_DOMAIN.
 """
 
 import sys
@@ -24,7 +23,7 @@ def main(api: str) -> int:
             client.post("/flags", json={"dark_mode": True}),
         ]
     for answer in answers:
-        print(answer.request.method, answer.request.url.path, answer.status_code, answer.text)
+        print(answer.request.method, answer.request.url.path, answer.status_code, answer.text.strip())
     return 0 if all(answer.is_success for answer in answers) else 1
 
 

@@ -6,6 +6,8 @@ The names below are loaded when they are asked for (PEP 562), so that ``import k
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,6 +55,17 @@ _HOME = {
     "user": "requirements",
 }
 __all__ = sorted(_HOME)
+
+
+class _Package(ModuleType):
+    """``m2m`` is a requirement here, and a module below: importing the module must not take the requirement's name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name == "m2m" and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

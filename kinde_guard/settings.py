@@ -36,7 +36,8 @@ DOMAIN_VARIABLES = ("KINDE_DOMAIN", "KINDE_ISSUER_URL", "KINDE_HOST")
 ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 MAX_LEEWAY = 300
 LOOPBACK = re.compile(r"localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1")
-_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?|[0-9a-f:.]+", re.I)
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 §2.1
+_HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}|[0-9a-f.]*:[0-9a-f:.]*", re.I)
 # What Kinde's pages and SDKs show where the name of one's own tenant belongs.
 _PLACEHOLDER = re.compile(
     r"[<>{}$]|^(?:app|subdomain|your[-_]?(?:kinde[-_]?)?(?:(?:sub)?domain|business|company|app|tenant))\.kinde\.com$",
@@ -91,7 +92,7 @@ class Settings:
             retry_after=_number("retry_after", retry_after, 0, 3_600),
             usable_for=_number("usable_for", usable_for, 1, 30 * 86_400),
             cache_size=int(_number("cache_size", cache_size, 0, 10_000_000)),
-            transport=_transport(transport),
+            transport=checked_transport(transport),
         )
 
 
@@ -235,12 +236,14 @@ def _jwks_url(issuer: str, given: str | None, issuers: int) -> str:
 
 
 def _split(url: str, name: str, text: str) -> SplitResult:
+    if "@" in url:  # and it is not shown: a password may stand before it
+        raise ConfigurationError(f"{name} must not have a user name or a password (an @)")
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises if it is not a number below 65536
     except ValueError:
         raise ConfigurationError(f"{name} cannot be read as a URL: {text!r}") from None
-    if not parts.hostname or parts.username is not None or any(ord(c) <= 32 or ord(c) > 126 for c in url):
+    if not parts.hostname or any(ord(c) <= 32 or ord(c) > 126 for c in url):
         raise ConfigurationError(f"{name} must be a plain host name or https URL: {text!r}")
     return parts
 
@@ -296,7 +299,7 @@ def _flag(name: str, value: bool) -> bool:
     return value
 
 
-def _transport(transport: httpx.BaseTransport | None) -> httpx.BaseTransport | None:
+def checked_transport(transport: httpx.BaseTransport | None) -> httpx.BaseTransport | None:
     if transport is not None and not callable(getattr(transport, "handle_request", None)):
         raise ConfigurationError("transport must be an httpx.BaseTransport, such as httpx.HTTPTransport(proxy=…)")
     return transport

@@ -1,0 +1,311 @@
+"""Machine to machine: a token by client credentials (RFC 6749 §4.4), held, refreshed, and put on httpx's requests.
+
+The rules of this file:
+
+* Kinde bills every token it issues. So there is one request at a time for all threads and event loops of a process,
+  none while the token held is young, and none before the wait after a failure is over.
+* A token that is good is handed out at once; its refresh, ahead of time, is nobody's to wait for.
+* The sync and the async half differ in how they wait, and in nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import re
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from . import flight
+from .errors import ConfigurationError
+from .fetch import TOTAL_TIMEOUT, Fetcher, FetchFailed
+from .settings import checked_transport, is_loopback
+from .token_request import NO_ANSWER, Application, Failure, Held, Outcome
+from .token_request import TokenEndpointUnavailable as TokenEndpointUnavailable
+from .token_request import TokenRefused as TokenRefused
+from .token_request import TokenRequestFailed as TokenRequestFailed
+from .token_request import TooManyTokenRequests as TooManyTokenRequests
+
+_LIBRARIES: list[Any] = [httpx]
+with suppress(ImportError):
+    import httpx2  # httpx's successor, whose clients want an auth of its own class
+
+    _LIBRARIES.append(httpx2)
+
+if TYPE_CHECKING:
+
+    class _Auth(httpx.Auth, httpx2.Auth):
+        def auth_flow(self, request: Any) -> Generator[Any, Any, None]: ...
+        def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]: ...
+        def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]: ...
+
+else:  # a dict, because httpx2 can stand in for httpx under its name: the same class twice
+    _Auth = type("_Auth", tuple(dict.fromkeys(library.Auth for library in _LIBRARIES)), {})
+
+WAIT = TOTAL_TIMEOUT + 1  # the flight's own deadline comes first
+LONGEST_WAIT = 30.0  # between attempts of our own accord
+LONGEST_ASKED_WAIT = 300.0  # where Kinde names the time: asking sooner would be refused, and counted
+RENEWABLE_AGE = 60.0
+
+_IN_MEMORY = tuple(library.ByteStream for library in _LIBRARIES)
+_T = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"  # RFC 9110 §5.6.2, token
+_CHALLENGE_PART = re.compile(  # RFC 9110 §11.6.1, one element of the list: [scheme] name=value, or scheme [token68]
+    rf"""[ \t,]*+ (?: (?:(?P<scheme>{_T})[ ]++)? (?P<name>{_T}) [ \t]*+ = [ \t]*+ (?:(?P<plain>{_T})|"(?P<quoted>
+         (?:[^"\\]|\\.)*+)") | (?P<alone>{_T}) (?:[ ]++[A-Za-z0-9\-._~+/]++=*+)? ) [ \t]*+ (?:,|$)""",
+    re.X,
+)
+log = logging.getLogger("kinde_guard")
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What is known; replaced whole, so that readers need no lock."""
+
+    held: Held | None = None
+    failure: Failure | None = None
+    failures: int = 0
+    retry_at: float = -math.inf
+
+    def wants_fetch(self, now: float, refused: Held | None = None) -> bool:
+        """Whether to ask Kinde: there is no token, or it is due, or the API refused it; and no wait is on."""
+        return now >= self.retry_at and (self.held is None or self.held is refused or self.held.due(now))
+
+    def after(self, outcome: Outcome, now: float, chance: float) -> _State:
+        """A failure leaves the token as it is; the wait is 1 s, doubling, with full jitter (*chance*)."""
+        if isinstance(outcome, Held):
+            return _State(outcome)
+        own_wait = chance * min(2**self.failures, LONGEST_WAIT)
+        wait = max(own_wait, min(outcome.asked_wait, LONGEST_ASKED_WAIT))
+        return _State(self.held, outcome, self.failures + 1, now + wait)
+
+
+# Tokens age while the machine sleeps, and time.monotonic stands still then on Linux and macOS.
+_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+_seconds: Callable[[], float] = time.monotonic if _CLOCK is None else partial(time.clock_gettime, _CLOCK)
+
+
+class ClientCredentials(_Auth):
+    """A machine-to-machine application of Kinde: gets its token, holds it, and is an ``auth=`` for httpx's clients.
+
+    Make one and keep it: it serves every thread, task and client of the process with one token, which is refreshed
+    behind the callers from five minutes (at most a fifth of its life) before its end. What is not given is read from
+    ``KINDE_M2M_DOMAIN`` (else ``KINDE_DOMAIN``), ``KINDE_M2M_CLIENT_ID``, ``KINDE_M2M_CLIENT_SECRET``,
+    ``KINDE_M2M_AUDIENCE`` and ``KINDE_M2M_SCOPES``; without scopes Kinde grants all that the application has. There is
+    no falling back to ``KINDE_AUDIENCE``: that names what this process *accepts*, and whoever is sent a token for it
+    could play it back.
+
+    The token is put on requests to https and to loopback only, and with *api* (such as ``https://api.acme.com``) on
+    requests to that origin only. Other requests are sent without it, as httpx itself does when it follows a redirect
+    elsewhere. Give *api* if the client may be handed URLs by others.
+
+    Where the API answers 401 ``invalid_token`` to a token older than 60 s, another is fetched and the request sent
+    once more, if its body is in memory (no stream, no multipart); otherwise the 401 is yours. Where there is no token,
+    the request raises :class:`TokenRequestFailed`. Settings that cannot be used raise :class:`ConfigurationError` here.
+    """
+
+    def __init__(
+        self,
+        domain: str | None = None,
+        *,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        audience: str | Iterable[str] | None = None,
+        scopes: str | Iterable[str] | None = None,
+        api: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+        clock: Callable[[], float] = _seconds,
+    ) -> None:
+        self._app = Application.load(
+            domain, client_id=client_id, client_secret=client_secret, audience=audience, scopes=scopes
+        )
+        self._api = None if api is None else _api_origin(api)
+        self._fetcher = Fetcher(checked_transport(transport))
+        self._clock = clock
+        self._warned = False
+        self._state = _State()
+        self._flight: flight.Flight[Outcome | None] = flight.Flight(self._land, _crashed, deadline=TOTAL_TIMEOUT)
+
+    def __repr__(self) -> str:
+        return f"<ClientCredentials {self._app.client_id} of {self._app.issuer} for {self._app.audiences}>"
+
+    def token(self) -> str:
+        """The text of a token that is good now; waits, up to 5 s, only if none is held."""
+        return self._get().text
+
+    async def atoken(self) -> str:
+        """:meth:`token` for event loops."""
+        return (await self._aget()).text
+
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        """For ``httpx.Client``."""
+        if not self._carries(request.url):
+            yield request
+            return
+        held = self._get()
+        response = yield _signed(request, held)
+        renewal = self._renewal(held, response)
+        if renewal is not None:
+            flight.join(renewal, WAIT)
+            if (other := self._other_than(held)) is not None:
+                yield _signed(response.request, other)
+
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        """For ``httpx.AsyncClient``."""
+        if not self._carries(request.url):
+            yield request
+            return
+        held = await self._aget()
+        response = yield _signed(request, held)
+        renewal = self._renewal(held, response)
+        if renewal is not None:
+            await flight.ajoin(renewal, WAIT)
+            if (other := self._other_than(held)) is not None:
+                yield _signed(response.request, other)
+
+    def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        """Not to be used: it cannot know how to wait, and httpx's own sends the request without a token."""
+        raise NotImplementedError("use sync_auth_flow or async_auth_flow, as httpx's clients do")
+
+    def _get(self) -> Held:
+        found = self._find()
+        if isinstance(found, Future):
+            flight.join(found, WAIT)
+            return self._landed(found)
+        return found
+
+    async def _aget(self) -> Held:
+        found = self._find()
+        if isinstance(found, Future):
+            await flight.ajoin(found, WAIT)
+            return self._landed(found)
+        return found
+
+    def _find(self) -> Held | Future[None]:
+        """The token, or the fetch to wait for. While the wait after a failure is on, raises that again."""
+        state, now = self._state, self._clock()
+        if state.held is not None and state.held.good(now):
+            if state.wants_fetch(now):
+                self._flight.start_behind(partial(self._fetch, None))
+            return state.held
+        if state.failure is not None and now < state.retry_at:
+            raise state.failure.exception(state.retry_at - now)
+        return self._flight.start(partial(self._fetch, None))
+
+    def _landed(self, future: Future[None]) -> Held:
+        """After the waiting. A token that has just come is used, however short its life."""
+        state, now = self._state, self._clock()
+        failure = state.failure if future.done() else NO_ANSWER
+        if state.held is not None and (failure is None or state.held.good(now)):
+            return state.held
+        raise (failure or NO_ANSWER).exception(state.retry_at - now)
+
+    def _renewal(self, refused: Held, response: Any) -> Future[None] | None:
+        """The fetch to wait for before the request is sent once more; ``None`` if the answer is the caller's."""
+        state, now, request = self._state, self._clock(), response.request
+        if (
+            response.status_code == 401
+            and state.held is refused
+            and state.wants_fetch(now, refused)
+            and now - refused.since > RENEWABLE_AGE
+            # After redirects it is the last request that was refused: did it carry the token, and may it again?
+            and request.headers.get("Authorization") == refused.authorization
+            and self._carries(request.url)
+            and isinstance(request.stream, _IN_MEMORY)
+            and _says_invalid_token(response.headers.get("WWW-Authenticate", ""))
+        ):
+            return self._flight.start(partial(self._fetch, refused))
+        return None
+
+    def _other_than(self, refused: Held) -> Held | None:
+        return None if self._state.held is refused else self._state.held
+
+    def _carries(self, url: Any) -> bool:
+        """Whether a request to *url* (httpx's or httpx2's) is given the token."""
+        if self._api is not None:
+            return _origin(url) == self._api
+        if _is_private(url):
+            return True
+        if not self._warned:  # the API's "no token" would be a riddle
+            self._warned = True
+            scheme, host = _origin(url)
+            log.warning("no token is sent to %s://%s: plain http shows it to all on the way; use https", scheme, host)
+        return False
+
+    def _fetch(self, refused: Held | None, watch: flight.Watch) -> Outcome | None:
+        """In the flight's thread. Asks again whether to ask: a fetch may have landed since this one was wanted."""
+        since = self._clock()
+        if not self._state.wants_fetch(since, refused):
+            return None
+        url = f"{self._app.issuer}/oauth2/token"
+        headers = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
+        try:
+            answer = self._fetcher.send("POST", url, watch, headers=headers, body=self._app.form())
+        except FetchFailed as error:
+            return self._app.unanswered(error)
+        return self._app.read(answer, since)
+
+    def _land(self, outcome: Outcome | None) -> flight.Say:
+        if outcome is None:
+            return lambda: None
+        now = self._clock()
+        self._state = self._state.after(outcome, now, random.random())  # noqa: S311  # jitter
+        return partial(self._say, outcome, self._state, now)
+
+    def _say(self, outcome: Outcome, state: _State, now: float) -> None:
+        if isinstance(outcome, Held):
+            log.info("%r: a token, good for %.0f s", self, outcome.life)
+        elif state.held is not None and state.held.good(now):  # otherwise somebody waits, and is told
+            log.warning("%r: the token is kept, no other: %s", self, outcome.exception(state.retry_at - now))
+
+
+def _signed(request: Any, held: Held) -> Any:
+    request.headers["Authorization"] = held.authorization
+    return request
+
+
+def _crashed(error: Exception) -> Failure:
+    # Not the text of an exception that nobody foresaw: it could quote the request.
+    return NO_ANSWER if isinstance(error, TimeoutError) else Failure(f"{type(error).__name__} on the way")
+
+
+def _says_invalid_token(challenges: str) -> bool:
+    """Whether a Bearer challenge says ``error="invalid_token"`` (RFC 6750 §3); what breaks the grammar says nothing."""
+    scheme, position, found = "", 0, False
+    while position < len(challenges):
+        part = _CHALLENGE_PART.match(challenges, position)
+        if part is None:
+            return False
+        scheme = (part["scheme"] or part["alone"] or scheme).lower()
+        is_error = scheme == "bearer" and (part["name"] or "").lower() == "error"
+        found = found or (is_error and (part["plain"] or part["quoted"]) == "invalid_token")
+        position = part.end()
+    return found
+
+
+def _origin(url: Any) -> tuple[str, str]:
+    """RFC 6454 §4; httpx has made the host lower case and dropped a default port."""
+    return {"ws": "http", "wss": "https"}.get(url.scheme, url.scheme), url.netloc.decode()
+
+
+def _is_private(url: Any) -> bool:
+    """Whether nobody on the way can read what is sent to *url*."""
+    scheme, _ = _origin(url)
+    return scheme == "https" or (scheme == "http" and is_loopback(url.host))
+
+
+def _api_origin(api: str) -> tuple[str, str]:
+    try:
+        url = httpx.URL(api)
+    except (httpx.InvalidURL, TypeError):
+        url = httpx.URL("")
+    if not url.host or not _is_private(url) or url.userinfo or url.raw_path != b"/" or url.fragment:
+        raise ConfigurationError(f"api must be an origin such as 'https://api.acme.com', without a path, not {api!r}")
+    return _origin(url)

@@ -1,0 +1,1048 @@
+"""Machine to machine: one token for all, held and refreshed, put where it belongs, and errors that say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote_plus
+
+import anyio
+import httpx
+import httpx2
+import pytest
+
+from kinde_guard import ConfigurationError, KindeGuardError
+from kinde_guard.issuer import LocalIssuer
+from kinde_guard.m2m import (
+    ClientCredentials,
+    TokenEndpointUnavailable,
+    TokenRefused,
+    TokenRequestFailed,
+    TooManyTokenRequests,
+)
+
+SECRET = "s3cr3t+Of/The=App"
+APP: dict[str, Any] = {
+    "client_id": "d4d3c5b74e064badb9625a4aa6241bcc",
+    "client_secret": SECRET,
+    "audience": "https://api.acme.com",
+}
+API = "https://api.acme.com/users"
+DAY = 86_400
+REFUSED = 'Bearer realm="api", error="invalid_token", error_description="The access token has expired."'
+
+Answer = tuple[int, dict[str, str], bytes]
+CLIENTS = [httpx.Client, httpx.AsyncClient, httpx2.Client, httpx2.AsyncClient]
+every_client = pytest.mark.parametrize("client", CLIENTS, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+
+
+def issued(number: int, **changes: Any) -> Answer:
+    body = {"access_token": f"token-{number}", "expires_in": DAY, "scope": "", "token_type": "bearer", **changes}
+    return 200, {}, json.dumps(body).encode()
+
+
+def refusal(code: str, status: int = 400, **headers: str) -> Answer:
+    return status, headers, json.dumps({"error": code, "error_description": f"<echo> {SECRET}"}).encode()
+
+
+class Kinde(httpx.MockTransport):
+    """A token endpoint without a socket. It issues token-1, token-2, …, unless it is given other *answers*."""
+
+    def __init__(self, *answers: Answer | Exception) -> None:
+        super().__init__(self._respond)
+        self.answers = list(answers)
+        self.requests: list[httpx.Request] = []
+        self.arrived, self.open = threading.Event(), threading.Event()
+        self.open.set()
+
+    def _respond(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer = self.answers.pop(0) if self.answers else issued(len(self.requests))
+        self.arrived.set()
+        assert self.open.wait(10)
+        if isinstance(answer, Exception):
+            raise answer
+        status, headers, body = answer
+        return httpx.Response(status, headers=headers, content=body)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Api:
+    """A handler for either library's MockTransport: keeps what it sees, answers 200 unless given other *answers*."""
+
+    def __init__(self, *answers: tuple[int, dict[str, str]]) -> None:
+        self.answers = list(answers)
+        self.seen: list[tuple[str, str, str | None]] = []
+
+    def __call__(self, request: Any) -> Any:
+        self.seen.append((request.method, str(request.url), request.headers.get("authorization")))
+        status, headers = self.answers.pop(0) if self.answers else (200, {})
+        library = httpx if isinstance(request, httpx.Request) else httpx2
+        return library.Response(status, headers=headers)
+
+    @property
+    def tokens(self) -> list[str | None]:
+        return [authorization for _, _, authorization in self.seen]
+
+
+def credentials(kinde: Kinde | None = None, clock: Clock | None = None, **settings: Any) -> ClientCredentials:
+    domain = settings.pop("domain", "acme.kinde.com")
+    return ClientCredentials(domain, **APP | settings, transport=kinde or Kinde(), clock=clock or Clock())
+
+
+def settle(auth: ClientCredentials) -> None:
+    """Wait until no fetch is under way, behind the callers' backs though it be."""
+    future = auth._flight.under_way
+    if future is not None:
+        future.result(10)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def ask(client: Any, auth: ClientCredentials, api: Api, *args: Any, **kwargs: Any) -> int:
+    """One request through any of the four clients; its status."""
+    library = sys.modules[client.__module__]
+    settings = {"auth": auth, "transport": library.MockTransport(api), "follow_redirects": True}
+    if client.__name__ == "Client":
+        with client(**settings) as sync_client:
+            return int(sync_client.request(*args, **kwargs).status_code)
+
+    async def main() -> int:
+        async with client(**settings) as async_client:
+            return int((await async_client.request(*args, **kwargs)).status_code)
+
+    return asyncio.run(main())
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("KINDE_")]:
+        monkeypatch.delenv(name)
+
+
+# The request
+
+
+def test_asks_as_kinde_wants_it_and_holds_the_token() -> None:
+    """Form-encoded, the credentials in the body, one audience parameter each; the second call costs nothing."""
+    kinde = Kinde()
+    auth = credentials(kinde, audience=["https://api.acme.com", "hasura"], scopes="read:users write:flags")
+
+    assert auth.token() == auth.token() == "token-1"
+
+    (request,) = kinde.requests
+    assert (request.method, str(request.url)) == ("POST", "https://acme.kinde.com/oauth2/token")
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert "authorization" not in request.headers
+    assert parse_qs(request.content.decode()) == {
+        "grant_type": ["client_credentials"],
+        "client_id": [APP["client_id"]],
+        "client_secret": [SECRET],
+        "audience": ["https://api.acme.com", "hasura"],
+        "scope": ["read:users write:flags"],
+    }
+
+
+def test_without_scopes_none_is_sent() -> None:
+    """Kinde then grants all that the application has."""
+    kinde = Kinde()
+    credentials(kinde).token()
+    assert "scope" not in parse_qs(kinde.requests[0].content.decode(), keep_blank_values=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"token_type": "Bearer"}, id="Bearer"),
+        pytest.param({"token_type": "BEARER", "expires_in": 86399.5}, id="a fraction"),
+        pytest.param({"expires_in": 10**30}, id="for ever"),
+    ],
+)
+def test_accepted_answers(changes: dict[str, Any]) -> None:
+    assert credentials(Kinde(issued(1, **changes))).token() == "token-1"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "not JSON"),
+        (b"<html>", "not JSON"),
+        (b"\xff{}", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b'["access_token"]', "not a JSON object"),
+        (issued(1, access_token=None)[2], "access_token"),
+        (issued(1, access_token="")[2], "access_token"),
+        (issued(1, access_token="two words")[2], "access_token"),
+        (issued(1, access_token="a\r\nX-Header: b")[2], "access_token"),
+        (issued(1, token_type="mac")[2], "token_type"),
+        (issued(1, token_type=None)[2], "token_type"),
+        (issued(1, expires_in=0)[2], "expires_in"),
+        (issued(1, expires_in=-1)[2], "expires_in"),
+        (issued(1, expires_in=True)[2], "expires_in"),
+        (issued(1, expires_in="3600")[2], "expires_in"),
+        (issued(1, expires_in=None)[2], "expires_in"),
+        (issued(1, expires_in=float("nan"))[2], "expires_in"),
+    ],
+)
+def test_an_answer_that_is_not_right_is_no_token(body: bytes, words: str) -> None:
+    with pytest.raises(TokenEndpointUnavailable, match=words) as caught:
+        credentials(Kinde((200, {}, body))).token()
+    assert caught.value.error == "temporarily_unavailable"
+    assert caught.value.retryable
+
+
+# One for all
+
+
+def test_two_hundred_cold_callers_cost_one_request() -> None:
+    """Threads and tasks, at once."""
+    kinde = Kinde()
+    kinde.open.clear()
+    auth = credentials(kinde)
+    start = threading.Barrier(102)
+
+    def call() -> str:
+        start.wait(10)
+        return auth.token()
+
+    async def tasks() -> list[str]:
+        start.wait(10)
+        return await asyncio.gather(*(auth.atoken() for _ in range(100)))
+
+    with ThreadPoolExecutor(101) as pool:
+        threads = [pool.submit(call) for _ in range(100)]
+        loop = pool.submit(lambda: asyncio.run(tasks()))
+        start.wait(10)
+        assert kinde.arrived.wait(10)
+        kinde.open.set()
+        answers = [thread.result(10) for thread in threads] + loop.result(10)
+
+    assert answers == ["token-1"] * 200
+    assert len(kinde.requests) == 1
+
+
+@pytest.mark.anyio
+async def test_tasks_of_any_loop_share_one_request() -> None:
+    kinde, api = Kinde(), Api()
+    auth = credentials(kinde)
+
+    async def call() -> None:
+        async with httpx.AsyncClient(auth=auth, transport=httpx.MockTransport(api)) as client:
+            await client.get(API)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(call)
+
+    assert api.tokens == ["Bearer token-1"] * 20
+    assert await auth.atoken() == "token-1"
+    assert len(kinde.requests) == 1
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_waiter_harms_nobody() -> None:
+    kinde = Kinde()
+    kinde.open.clear()
+    auth = credentials(kinde)
+    async with anyio.create_task_group() as group:
+        group.start_soon(auth.atoken)
+        while not kinde.arrived.is_set():
+            await anyio.sleep(0.001)
+        group.cancel_scope.cancel()
+    kinde.open.set()
+
+    assert await auth.atoken() == "token-1"
+    assert len(kinde.requests) == 1
+
+
+def test_another_event_loop_finds_the_same_token() -> None:
+    kinde = Kinde()
+    auth = credentials(kinde)
+    assert [asyncio.run(auth.atoken()) for _ in range(3)] == ["token-1"] * 3
+    assert len(kinde.requests) == 1
+
+
+def test_a_caller_that_comes_late_does_not_ask_again() -> None:
+    """It saw that there was no token, and was held up until another's request had come and gone."""
+    kinde = Kinde()
+    late: list[str] = []
+
+    class HeldUp(Clock):
+        def __call__(self) -> float:
+            if not late:
+                late.append("")
+                late.append(auth.token())
+            return super().__call__()
+
+    auth = credentials(kinde, HeldUp())
+
+    assert auth.token() == late[1] == "token-1"
+    assert len(kinde.requests) == 1
+
+
+def test_a_child_forked_in_the_middle_of_a_fetch_gets_its_own() -> None:
+    kinde = Kinde()
+    kinde.open.clear()
+    auth = credentials(kinde)
+    with ThreadPoolExecutor(1) as pool:
+        parent = pool.submit(auth.token)
+        assert kinde.arrived.wait(10)
+        reader, writer = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork: what this is about
+            child = os.fork()
+        if child == 0:
+            try:
+                kinde.open = threading.Event()
+                kinde.open.set()
+                os.write(writer, auth.token().encode())
+            finally:
+                os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader) as pipe:
+            assert pipe.read() == "token-2"
+        os.waitpid(child, 0)
+        kinde.open.set()
+        assert parent.result(10) == "token-1"
+
+
+# Time
+
+
+@pytest.mark.parametrize(
+    ("life", "young", "due", "over"),
+    [
+        pytest.param(DAY, DAY - 301, DAY - 299, DAY - 9, id="a day"),
+        pytest.param(3600, 3299, 3301, 3591, id="an hour"),
+        pytest.param(100, 79, 81, 96, id="100 seconds"),
+        pytest.param(None, 239, 241, 291, id="not said: five minutes"),
+    ],
+)
+def test_refreshed_ahead_of_its_end(life: float | None, young: float, due: float, over: float) -> None:
+    """Young: kept. Due: handed out while another is fetched behind the caller. Over: waited for."""
+    changes = {"expires_in": life}
+    answer = issued(1, **changes) if life else (200, {}, b'{"access_token": "token-1", "token_type": "bearer"}')
+    kinde, clock = Kinde(answer), Clock()
+    auth = credentials(kinde, clock)
+    auth.token()
+
+    clock.now = 1_000 + young
+    assert auth.token() == "token-1"
+    settle(auth)
+    assert len(kinde.requests) == 1
+
+    clock.now = 1_000 + due
+    kinde.open.clear()
+    assert [auth.token() for _ in range(9)] == ["token-1"] * 9
+    kinde.open.set()
+    settle(auth)
+    assert auth.token() == "token-2"
+    assert len(kinde.requests) == 2
+
+    clock.now = 1_000 + due + DAY - 9
+    assert auth.token() == "token-3"
+
+
+def test_a_token_that_is_over_on_arrival_is_used_once() -> None:
+    """By those who waited for it: one request a call, and no loop."""
+    kinde, clock = Kinde(issued(1, expires_in=0.001), issued(2, expires_in=0.001)), Clock()
+    auth = credentials(kinde, clock)
+    kinde.open.clear()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(auth.token)
+        assert kinde.arrived.wait(10)
+        clock.now += 1
+        kinde.open.set()
+        assert waiting.result(10) == "token-1"
+    assert auth.token() == "token-2"
+    assert len(kinde.requests) == 2
+
+
+def test_the_clock_of_the_library_goes_on_by_itself() -> None:
+    kinde = Kinde(issued(1, expires_in=0.01))
+    auth = ClientCredentials("acme.kinde.com", **APP, transport=kinde)
+    auth.token()
+    time.sleep(0.02)
+    assert auth.token() == "token-2"
+
+
+# Failures
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "error", "words"),
+    [
+        (refusal("invalid_client", 401), TokenRefused, "invalid_client", "Rotating the secret"),
+        (refusal("invalid_client"), TokenRefused, "invalid_client", "one environment, here https://acme.kinde.com"),
+        (refusal("unauthorized_client"), TokenRefused, "unauthorized_client", "then APIs, and authorise it"),
+        (refusal("invalid_scope"), TokenRefused, "invalid_scope", "'read:users'.*Manage scopes"),
+        (refusal("invalid_request"), TokenRefused, "invalid_request", "audience https://api.acme.com"),
+        (refusal("unsupported_grant_type"), TokenRefused, "unsupported_grant_type", "machine to machine"),
+        (refusal(SECRET), TokenRefused, "unexpected_answer", "answered 400"),
+        ((404, {}, b"<html>"), TokenRefused, "unexpected_answer", "answered 404.*KINDE_M2M_DOMAIN"),
+        ((302, {"location": "https://evil.example"}, b""), TokenRefused, "unexpected_answer", "answered 302"),
+        ((400, {}, b'{"error": ["invalid_client"]}'), TokenRefused, "unexpected_answer", "answered 400"),
+        (refusal("invalid_client", 429), TooManyTokenRequests, "too_many_requests", "one ClientCredentials"),
+        (refusal("server_error", 503), TokenEndpointUnavailable, "temporarily_unavailable", "answered 503"),
+        (httpx.ConnectError("[Errno 111] refused"), TokenEndpointUnavailable, "temporarily_unavailable", "Errno 111"),
+        (httpx.ReadError(f"b'…={SECRET}'"), TokenEndpointUnavailable, "temporarily_unavailable", r"\*\*\*"),
+        (httpx.WriteError(quote_plus(SECRET)), TokenEndpointUnavailable, "temporarily_unavailable", r"\*\*\*"),
+        (TimeoutError(SECRET), TokenEndpointUnavailable, "temporarily_unavailable", "in time"),
+        (LookupError(SECRET), TokenEndpointUnavailable, "temporarily_unavailable", "LookupError"),
+    ],
+)
+def test_each_failure_says_what_to_do(
+    answer: Answer | Exception, kind: type[TokenRequestFailed], error: str, words: str
+) -> None:
+    with pytest.raises(KindeGuardError, match=words) as caught:
+        credentials(Kinde(answer), scopes=["read:users"]).token()
+
+    failure = caught.value
+    assert type(failure) is kind
+    assert (failure.error, failure.retry_after) == (error, 1)
+    assert failure.retryable == (kind is not TokenRefused)
+    assert str(failure).startswith(f"{error}: ")
+    assert str(pickle.loads(pickle.dumps(failure))) == str(failure)
+    shown = repr(failure) + "".join(traceback.format_exception(failure))
+    assert SECRET not in shown
+    assert quote_plus(SECRET) not in shown
+    assert "<echo>" not in shown
+
+
+def test_a_failure_is_told_again_without_a_request_until_the_wait_is_over() -> None:
+    kinde, clock = Kinde(refusal("invalid_client"), refusal("invalid_client")), Clock()
+    auth = credentials(kinde, clock)
+    for _ in range(3):
+        with pytest.raises(TokenRefused):
+            auth.token()
+    assert len(kinde.requests) == 1
+
+    clock.now += 1
+    with pytest.raises(TokenRefused):
+        asyncio.run(auth.atoken())
+    assert len(kinde.requests) == 2
+
+    clock.now += 2
+    assert auth.token() == "token-3"
+
+
+def test_the_wait_doubles_to_half_a_minute() -> None:
+    """With full jitter: at most 1, 2, 4, … seconds, of which the error tells what is left, rounded up."""
+    kinde, clock = Kinde(*[refusal("invalid_client")] * 40), Clock()
+    auth = credentials(kinde, clock)
+    waits = []
+    for _ in range(40):
+        with pytest.raises(TokenRefused) as caught:
+            auth.token()
+        waits.append(caught.value.retry_after)
+        clock.now += caught.value.retry_after
+    assert all(1 <= wait <= min(2**attempt, 30) for attempt, wait in enumerate(waits))
+    assert max(waits) > 8
+    assert len(kinde.requests) == 40
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        pytest.param({"RateLimit-Reset": "7"}, 7, id="as Kinde says"),
+        pytest.param({"RateLimit-Reset": "1735689600"}, 300, id="bounded"),
+        pytest.param({"RateLimit-Reset": "9" * 400}, 300, id="bounded, however long"),
+        pytest.param({"Retry-After": "9"}, 9, id="Retry-After"),
+        pytest.param({"RateLimit-Reset": "soon"}, 1, id="not a number"),
+        pytest.param({"RateLimit-Reset": "-5"}, 1, id="negative"),
+    ],
+)
+def test_the_wait_that_kinde_asks_for(headers: dict[str, str], wait: int) -> None:
+    kinde, clock = Kinde((429, headers, b"")), Clock()
+    auth = credentials(kinde, clock)
+    with pytest.raises(TooManyTokenRequests) as caught:
+        auth.token()
+    assert caught.value.retry_after == wait
+
+    clock.now += wait
+    assert auth.token() == "token-2"
+
+
+def test_every_waiter_of_a_failed_attempt_is_told_at_once() -> None:
+    """Each with an exception of its own."""
+    kinde = Kinde(refusal("", 500))
+    kinde.open.clear()
+    auth = credentials(kinde)
+    with ThreadPoolExecutor(20) as pool:
+        waiting = [pool.submit(auth.token) for _ in range(20)]
+        assert kinde.arrived.wait(10)
+        kinde.open.set()
+        failures = [future.exception(10) for future in waiting]
+    assert {type(failure) for failure in failures} == {TokenEndpointUnavailable}
+    assert len({id(failure) for failure in failures}) == 20
+    assert len(kinde.requests) == 1
+
+
+def test_an_outage_leaves_the_token_that_is_held(caplog: pytest.LogCaptureFixture) -> None:
+    """Until its end, with one attempt after each wait, and a warning that says so."""
+    kinde, clock = Kinde(issued(1), refusal("", 503), refusal("", 503)), Clock()
+    auth = credentials(kinde, clock)
+    auth.token()
+
+    clock.now += DAY - 250
+    for _ in range(3):
+        assert auth.token() == "token-1"
+        settle(auth)
+    assert len(kinde.requests) == 2
+    until(lambda: caplog.records)
+    (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "the token is kept" in warning.getMessage()
+    assert "answered 503" in warning.getMessage()
+
+    clock.now += 245
+    with pytest.raises(TokenEndpointUnavailable):
+        auth.token()
+    assert len(kinde.requests) == 3
+
+
+# Where the token goes
+
+
+@every_client
+def test_every_client_sends_the_token(client: Any) -> None:
+    kinde, api = Kinde(), Api()
+    auth = credentials(kinde)
+    assert [ask(client, auth, api, "GET", API) for _ in range(2)] == [200, 200]
+    assert api.tokens == ["Bearer token-1"] * 2
+    assert len(kinde.requests) == 1
+
+
+@every_client
+def test_without_a_token_no_request_is_sent(client: Any) -> None:
+    api = Api()
+    with pytest.raises(TokenRefused):
+        ask(client, credentials(Kinde(refusal("invalid_client"))), api, "GET", API)
+    assert api.seen == []
+
+
+@pytest.mark.parametrize(
+    ("api", "url", "carried"),
+    [
+        (None, "https://api.acme.com/users", True),
+        (None, "https://api.acme.com:8443/users", True),
+        (None, "http://127.0.0.1:8000/users", True),
+        (None, "http://localhost:8000/users", True),
+        (None, "http://[::1]:8000/users", True),
+        (None, "http://api.acme.com/users", False),
+        (None, "http://127.0.0.1.acme.com/users", False),
+        (None, "http://localhost.acme.com/users", False),
+        (None, "http://127.0.0.1@acme.com/users", False),
+        ("https://api.acme.com", "https://api.acme.com/users", True),
+        ("https://api.acme.com/", "https://API.acme.com:443/users", True),
+        ("https://API.acme.com:443", "https://api.acme.com", True),
+        ("https://api.acme.com", "http://api.acme.com/users", False),
+        ("https://api.acme.com", "http://localhost/users", False),
+        ("https://api.acme.com", "https://api.acme.com:8443/users", False),
+        ("https://api.acme.com", "https://acme.com/users", False),
+        ("https://api.acme.com", "https://api.acme.com.evil.example/users", False),
+        ("https://api.acme.com", "https://api.acme.com@evil.example/users", False),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/users", True),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8001/users", False),
+        ("http://[::1]", "http://[::1]:80/", True),
+        (None, "wss://api.acme.com/live", True),
+        (None, "ws://api.acme.com/live", False),
+        ("https://api.acme.com", "wss://api.acme.com/live", True),
+    ],
+)
+def test_origins(api: str | None, url: str, carried: bool) -> None:
+    """Elsewhere the request goes without the token, and none is fetched for it."""
+    for client in CLIENTS:
+        kinde, seen = Kinde(), Api()
+        assert ask(client, credentials(kinde, api=api), seen, "GET", url) == 200
+        assert seen.tokens == (["Bearer token-1"] if carried else [None])
+        assert len(kinde.requests) == carried
+
+
+def test_plain_http_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Or the API's 401 would be a riddle; with *api* it is what was asked for."""
+    auth = credentials()
+    for _ in range(2):
+        ask(httpx.Client, auth, Api(), "GET", "http://user:pass@api.acme.com/users?key=1")
+    ask(httpx.Client, credentials(api="https://api.acme.com"), Api(), "GET", "http://api.acme.com/users")
+    (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "no token is sent to http://api.acme.com: " in warning.getMessage()
+
+
+@every_client
+@pytest.mark.parametrize("api", [None, "https://api.acme.com"])
+def test_a_redirect_elsewhere_does_not_take_the_token_along(client: Any, api: str | None) -> None:
+    """Not even when the other place answers as if it had been sent an old one."""
+    kinde, clock = Kinde(), Clock()
+    auth = credentials(kinde, clock, api=api)
+    auth.token()
+    clock.now += 61
+    seen = Api((302, {"location": "https://evil.example/"}), (401, {"WWW-Authenticate": REFUSED}))
+
+    assert ask(client, auth, seen, "GET", API) == 401
+    assert seen.seen == [("GET", API, "Bearer token-1"), ("GET", "https://evil.example/", None)]
+    assert len(kinde.requests) == 1
+
+
+def test_the_other_token_does_not_follow_the_one_before_it_elsewhere() -> None:
+    """httpx keeps a header when it is redirected from http to https on one host: from loopback to itself, at worst."""
+    clock = Clock()
+    auth = credentials(clock=clock, api="http://localhost")
+    auth.token()
+    clock.now += 61
+    seen = Api((302, {"location": "https://localhost/"}), (401, {"WWW-Authenticate": REFUSED}))
+    assert ask(httpx.Client, auth, seen, "GET", "http://localhost/") == 401
+    assert seen.tokens == ["Bearer token-1"] * 2
+
+
+# The API refuses the token
+
+
+@every_client
+@pytest.mark.parametrize(
+    ("age", "headers", "renewed"),
+    [
+        pytest.param(61, {"WWW-Authenticate": REFUSED}, True, id="refused and old"),
+        pytest.param(60, {"WWW-Authenticate": REFUSED}, False, id="too young"),
+        pytest.param(61, {}, False, id="no challenge"),
+        pytest.param(61, {"WWW-Authenticate": 'Bearer realm="api"'}, False, id="no error"),
+    ],
+)
+def test_a_refused_token_is_renewed_once(client: Any, age: int, headers: dict[str, str], renewed: bool) -> None:
+    kinde, clock = Kinde(), Clock()
+    auth = credentials(kinde, clock)
+    auth.token()
+    clock.now += age
+    api = Api((401, headers))
+
+    assert ask(client, auth, api, "POST", API, json={"name": "Ada"}) == (200 if renewed else 401)
+    assert api.tokens == ["Bearer token-1", "Bearer token-2"][: 1 + renewed]
+    assert len(kinde.requests) == 1 + renewed
+
+
+@pytest.mark.parametrize(
+    ("challenge", "renewed"),
+    [
+        (REFUSED, True),
+        ('bearer ERROR = "invalid_token"', True),
+        ("Bearer error=invalid_token", True),
+        ('Basic realm="a, Bearer error=\\"x\\"", Bearer realm="b",,error="invalid_token" , scope="a b"', True),
+        ('Negotiate, Bearer realm="", error="invalid_token"', True),
+        ('Negotiate YWJj==, Bearer error="invalid_token"', True),
+        ('Bearer error="invalid_token", Basic realm="x"', True),
+        ('Bearer error="insufficient_scope"', False),
+        ('Bearer error="Invalid_Token"', False),
+        ('Bearer error_description="error=invalid_token"', False),
+        ('Bearer realm="error=\\"invalid_token\\""', False),
+        ('DPoP error="invalid_token"', False),
+        ('Bearer realm="x", DPoP error="invalid_token"', False),
+        ('error="invalid_token"', False),
+        ('Bearer error="invalid_token" nonsense', False),
+        ('Bearer error="invalid_token', False),
+        ("Bearer " + "x" * 50_000 + "\\", False),
+    ],
+)
+def test_what_counts_as_invalid_token(challenge: str, renewed: bool) -> None:
+    """RFC 9110 §11.6.1: several challenges in one header, quoted strings with commas, any case of names."""
+    clock = Clock()
+    auth = credentials(clock=clock)
+    auth.token()
+    clock.now += 61
+    status = ask(httpx.Client, auth, Api((401, {"WWW-Authenticate": challenge})), "GET", API)
+    assert status == (200 if renewed else 401)
+
+
+@pytest.mark.parametrize("status", [400, 403, 503])
+def test_other_answers_are_handed_on(status: int) -> None:
+    clock = Clock()
+    auth = credentials(clock=clock)
+    auth.token()
+    clock.now += 61
+    api = Api((status, {"WWW-Authenticate": REFUSED}))
+    assert ask(httpx.Client, auth, api, "GET", API) == status
+    assert len(api.seen) == 1
+
+
+@every_client
+def test_the_other_token_is_not_renewed_in_turn(client: Any) -> None:
+    """An API that refuses everything costs one request a minute."""
+    kinde, clock = Kinde(), Clock()
+    auth = credentials(kinde, clock)
+    auth.token()
+    clock.now += 61
+    api = Api(*[(401, {"WWW-Authenticate": REFUSED})] * 9)
+    assert [ask(client, auth, api, "GET", API) for _ in range(3)] == [401, 401, 401]
+    assert api.tokens == ["Bearer token-1", *["Bearer token-2"] * 3]
+    assert len(kinde.requests) == 2
+
+
+def test_a_401_for_a_token_no_longer_held_is_handed_on() -> None:
+    """Another request has had it renewed meanwhile."""
+    kinde, clock = Kinde(), Clock()
+    auth = credentials(kinde, clock)
+    auth.token()
+    clock.now += 61
+
+    class Slow(Api):
+        def __call__(self, request: Any) -> Any:
+            if not self.seen:
+                self.seen.append(("", "", None))
+                assert ask(httpx.Client, auth, Api((401, {"WWW-Authenticate": REFUSED})), "GET", API) == 200
+                clock.now += DAY - 200  # even if the other is due by now
+            return super().__call__(request)
+
+    assert ask(httpx.Client, auth, Slow((401, {"WWW-Authenticate": REFUSED})), "GET", API) == 401
+    assert len(kinde.requests) == 2
+
+
+def test_many_refused_at_once_cost_one_request() -> None:
+    kinde, clock = Kinde(), Clock()
+    auth = credentials(kinde, clock)
+    auth.token()
+    clock.now += 61
+    together = threading.Barrier(20)
+
+    def api(request: httpx.Request) -> httpx.Response:
+        if request.headers["authorization"] == "Bearer token-2":
+            return httpx.Response(200)
+        together.wait(10)
+        return httpx.Response(401, headers={"WWW-Authenticate": REFUSED})
+
+    with httpx.Client(auth=auth, transport=httpx.MockTransport(api)) as client, ThreadPoolExecutor(20) as pool:
+        kinde.open.clear()
+        answers = [pool.submit(client.get, API) for _ in range(20)]
+        kinde.open.set()
+        statuses = [answer.result(10).status_code for answer in answers]
+    # Those who come after the other token are handed their 401: the refused one is no longer held.
+    assert 200 in statuses
+    assert set(statuses) <= {200, 401}
+    assert len(kinde.requests) == 2
+
+
+@every_client
+def test_no_other_token_to_be_had_hands_the_401_on(client: Any) -> None:
+    """And the wait after the failure is kept."""
+    kinde, clock = Kinde(issued(1), refusal("", 500)), Clock()
+    auth = credentials(kinde, clock)
+    auth.token()
+    clock.now += 61
+    api = Api(*[(401, {"WWW-Authenticate": REFUSED})] * 2)
+    assert [ask(client, auth, api, "GET", API) for _ in range(2)] == [401, 401]
+    assert api.tokens == ["Bearer token-1"] * 2
+    assert len(kinde.requests) == 2
+
+
+@every_client
+def test_after_a_redirect_only_the_refused_request_is_sent_again(client: Any) -> None:
+    """The POST was accepted: sending it twice could do its work twice."""
+    clock = Clock()
+    auth = credentials(clock=clock)
+    auth.token()
+    clock.now += 61
+    api = Api((303, {"location": "/users/7"}), (401, {"WWW-Authenticate": REFUSED}))
+    assert ask(client, auth, api, "POST", API, json={}) == 200
+    assert api.seen == [
+        ("POST", API, "Bearer token-1"),
+        ("GET", f"{API}/7", "Bearer token-1"),
+        ("GET", f"{API}/7", "Bearer token-2"),
+    ]
+
+
+# Sockets
+
+
+class Server(ThreadingHTTPServer):
+    """A token endpoint and an API on loopback; the API refuses token-1."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.bodies: list[tuple[str, bytes]] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.bodies.append((self.path, body))
+        if self.path == "/oauth2/token":
+            issues = [path for path, _ in self.server.bodies if path == "/oauth2/token"]
+            self._answer(*issued(len(issues)))
+        else:
+            refused = self.headers["Authorization"] == "Bearer token-1"
+            self._answer(401 if refused else 200, {"WWW-Authenticate": REFUSED} if refused else {}, b"{}")
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None: ...
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def chunks() -> Iterator[bytes]:
+    yield b"body"
+
+
+async def async_chunks() -> AsyncIterator[bytes]:
+    yield b"body"
+
+
+@every_client
+@pytest.mark.parametrize(
+    ("body", "again"),
+    [
+        pytest.param(lambda _: {"content": b"body"}, True, id="bytes"),
+        pytest.param(lambda _: {"data": {"body": ""}}, True, id="form"),
+        pytest.param(lambda _: {}, True, id="none"),
+        pytest.param(lambda stream: {"content": stream(), "headers": {"Content-Length": "4"}}, False, id="stream"),
+        pytest.param(lambda _: {"files": {"f": b"body"}}, False, id="multipart"),
+    ],
+)
+def test_only_a_body_in_memory_is_sent_again(
+    server: Server, client: Any, body: Callable[[Any], dict[str, Any]], again: bool
+) -> None:
+    """A stream has been consumed; what is left of it would be a truncated request."""
+    clock = Clock()
+    auth = ClientCredentials(server.url, **APP, clock=clock)
+    auth.token()
+    clock.now += 61
+    url = f"{server.url}/users"
+    if client.__name__ == "Client":
+        with client(auth=auth, trust_env=False) as sync_client:
+            status = sync_client.post(url, **body(chunks)).status_code
+    else:
+
+        async def main() -> int:
+            async with client(auth=auth, trust_env=False) as async_client:
+                return int((await async_client.post(url, **body(async_chunks))).status_code)
+
+        status = asyncio.run(main())
+
+    sent = [content for path, content in server.bodies if path == "/users"]
+    assert (status, len(sent)) == ((200, 2) if again else (401, 1))
+    assert len(set(sent)) == 1
+
+
+def test_the_secret_is_in_no_log(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """Nor is the token, with every logger at DEBUG and real sockets."""
+    caplog.set_level(logging.DEBUG)
+    clock = Clock()
+    auth = ClientCredentials(server.url, **APP, clock=clock)
+    with httpx.Client(auth=auth, trust_env=False) as client:
+        assert client.post(f"{server.url}/users").status_code == 401
+        clock.now += 61
+        assert client.post(f"{server.url}/users").status_code == 200
+    until(lambda: caplog.text.count("good for 86400 s") == 2)
+    assert "httpcore" in caplog.text
+    for word in (SECRET, "s3cr3t", "token-1", "token-2"):
+        assert word not in caplog.text
+        assert word not in repr(auth)
+
+
+def test_the_fetch_imports_nothing(server: Server) -> None:
+    """A process that forks while a thread imports leaves the child waiting for ever."""
+    script = f"""
+import sys
+from kinde_guard.m2m import ClientCredentials
+auth = ClientCredentials({server.url!r}, **{APP!r})
+before = set(sys.modules)
+assert auth.token() == "token-1"
+print(sorted(set(sys.modules) - before))
+"""
+    assert run(script) == "[]"
+
+
+@pytest.mark.parametrize(
+    "prelude",
+    [
+        pytest.param("sys.modules['httpx2'] = None; import httpx as library", id="httpx alone"),
+        pytest.param("import httpx2 as library; sys.modules['httpx'] = library", id="httpx2 under both names"),
+    ],
+)
+def test_one_library_is_enough(prelude: str) -> None:
+    script = f"""
+import sys; {prelude}
+from kinde_guard.m2m import ClientCredentials
+print(isinstance(ClientCredentials("acme.kinde.com", **{APP!r}), library.Auth))
+"""
+    assert run(script) == "True"
+
+
+def run(script: str) -> str:
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_it_is_an_auth_of_either_library_to_a_type_checker_too() -> None:
+    auth = credentials()
+    with httpx.Client(auth=auth) as client, httpx2.Client(auth=auth) as client2:
+        assert [client.auth, client2.auth] == [auth, auth]
+
+
+def test_the_plain_flow_is_not_to_be_used() -> None:
+    """Inherited, it would send the request without a token."""
+    with pytest.raises(NotImplementedError, match="sync_auth_flow"):
+        credentials().auth_flow(httpx.Request("GET", API))
+
+
+def test_against_the_local_kinde() -> None:
+    """A token as Kinde makes it; then the application's secret is rotated."""
+    kinde = LocalIssuer("https://acme.kinde.com")
+    app = kinde.add_app("reports")
+    auth = ClientCredentials(
+        kinde.url,
+        client_id=app.client_id,
+        client_secret=app.client_secret,
+        audience=kinde.audience,
+        transport=kinde.transport,
+        clock=(clock := Clock()),
+    )
+    with pytest.raises(TokenRefused, match="unauthorized_client"):
+        auth.token()
+    kinde.authorize(app, kinde.audience, ["read:users"])
+    clock.now += 1
+    assert auth.token() == auth.token()
+    assert kinde.token_requests == 2
+
+    kinde.add_app("reports", client_id=app.client_id)
+    clock.now += DAY
+    with pytest.raises(TokenRefused, match="invalid_client"):
+        auth.token()
+
+
+# Settings
+
+
+def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {
+        "KINDE_M2M_DOMAIN": "https://acme.kinde.com/",
+        "KINDE_M2M_CLIENT_ID": "an-app",
+        "KINDE_M2M_CLIENT_SECRET": SECRET,
+        "KINDE_M2M_AUDIENCE": "https://api.acme.com, hasura",
+        "KINDE_M2M_SCOPES": "read:users write:flags",
+        "KINDE_DOMAIN": "other.kinde.com",
+        "KINDE_AUDIENCE": "https://what-this-process-accepts",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    kinde = Kinde()
+    ClientCredentials(transport=kinde).token()
+
+    (request,) = kinde.requests
+    form = parse_qs(request.content.decode())
+    assert request.url.host == "acme.kinde.com"
+    assert (form["client_id"], form["client_secret"]) == (["an-app"], [SECRET])
+    assert form["audience"] == ["https://api.acme.com", "hasura"]
+    assert form["scope"] == ["read:users write:flags"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "host"),
+    [
+        ({"KINDE_DOMAIN": "acme.kinde.com"}, "acme.kinde.com"),
+        ({"KINDE_ISSUER_URL": "https://auth.acme.com"}, "auth.acme.com"),
+        ({"KINDE_DOMAIN": "auth.acme.com acme.kinde.com"}, "acme.kinde.com"),
+    ],
+)
+def test_the_domain_of_the_guard_will_do(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], host: str) -> None:
+    """Of several, the kinde.com one: Kinde issues M2M tokens there."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    kinde = Kinde()
+    credentials(kinde, domain=None).token()
+    assert kinde.requests[0].url.host == host
+
+
+@pytest.mark.parametrize(
+    ("settings", "variables", "words"),
+    [
+        ({"domain": None}, {}, "no Kinde domain is set"),
+        ({"domain": "<your_subdomain>.kinde.com"}, {}, "placeholder"),
+        ({"domain": "http://acme.kinde.com"}, {}, "must be https"),
+        ({"domain": None}, {"KINDE_M2M_DOMAIN": ""}, "KINDE_M2M_DOMAIN is empty"),
+        ({"domain": None}, {"KINDE_DOMAIN": "a.acme.com b.acme.com"}, "KINDE_M2M_DOMAIN.*https://b.acme.com"),
+        ({"client_id": None}, {}, "set KINDE_M2M_CLIENT_ID"),
+        ({"client_id": "<your-client-id>"}, {}, "placeholder"),
+        ({"client_id": 7}, {}, "must be text"),
+        ({"client_secret": None}, {}, "set KINDE_M2M_CLIENT_SECRET"),
+        ({"client_secret": ""}, {}, "not empty"),
+        ({"client_secret": f"{SECRET}\n"}, {}, "line ends"),
+        ({"client_secret": f"<{SECRET}>"}, {}, "placeholder"),
+        ({"client_secret": SECRET.encode()}, {}, "must be text"),
+        ({"client_secret": None}, {"KINDE_M2M_CLIENT_SECRET": f" {SECRET}"}, "without spaces"),
+        ({"audience": None}, {}, "set KINDE_M2M_AUDIENCE"),
+        ({"audience": None}, {"KINDE_AUDIENCE": "https://api.acme.com"}, "accepts, not what it calls"),
+        ({"audience": ()}, {}, "set KINDE_M2M_AUDIENCE"),
+        ({"audience": ""}, {}, "audience is empty"),
+        ({"audience": ["<your-api>"]}, {}, "audience must be"),
+        ({"audience": ["two words"]}, {}, "audience must be"),
+        ({"audience": 7}, {}, "audience must be"),
+        ({}, {"KINDE_M2M_SCOPES": " "}, "unset KINDE_M2M_SCOPES"),
+        ({"scopes": [None]}, {}, "scopes must be"),
+        ({"api": "api.acme.com"}, {}, "api must be an origin"),
+        ({"api": "https://api.acme.com/v1"}, {}, "without a path"),
+        ({"api": "https://api.acme.com?x=1"}, {}, "api must be an origin"),
+        ({"api": "https://user@api.acme.com"}, {}, "api must be an origin"),
+        ({"api": "http://api.acme.com"}, {}, "api must be an origin"),
+        ({"api": "https://"}, {}, "api must be an origin"),
+        ({"api": "https://[::"}, {}, "api must be an origin"),
+        ({"api": 7}, {}, "api must be an origin"),
+        ({"transport": httpx.AsyncHTTPTransport()}, {}, "transport must be"),
+    ],
+)
+def test_settings_fail_at_once_in_words(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], variables: dict[str, str], words: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        ClientCredentials(**{"domain": "acme.kinde.com", **APP, **settings})
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
