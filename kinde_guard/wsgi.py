@@ -1,0 +1,101 @@
+"""Pure WSGI middleware in front of any app: whatever is not public demands a valid token.
+
+    application = GuardMiddleware(application, public=["/healthz"])
+
+A request is refused before its body is read. The verified token is ``environ["kinde_guard.token"]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+
+from . import bearer
+from .claims import AccessToken
+from .demands import checked
+from .errors import AuthError, ConfigurationError, KeysUnavailable
+from .guard import Guard
+from .paths import PublicPaths, is_preflight
+from .requirements import Requirement, authenticated
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+_VERIFIED = "kinde_guard.verified"
+
+
+class GuardMiddleware:
+    """Demands a valid token on every path but the *public* ones, and *requires* of it, if given, on top.
+
+    Without *guard* it makes one from ``KINDE_DOMAIN`` and ``KINDE_AUDIENCE``. Genuine CORS preflights pass.
+    Raises :class:`ConfigurationError`, here and not at the first request.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        guard: Guard | None = None,
+        *,
+        public: Iterable[str] = (),
+        requires: Requirement | None = None,
+    ) -> None:
+        if not callable(app):
+            raise ConfigurationError(f"GuardMiddleware(app, …) takes a WSGI app first, not {app!r}")
+        self.app = app
+        self.public = PublicPaths(public)
+        # No route has been chosen yet, so there are no path parameters to compare with.
+        self.requires = checked(authenticated if requires is None else requires).bound({})
+        self.guard = Guard() if guard is None else guard
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if not self._is_open(environ):
+            try:
+                self.guard.demand(authenticate(environ, self.guard), self.requires)
+            except (AuthError, KeysUnavailable) as refusal:
+                return _answer(refusal, environ, start_response)
+        return self.app(environ, start_response)
+
+    def _is_open(self, environ: WSGIEnvironment) -> bool:
+        return covers(self.public, environ) or is_cors_preflight(environ)
+
+
+def authenticate(environ: WSGIEnvironment, guard: Guard) -> AccessToken:
+    """The token of a request, verified once by each guard that is asked; what another guard said counts for nothing.
+
+    Raises :class:`AuthError` or :class:`KeysUnavailable`.
+    """
+    header = environ.get("HTTP_AUTHORIZATION")
+    seen = environ.get(_VERIFIED)
+    # The header is compared as well, because an app may copy the environ for a request of its own to itself.
+    if seen is not None and seen[0] is guard and seen[1] == header:
+        return cast(AccessToken, seen[2])
+    # The server has joined several headers with commas, which no bearer token contains.
+    token = guard.authenticate([] if header is None else [header])
+    environ[_VERIFIED] = guard, header, token
+    environ["kinde_guard.token"] = token
+    return token
+
+
+def covers(public: PublicPaths, environ: WSGIEnvironment) -> bool:
+    """Whether the request's path, as the app sees it, is public. One that is not UTF-8 never is."""
+    try:
+        # PEP 3333: the bytes of the path, each as the character of that number.
+        return public.cover(environ.get("PATH_INFO", "").encode("latin-1").decode())
+    except UnicodeError:
+        return False
+
+
+def is_cors_preflight(environ: WSGIEnvironment) -> bool:
+    """Whether the request is a genuine CORS preflight."""
+    return is_preflight(
+        environ.get("REQUEST_METHOD", ""), lambda name: f"HTTP_{name.upper().replace('-', '_')}" in environ
+    )
+
+
+def _answer(
+    refusal: AuthError | KeysUnavailable, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    answer = bearer.answer(refusal)
+    start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", list(answer.all_headers))
+    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [answer.body]

@@ -1,0 +1,50 @@
+"""No test reaches beyond this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loopback_only() -> Iterator[None]:
+    """Sockets connect to loopback alone, and only its names are looked up. What is blocked is no OSError: a library
+    that lives with network errors would make the test pass."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
+        patch.setattr(socket, "getaddrinfo", _guarded_lookup(socket.getaddrinfo))
+        yield
+
+
+def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
+    def connect(sock: socket.socket, address: Any) -> Any:
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            _check(address[0])
+        return method(sock, address)
+
+    return connect
+
+
+def _guarded_lookup(method: Callable[..., Any]) -> Callable[..., Any]:
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host is not None:
+            _check(host.decode() if isinstance(host, bytes) else host)
+        return method(host, *args, **kwargs)
+
+    return getaddrinfo
+
+
+def _check(host: str) -> None:
+    if host in ("", "localhost"):
+        return
+    try:
+        local = ipaddress.ip_address(host)
+    except ValueError:
+        raise RuntimeError(f"a test looked up {host!r}: tests stay on loopback") from None
+    if not (local.is_loopback or local.is_unspecified):
+        raise RuntimeError(f"a test tried to reach {host}: tests stay on loopback")

@@ -1,0 +1,335 @@
+"""The memory of verified tokens: it never lets in what a fresh look would refuse, and it never grows."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from helpers import AUDIENCE, KID, M2M, NOW, USER, Issuer, Time, guard_of, jwk, key_set, mint, reason_of, rsa_key
+
+from kinde_guard import Guard, KeysUnavailable
+from kinde_guard.cache import BYTES_PER_ENTRY, TokenCache, size_of
+from kinde_guard.claims import AccessToken
+from kinde_guard.jwks import Key
+from kinde_guard.keystore import KeyStore
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def issuer() -> Issuer:
+    return Issuer()
+
+
+def hits(guard: Guard) -> int:
+    return guard.stats().hits
+
+
+def refreshed(guard: Guard, time: Time, issuer: Issuer, seconds: float = 600) -> None:
+    """Time passes, a refresh falls due, and is awaited."""
+    time.passes(seconds)
+    before = len(issuer.fetches)
+    guard.warm()
+    assert len(issuer.fetches) == before + 1
+
+
+class TestHits:
+    def test_the_same_token_object(self, issuer: Issuer) -> None:
+        """The second look costs no signature check and gives the same frozen token."""
+        guard = guard_of(issuer)
+        raw = mint()
+        assert guard.verify(raw) is guard.verify(raw)
+        assert (guard.stats().misses, hits(guard)) == (1, 1)
+
+    def test_async_and_sync_share_it(self, issuer: Issuer) -> None:
+        guard = guard_of(issuer)
+        raw = mint()
+        assert guard.verify(raw) is asyncio.run(guard.averify(raw))
+
+    def test_by_the_whole_token(self, issuer: Issuer) -> None:
+        """A token that differs in its last letter alone is another token."""
+        guard = guard_of(issuer)
+        raw = mint()
+        guard.verify(raw)
+        for changed in (
+            raw[:-1],
+            raw + "A",
+            raw.replace(".", ".A", 1),
+            raw[:-2] + ("AA" if raw[-2:] != "AA" else "BA"),
+        ):
+            assert reason_of(guard, changed) in ("malformed", "bad_signature")
+        assert hits(guard) == 0
+
+    def test_large_tokens_are_told_apart_beyond_the_first_piece_hashed(self, issuer: Issuer) -> None:
+        """The digest is fed in pieces: a change in a later one counts."""
+        guard = guard_of(issuer)
+        raw = mint({"pad": "x" * 6_000})
+        assert guard.verify(raw) is guard.verify(raw)
+        assert reason_of(guard, raw[:-400] + ("A" if raw[-400] != "A" else "B") + raw[-399:]) != "accepted"
+        assert hits(guard) == 1
+
+    def test_refusals_are_not_remembered(self, issuer: Issuer, time: Time) -> None:
+        """A token that is not valid yet is let in once it is."""
+        guard = guard_of(issuer, time)
+        raw = mint({"nbf": NOW + 60})
+        assert reason_of(guard, raw) == "not_yet_valid"
+        time.passes(31)
+        assert reason_of(guard, raw) == "accepted"
+
+    def test_off(self, issuer: Issuer) -> None:
+        guard = guard_of(issuer, cache_size=0)
+        raw = mint()
+        assert guard.verify(raw) is not guard.verify(raw)
+        stats = guard.stats()
+        assert (stats.misses, stats.hits, stats.entries, stats.bytes) == (2, 0, 0, 0)
+
+
+class TestWhatNoLongerHolds:
+    def test_expired(self, issuer: Issuer, time: Time) -> None:
+        """To the second, leeway included."""
+        guard = guard_of(issuer, time)
+        raw = mint({"exp": NOW + 100})
+        guard.verify(raw)
+        time.passes(129)
+        assert reason_of(guard, raw) == "accepted"
+        time.passes(1)
+        assert reason_of(guard, raw) == "expired"
+        assert guard.stats().entries == 0
+
+    def test_clock_set_back(self, issuer: Issuer, time: Time) -> None:
+        """A token from the future is refused, remembered or not."""
+        guard = guard_of(issuer, time)
+        raw = mint({"iat": NOW})
+        guard.verify(raw)
+        time.wall -= 100
+        assert reason_of(guard, raw) == "not_yet_valid"
+
+    def test_key_removed(self, issuer: Issuer, time: Time) -> None:
+        """A withdrawn key takes its tokens along at the next good answer."""
+        guard = guard_of(issuer, time)
+        raw = mint()
+        guard.verify(raw)
+        issuer.body = key_set(jwk({"kid": "another"}, key=rsa_key("another")))
+        refreshed(guard, time, issuer)
+        assert reason_of(guard, raw) == "unknown_key"
+
+    def test_key_replaced_under_the_same_kid(self, issuer: Issuer, time: Time) -> None:
+        """Other material is another key, whatever it is called."""
+        guard = guard_of(issuer, time)
+        raw = mint()
+        guard.verify(raw)
+        issuer.body = key_set(jwk(key=rsa_key("another")))
+        refreshed(guard, time, issuer)
+        assert reason_of(guard, raw) == "bad_signature"
+
+    def test_key_unchanged(self, issuer: Issuer, time: Time) -> None:
+        """A refresh that brings the same key keeps its tokens."""
+        guard = guard_of(issuer, time)
+        raw = mint()
+        token = guard.verify(raw)
+        issuer.body = key_set(jwk({"kid": "another"}, key=rsa_key("another")), jwk())
+        refreshed(guard, time, issuer)
+        assert guard.verify(raw) is token
+
+    def test_keys_expired(self, issuer: Issuer, time: Time) -> None:
+        """Beyond usable_for nothing is served from memory: cannot tell."""
+        guard = guard_of(issuer, time, usable_for=1_000)
+        raw = mint()
+        guard.verify(raw)
+        issuer.status = 500
+        time.passes(999)
+        assert reason_of(guard, raw) == "accepted"
+        time.passes(1_000)
+        with pytest.raises(KeysUnavailable):
+            guard.verify(raw)
+
+    def test_hits_alone_keep_the_keys_fresh(self, issuer: Issuer, time: Time) -> None:
+        """Traffic that never misses still refreshes the keys, behind itself."""
+        guard = guard_of(issuer, time)
+        raw = mint()
+        guard.verify(raw)
+        for expected in (2, 3, 4):
+            time.passes(590)
+            guard.verify(raw)
+            for _ in range(1_000):
+                if len(issuer.fetches) == expected:
+                    break
+                threading.Event().wait(0.005)
+            assert len(issuer.fetches) == expected
+            guard.warm()  # the fetch has landed
+        assert guard.stats().misses == 1
+
+
+class TestIsolation:
+    def test_two_guards(self, issuer: Issuer) -> None:
+        """What one guard accepted says nothing to another with another audience."""
+        other = guard_of(issuer, audience="https://other.acme.com")
+        raw = mint()
+        assert reason_of(guard_of(issuer), raw) == "accepted"
+        assert reason_of(other, raw) == "wrong_audience"
+
+    def test_what_it_hands_out_cannot_be_changed(self, issuer: Issuer) -> None:
+        """Neither through the claims, nor the flags, nor an attribute."""
+        guard = guard_of(issuer)
+        raw = mint()
+        token = guard.verify(raw)
+        token.claims["permissions"].append("delete:everything")
+        token.claims["aud"].clear()
+        token.feature_flags["admin"] = True
+        with pytest.raises(AttributeError):
+            token.scopes = frozenset({"admin"})  # type: ignore[misc]
+        again = guard.verify(raw)
+        assert again.claims["permissions"] == USER["permissions"]
+        assert again.audience == (AUDIENCE,)
+        assert again.flag("admin") is None
+
+    def test_many_tokens(self, issuer: Issuer) -> None:
+        """2,000 real tokens: each gives its own claims, also the second time."""
+        guard = guard_of(issuer)
+        tokens = {f"kp_{number}": mint({"sub": f"kp_{number}"}) for number in range(2_000)}
+        for _ in range(2):
+            for subject, raw in tokens.items():
+                assert guard.verify(raw).subject == subject
+        stats = guard.stats()
+        assert (stats.misses, stats.hits, stats.entries, stats.evictions) == (2_000, 2_000, 2_000, 0)
+
+    def test_threads_and_tasks_at_once(self, issuer: Issuer) -> None:
+        """Everyone gets the token that was asked for, in a cache far too small for all."""
+        guard = guard_of(issuer, cache_size=8)
+        tokens = {f"kp_{number}": mint({"sub": f"kp_{number}"}) for number in range(40)}
+
+        def in_threads(_: int) -> set[bool]:
+            return {guard.verify(raw).subject == subject for subject, raw in tokens.items()}
+
+        async def in_tasks() -> list[bool]:
+            found = await asyncio.gather(*(guard.averify(raw) for raw in tokens.values()))
+            return [token.subject == subject for token, subject in zip(found, tokens, strict=True)]
+
+        with ThreadPoolExecutor(8) as pool:
+            running = [pool.submit(in_threads, number) for number in range(8)]
+            assert all(asyncio.run(in_tasks()))
+            assert all(result == {True} for result in (future.result() for future in running))
+        stats = guard.stats()
+        assert stats.entries <= 8
+        assert stats.misses + stats.hits >= 9 * 40 - 40  # hits are approximate
+
+
+def entry_of(size: int) -> tuple[AccessToken, KeyStore, Key, tuple[float, float], int]:
+    token = AccessToken._of(b"{}", b"", permissions_as_scopes=False)
+    return token, None, None, (0.0, 1.0), size  # type: ignore[return-value]  # the cache looks at the size alone
+
+
+class TestBounds:
+    def test_a_million_entries(self) -> None:
+        """10⁶ entries put through its own interface: the bounds hold at every look, and the books balance."""
+        cache = TokenCache(500, most_bytes=40_000)
+        entries = [entry_of(size) for size in (10, 100, 1_000)]
+        for number in range(1_000_000):
+            cache.put(number.to_bytes(4, "big"), entries[number % 3])
+            if number % 10_000 == 0:
+                stats = cache.stats()
+                assert stats.entries <= 500
+                assert stats.bytes <= 40_000
+        stats = cache.stats()
+        assert stats.misses == 1_000_000
+        assert stats.evictions == 1_000_000 - stats.entries
+        held = [entry for number in range(1_000_000) if (entry := cache.find(number.to_bytes(4, "big")))]
+        assert sum(entry[-1] for entry in held) == stats.bytes
+
+    def test_what_is_used_stays(self) -> None:
+        """Second chance: an entry that is asked for between evictions outlives those that are not."""
+        cache = TokenCache(3)
+        for name in (b"a", b"b", b"c"):
+            cache.put(name, entry_of(1))
+        cache.note_use(b"a")
+        cache.put(b"d", entry_of(1))
+        assert cache.find(b"a")
+        assert not cache.find(b"b")
+        for name in (b"e", b"f", b"g"):
+            cache.put(name, entry_of(1))
+        assert not cache.find(b"a")
+
+    def test_everything_in_use(self) -> None:
+        """Eviction ends also where every entry was used."""
+        cache = TokenCache(3)
+        for name in (b"a", b"b", b"c"):
+            cache.put(name, entry_of(1))
+            cache.note_use(name)
+        cache.put(b"d", entry_of(1))
+        assert cache.stats().entries == 3
+
+    def test_larger_than_all_the_room(self) -> None:
+        """It is not kept, and pushes nothing else out."""
+        cache = TokenCache(10, most_bytes=100)
+        cache.put(b"a", entry_of(50))
+        cache.put(b"b", entry_of(101))
+        assert cache.find(b"a")
+        assert not cache.find(b"b")
+
+    def test_put_twice(self) -> None:
+        """Two threads that verified the same token at once count it twice and keep it once."""
+        cache = TokenCache(10)
+        cache.put(b"a", entry_of(5))
+        cache.put(b"a", entry_of(7))
+        stats = cache.stats()
+        assert (stats.entries, stats.bytes, stats.misses, stats.evictions) == (1, 7, 2, 0)
+
+    def test_dropped(self) -> None:
+        cache = TokenCache(10)
+        cache.put(b"a", entry_of(5))
+        cache.drop(b"a")
+        cache.drop(b"a")
+        assert (cache.stats().entries, cache.stats().bytes) == (0, 0)
+
+    @pytest.mark.parametrize("base", [M2M, USER], ids=["m2m", "user"])
+    def test_memory(self, issuer: Issuer, base: dict[str, object]) -> None:
+        """What entries really take, attributes read, is no more than the cache counts."""
+        guard = guard_of(issuer)
+        tokens = [mint({"jti": f"{number:036d}"}, base=base) for number in range(200)]
+        guard.verify(mint())
+        counted = guard.stats().bytes
+        gc.collect()
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        for raw in tokens:
+            assert guard.verify(raw).scopes is not None
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+        assert taken <= 1.1 * (guard.stats().bytes - counted)
+
+    def test_the_default_bound_in_bytes(self) -> None:
+        """Tokens of a usual size are bounded by their number, giants by their bytes."""
+        assert size_of(b"x" * 1_100) < BYTES_PER_ENTRY < size_of(b"x" * 12_000)
+
+
+def test_no_token_text_is_kept(issuer: Issuer) -> None:
+    """After the request nothing in the cache holds the token, its header or its signature."""
+    guard = guard_of(issuer)
+    raw = mint()
+    guard.verify(raw)
+    signature = raw.rpartition(".")[2]
+    held = [
+        value for value in gc.get_objects() if isinstance(value, dict) and value and type(next(iter(value))) is bytes
+    ]
+    for cache in held:
+        for key, entry in cache.items():
+            assert not isinstance(key, bytes) or signature.encode() not in key
+            if isinstance(entry, tuple) and entry and isinstance(entry[0], AccessToken):
+                assert raw.encode() not in entry[0]._payload
+    assert KID in guard._headers.popitem()[1]
+
+
+def test_headers_remembered_are_bounded(issuer: Issuer) -> None:
+    """A signer that varies its header costs memory for 64 of them, not more."""
+    guard = guard_of(issuer)
+    for number in range(200):
+        assert reason_of(guard, mint(header={"x": number})) == "accepted"
+    assert len(guard._headers) <= 64

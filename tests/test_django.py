@@ -1,0 +1,140 @@
+"""Both middlewares in front of Django, which has no adapter of its own: under WSGI and under ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import django  # type: ignore[import-untyped]
+import httpx
+import pytest
+from django.conf import settings  # type: ignore[import-untyped]
+from django.core.asgi import get_asgi_application  # type: ignore[import-untyped]
+from django.core.wsgi import get_wsgi_application  # type: ignore[import-untyped]
+from django.http import HttpRequest, HttpResponse  # type: ignore[import-untyped]
+from django.urls import path  # type: ignore[import-untyped]
+from helpers import CLIENT, M2M, Issuer, guard_of, mint
+
+from kinde_guard import AccessToken, Guard, asgi, scope, wsgi
+
+PREFLIGHT = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+asked: list[str] = []
+
+
+def token_of(request: HttpRequest) -> AccessToken | None:
+    """Under ASGI the request has the scope, under WSGI its META is the environ."""
+    place: Any = getattr(request, "scope", request.META)
+    token: AccessToken | None = place.get("kinde_guard.token")
+    return token
+
+
+def whoami(request: HttpRequest) -> HttpResponse:
+    asked.append(request.path)
+    token = token_of(request)
+    return HttpResponse(token.client_id if token else f"nobody {request.body.decode()}")
+
+
+async def awhoami(request: HttpRequest) -> HttpResponse:
+    return whoami(request)
+
+
+def broken(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("Django's own", status=403)
+
+
+urlpatterns = [
+    path("whoami", whoami),
+    path("awhoami", awhoami),
+    path("healthz", whoami),
+    path("static/<path:name>", lambda request, name: whoami(request)),
+    path("forbidden", broken),
+]
+
+settings.configure(ALLOWED_HOSTS=["testserver"], LOGGING_CONFIG=None, ROOT_URLCONF=__name__, SECRET_KEY="made up")
+django.setup()
+
+Ask = Callable[..., httpx.Response]
+
+
+def over_wsgi(guard: Guard, **options: Any) -> Ask:
+    application = wsgi.GuardMiddleware(get_wsgi_application(), guard, public=["/healthz", "/static/*"], **options)
+
+    def ask(method: str, path: str, **kwargs: Any) -> httpx.Response:
+        transport = httpx.WSGITransport(application, wsgi_errors=sys.stderr)
+        with httpx.Client(transport=transport, base_url="http://testserver") as client:
+            return client.request(method, path, **kwargs)
+
+    return ask
+
+
+def over_asgi(guard: Guard, **options: Any) -> Ask:
+    application = asgi.GuardMiddleware(get_asgi_application(), guard, public=["/healthz", "/static/*"], **options)
+
+    async def aask(method: str, path: str, **kwargs: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            return await client.request(method, path, **kwargs)
+
+    return lambda method, path, **kwargs: asyncio.run(aask(method, path, **kwargs))
+
+
+@pytest.fixture(params=[over_wsgi, over_asgi])
+def serve(request: pytest.FixtureRequest) -> Callable[..., Ask]:
+    """Django behind a guard, under WSGI and under ASGI; the options are those of the middleware."""
+    asked.clear()
+    over: Callable[..., Ask] = request.param
+    return lambda **options: over(guard_of(Issuer()), **options)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize("path", ["/whoami", "/awhoami"])
+def test_token(serve: Callable[..., Ask], path: str) -> None:
+    """Django is asked with a good token alone, and finds it in the request."""
+    ask = serve()
+    assert ask("GET", path).status_code == 401
+    assert ask("GET", path, headers=bearer(mint({"exp": 1}))).status_code == 401
+    assert ask("POST", path, content=b"never read").status_code == 401
+    assert asked == []
+    assert ask("GET", path, headers=bearer(mint())).text == CLIENT
+
+
+def test_form_of_refusals(serve: Callable[..., Ask]) -> None:
+    answer = serve()("GET", "/whoami")
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="api"'
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["error"] == "missing_token"
+
+
+def test_public(serve: Callable[..., Ask]) -> None:
+    """What is public is Django's own affair, its body included."""
+    ask = serve()
+    assert ask("POST", "/healthz", content=b"sent this").text == "nobody sent this"
+    assert ask("GET", "/static/app.js").status_code == 200
+    assert ask("GET", "/static/..%2fwhoami").status_code == 401
+    assert ask("GET", "/unknown").status_code == 401
+    assert ask("GET", "/unknown", headers=bearer(mint())).status_code == 404
+
+
+def test_requires(serve: Callable[..., Ask]) -> None:
+    ask = serve(requires=scope("read:users"))
+    assert ask("GET", "/whoami", headers=bearer(mint())).status_code == 403
+    assert ask("GET", "/whoami", headers=bearer(mint(base=M2M))).text == CLIENT
+
+
+def test_preflight(serve: Callable[..., Ask]) -> None:
+    """A CORS preflight comes through to Django, and whatever answers it there."""
+    ask = serve()
+    assert ask("OPTIONS", "/whoami").status_code == 401
+    assert ask("OPTIONS", "/whoami", headers=PREFLIGHT).status_code == 200
+
+
+def test_djangos_own_answers(serve: Callable[..., Ask]) -> None:
+    """A refusal by Django stays Django's."""
+    answer = serve()("GET", "/forbidden", headers=bearer(mint()))
+    assert (answer.status_code, answer.text) == (403, "Django's own")
+    assert "WWW-Authenticate" not in answer.headers
