@@ -195,7 +195,7 @@ class Guard:
     def _admit(self, store: KeyStore, key: Key, unverified: _Unverified) -> AccessToken:
         digest, header, alg, payload, validity, signing_input, signature = unverified
         if not key.verifies(alg, signing_input, signature):
-            raise InvalidToken("bad_signature")
+            raise InvalidToken("bad_signature", "the token was changed, or signed with another key of the same kid")
         if header not in self._headers:
             self._remember_header(header, key.kid, alg)
         token = AccessToken._of(payload, digest, self._permissions_as_scopes)

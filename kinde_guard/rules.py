@@ -105,7 +105,9 @@ def validity(claims: Json, settings: Settings) -> tuple[float, float]:
 def check_times(claims: Json, settings: Settings, now: float) -> None:
     """RFC 7519 §4.1.4 to §4.1.6, with leeway for clocks that differ."""
     if now >= _date(claims, "exp") + settings.leeway:
-        raise InvalidToken("expired")
+        raise InvalidToken(
+            "expired", "the client has to request a new token; how long tokens live is set in Kinde, per app"
+        )
     latest = now + settings.leeway
     if ("iat" in claims and _date(claims, "iat") > latest) or ("nbf" in claims and _date(claims, "nbf") > latest):
         raise InvalidToken("not_yet_valid", "nbf or iat is in the future: compare this machine's clock with Kinde's")

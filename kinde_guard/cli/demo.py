@@ -1,0 +1,22 @@
+"""``kinde-guard demo``."""
+
+from __future__ import annotations
+
+import typer
+
+
+def demo() -> None:
+    """Watch a client get a token and call a protected API.
+
+    A local Kinde and an API are served on this machine alone; no account and no network is needed. Shows every request
+    and every answer: the good call, the refused ones, a key rotation, an outage. Exit status: 0 if every answer was
+    the right one, else 1.
+
+    \b
+    Example:
+      kinde-guard demo
+    """
+    from .play import play  # only now: the other commands need no server
+
+    if not play():
+        raise typer.Exit(1)

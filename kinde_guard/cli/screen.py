@@ -1,0 +1,68 @@
+"""What people see: consoles that take text as it is, and the lines of the demo."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_LEFT, _WIDEST = 17, 100
+_PLAIN = {"→": "->", "…": "...", "✓": "ok", "✗": "X", "•": "*"}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Without markup and emoji: `[b]` and `write:flags:` are text here, whoever wrote them. Heeds NO_COLOR."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def always_print() -> None:
+    """Where the terminal's encoding lacks a character, print a plainer one instead of failing."""
+    codecs.register_error("kinde_guard.plain", _plainer)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="kinde_guard.plain")
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(_PLAIN.get(character, "?") for character in error.object[error.start : error.end]), error.end
+
+
+class Screen:
+    """Writes the demo, line by line, from any thread."""
+
+    def __init__(self) -> None:
+        self._console = console()
+        self._console.width = min(self._console.width, _WIDEST)
+
+    def say(self, text: str, style: str = "") -> None:
+        """A paragraph."""
+        self._console.print(Text(text, style))
+
+    def heading(self, text: str) -> None:
+        """What comes next."""
+        self._console.print()
+        self._console.print(Text(text, "bold"))
+
+    def line(self, left: str, *right: Text | str, style: str = "cyan") -> None:
+        """A word or two on the left; on the right as many lines as it takes, wrapped under one another."""
+        start = (f"  {left}".ljust(_LEFT), style)
+        for text in right:
+            for piece in Text.assemble(text).wrap(self._console, self._console.width - _LEFT):
+                piece.rstrip()
+                self._console.print(Text.assemble(start, piece))
+                start = (" " * _LEFT, "")
+
+    def cropped(self, text: str) -> str:
+        """*text*, cut to what fits in one line on the right."""
+        room = self._console.width - _LEFT
+        return text if len(text) <= room else f"{text[: room - 1]}…"
+
+    def table(self, table: Table) -> None:
+        """At the end."""
+        self._console.print()
+        self._console.print(table)

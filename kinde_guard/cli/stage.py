@@ -1,0 +1,147 @@
+"""What the demo is played on: a local Kinde and an API, both served on loopback, and a client that calls them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from ..guard import Guard
+from ..issuer import LocalIssuer
+from ..m2m import ClientCredentials, TokenEndpointUnavailable, TokenRequestFailed
+from . import demo_api
+from .screen import Screen
+from .serving import listen, serving, url_of
+from .wire import ShownTransport
+
+AUDIENCE = "https://api.example.com"
+OTHER_AUDIENCE = "https://billing.example.com"
+SCOPES = ("read:users", "write:flags")
+_CODE = re.compile(r'error="(\w+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One question of the demo, the right answer and the one that came."""
+
+    what: str
+    expected: str
+    seen: str
+
+    @property
+    def right(self) -> bool:
+        return self.expected == self.seen
+
+
+class LogOfApi(logging.Handler):
+    """Shows the refusals that the guard logs, and remembers the reason of the last."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__(logging.INFO)
+        self._screen = screen
+        self.reason = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by logging."""
+        reason = getattr(record, "reason", None)
+        if reason is not None:
+            self.reason = reason
+            text = record.getMessage().rstrip(": ")  # as it ends where there is no hint
+            self._screen.line("API's log", f"{record.levelname} {text}", style="magenta")
+
+
+class Stage:
+    """One play of the demo."""
+
+    def __init__(self, screen: Screen, props: ExitStack) -> None:
+        self.screen = screen
+        self.results: list[Result] = []
+        self._props = props
+        self._log = LogOfApi(screen)
+        self._kinde_served = props.enter_context(ExitStack())
+        sock = self._kinde_served.enter_context(listen(0))
+        self._port = sock.getsockname()[1]
+        self.kinde = LocalIssuer(url_of(sock))
+        self._kinde_served.enter_context(serving(self.kinde.asgi, sock))
+        self.app = self.kinde.add_app("Nightly report")
+        props.enter_context(_listening_to_guards(self._log))
+        self.api = self.serve_api("API")
+
+    def serve_api(self, name: str) -> httpx.Client:
+        """Start an API with a guard of its own, whose keys are still to be fetched; a client for it."""
+        guard = Guard(self.kinde.url, audience=AUDIENCE, transport=ShownTransport(self.screen, name, "Kinde"))
+        sock = self._props.enter_context(listen(0))
+        self._props.enter_context(serving(demo_api.protected_api(guard), sock))
+        transport = ShownTransport(self.screen, "client", name)
+        return self._props.enter_context(httpx.Client(base_url=url_of(sock), transport=transport, trust_env=False))
+
+    @contextmanager
+    def kinde_is_down(self) -> Iterator[None]:
+        """The local Kinde's server stops, and comes back on the same port."""
+        self._kinde_served.close()
+        yield
+        sock = self._kinde_served.enter_context(listen(self._port))
+        self._kinde_served.enter_context(serving(self.kinde.asgi, sock))
+
+    def get_token(self, what: str, expected: str = "a token", *, audience: str = AUDIENCE, scopes: str = "") -> str:
+        """By client credentials; empty if there is none."""
+        credentials = ClientCredentials(
+            self.kinde.url,
+            client_id=self.app.client_id,
+            client_secret=self.app.client_secret,
+            audience=audience,
+            scopes=scopes or None,
+            transport=ShownTransport(self.screen, "client", "Kinde"),
+        )
+        try:
+            text, seen = credentials.token(), "a token"
+        except TokenRequestFailed as failed:
+            text, seen = "", "no answer" if isinstance(failed, TokenEndpointUnavailable) else failed.error
+        self.note(what, expected, seen)
+        return text
+
+    def call(
+        self, what: str, expected: str, request: str = "GET /users", *, token: str = "", api: httpx.Client | None = None
+    ) -> None:
+        """Send *request* to the API, with *token* if there is one, and note the answer."""
+        method, path = request.split()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._log.reason = ""
+        try:
+            response = (api or self.api).request(method, path, headers=headers)
+        except httpx.HTTPError:
+            seen = "no answer"
+        else:
+            seen = _seen(response, self._log.reason)
+        self.note(what, expected, seen)
+
+    def note(self, what: str, expected: str, seen: str) -> None:
+        """For the table at the end."""
+        self.results.append(Result(what, expected, seen))
+
+
+def _seen(response: httpx.Response, reason: str) -> str:
+    """The status, the reason in the log, and the error code of the challenge if it does not go with these."""
+    found = _CODE.search(response.headers.get("WWW-Authenticate", ""))
+    code = found[1] if found else ""
+    fits = code == ({401: "invalid_token", 403: "insufficient_scope"}.get(response.status_code, "") if reason else "")
+    return f"{response.status_code} {reason}{'' if fits else f' with error={code}'}".strip()
+
+
+@contextmanager
+def _listening_to_guards(handler: logging.Handler) -> Iterator[None]:
+    logger = logging.getLogger("kinde_guard")
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate

@@ -1,0 +1,84 @@
+"""``kinde-guard token``: an access token by client credentials."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+from typing import Annotated
+
+import typer
+
+from ..errors import ConfigurationError
+from ..m2m import ClientCredentials, TokenRequestFailed
+from .options import AsJson
+from .reading import read_bytes
+from .words import tell
+
+_VARIABLE = "KINDE_M2M_CLIENT_SECRET"
+
+
+def token(
+    domain: Annotated[
+        str | None, typer.Option(metavar="DOMAIN", help="Kinde domain. [env: KINDE_M2M_DOMAIN, KINDE_DOMAIN]")
+    ] = None,
+    client_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Client id of the app. [env: KINDE_M2M_CLIENT_ID]")
+    ] = None,
+    audience: Annotated[
+        list[str] | None,
+        typer.Option(metavar="AUDIENCE", help="Audience of the API; may be repeated. [env: KINDE_M2M_AUDIENCE]"),
+    ] = None,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SCOPE", help="Ask for this scope, else for all; may be repeated. [env: KINDE_M2M_SCOPES]"
+        ),
+    ] = None,
+    secret_stdin: Annotated[bool, typer.Option("--secret-stdin", help="Read the client secret from stdin.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Get an access token by client credentials.
+
+    It comes from Kinde or from the local one. The token alone goes to stdout.
+    The client secret is taken from KINDE_M2M_CLIENT_SECRET, from stdin or from
+    a prompt, never from the command line. Kinde bills each token it issues.
+
+    \b
+    Example, with the variables that kinde-guard dev prints:
+      kinde-guard token --scope read:users | kinde-guard verify
+    """
+    credentials = ClientCredentials(
+        domain,
+        client_id=client_id,
+        client_secret=_secret(secret_stdin),
+        audience=audience or None,
+        scopes=scope or None,
+    )
+    try:
+        text = credentials.token()
+    except TokenRequestFailed as failed:
+        raise _failed(failed, as_json) from None
+    print(json.dumps({"access_token": text, "token_type": "Bearer"}) if as_json else text)
+
+
+def _secret(from_stdin: bool) -> str | None:
+    """The client secret; ``None`` if it is in the environment, where ``ClientCredentials`` finds it."""
+    if from_stdin and not os.isatty(0):
+        return read_bytes("-").decode("utf-8", "replace").strip()
+    if _VARIABLE in os.environ and not from_stdin:
+        return None
+    if os.isatty(0):
+        return getpass.getpass("Client secret (it is not shown): ")
+    raise ConfigurationError(
+        f"no client secret: set {_VARIABLE}, or pipe it in with --secret-stdin (Kinde shows it in the app's details)"
+    )
+
+
+def _failed(failed: TokenRequestFailed, as_json: bool) -> typer.Exit:
+    """Refused is 1; where trying again later may help, nothing can be told: 3."""
+    if as_json:
+        print(json.dumps({"error": failed.error, "message": failed.message, "retryable": failed.retryable}))
+    else:
+        tell(f"no token ({failed.error}): {failed.message}")
+    return typer.Exit(3 if failed.retryable else 1)

@@ -1,0 +1,84 @@
+"""The three verdicts, in words or as JSON. Claims are written as ASCII: no claim can play tricks on the terminal."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+
+from rich.table import Table
+from rich.text import Text
+
+from ..bearer import TEXTS
+from ..claims import AccessToken
+from ..errors import AuthError, KeysUnavailable
+from ..keystore import IssuerHealth
+from .screen import console
+
+_DATES = frozenset({"exp", "iat", "nbf", "auth_time"})
+
+
+def valid(token: AccessToken, as_json: bool) -> None:
+    """The claims, on stdout."""
+    if as_json:
+        return _json({"verdict": "valid", "claims": token.claims})
+    caller = f"M2M app {token.client_id}" if token.is_m2m else f"user {token.subject}"
+    _words("valid", "green", f"{caller}, good for {span(token.expires_at - time.time())}")
+    table = Table.grid(padding=(0, 2))
+    for name, value in token.claims.items():
+        table.add_row(Text(_ascii(name), "bold"), Text(shown(name, value)))
+    console().print(table)
+    return None
+
+
+def refused(refusal: AuthError, as_json: bool) -> None:
+    """The reason and the hint."""
+    detail = TEXTS[refusal.reason]
+    if as_json:
+        _json({"verdict": "refused", "reason": refusal.reason, "detail": detail, "hint": refusal.hint})
+    else:
+        _words("refused", "red", refusal.reason, detail, refusal.hint and f"Hint: {refusal.hint}")
+
+
+def cannot_tell(unknown: KeysUnavailable, health: Mapping[str, IssuerHealth], as_json: bool) -> None:
+    """Why there are no keys."""
+    problems = {issuer: state.problem for issuer, state in health.items() if state.problem}
+    if as_json:
+        _json({"verdict": "cannot_tell", "reason": unknown.reason, "problems": problems})
+    else:
+        lines = [f"No keys from {issuer}: {problem}" for issuer, problem in problems.items()]
+        _words("cannot tell", "yellow", unknown.reason, TEXTS[unknown.reason], *lines)
+
+
+def span(seconds: float) -> str:
+    """A time for people: the two largest units."""
+    minutes, second = divmod(max(0, int(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    day, hour = divmod(hours, 24)
+    parts = [f"{count} {unit}" for count, unit in ((day, "d"), (hour, "h"), (minute, "min"), (second, "s")) if count]
+    return " ".join(parts[:2]) or "0 s"
+
+
+def shown(name: str, value: object) -> str:
+    """A claim's value; a date also as one."""
+    text = _ascii(value)
+    if name not in _DATES or isinstance(value, bool) or not isinstance(value, int | float):
+        return text
+    distance = value - time.time()
+    when = f"in {span(distance)}" if distance > 0 else f"{span(-distance)} ago"
+    return f"{text}  {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(value))} UTC, {when}"
+
+
+def _ascii(value: object) -> str:
+    text = json.dumps(value)
+    return text[1:-1] if isinstance(value, str) else text
+
+
+def _json(document: object) -> None:
+    print(json.dumps(document, indent=2))
+
+
+def _words(verdict: str, colour: str, first: str, *lines: str) -> None:
+    screen = console(stderr=True)
+    for line in (Text.assemble((verdict, f"bold {colour}"), ": ", first), *filter(None, lines)):
+        screen.print(line, soft_wrap=not screen.is_terminal)

@@ -1,0 +1,52 @@
+"""For the tests of your own app: an issuer, tokens and headers, and callers without cryptography.
+
+Under pytest the fixtures are there without an import: ``kinde_issuer``, ``kinde_token``, ``kinde_trust`` and
+``kinde_caller``. Each is a thin caller of a function below, which unittest (``self.enterContext(…)``) can use as well.
+
+There are two ways to test a guarded app, neither of which needs a network, settings or a patch:
+
+* ``trust(app, issuer)``: everything is real but the issuer, which lives in the test. Requests carry tokens.
+* ``caller(app, scope="read:users")``: every request *is* this caller, and what the routes demand is judged.
+
+pytest imports this file in every run of every project: it stays cheap, and the names are loaded when asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..issuer import LocalIssuer as LocalIssuer
+    from .apps import caller as caller
+    from .apps import trust as trust
+    from .fastapi import as_caller as as_caller
+    from .tokens import caller_token as caller_token
+    from .tokens import guard_for as guard_for
+    from .tokens import headers as headers
+    from .tokens import local_issuer as local_issuer
+    from .tokens import mint as mint
+
+pytest_plugins = ["kinde_guard.testing.fixtures"]
+
+_HOME = {
+    "LocalIssuer": "kinde_guard.issuer",
+    "as_caller": "kinde_guard.testing.fastapi",
+    "caller": "kinde_guard.testing.apps",
+    "caller_token": "kinde_guard.testing.tokens",
+    "guard_for": "kinde_guard.testing.tokens",
+    "headers": "kinde_guard.testing.tokens",
+    "local_issuer": "kinde_guard.testing.tokens",
+    "mint": "kinde_guard.testing.tokens",
+    "trust": "kinde_guard.testing.apps",
+}
+__all__ = sorted(_HOME)
+
+
+# No __dir__: pytest asks its plugins for everything they list, and would load it all.
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,77 @@
+"""Another guard in an app that is already built, for as long as a test lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from ..claims import AccessToken
+from ..errors import ConfigurationError
+from ..guard import Guard
+from ..issuer import LocalIssuer
+from .stand_in import StandInGuard
+from .tokens import caller_token, guard_for
+
+
+class Guarded(Protocol):
+    """Whatever holds the guard of an app."""
+
+    guard: Guard | None
+
+
+@contextmanager
+def trust(app: Any, issuer: LocalIssuer, **settings: Any) -> Iterator[Guard]:
+    """*app* trusts *issuer* and nobody else: a real guard, real tokens, no network.
+
+    *app* as in :func:`caller`; *settings* are those of :class:`Guard`. Enter it before the app is started.
+    """
+    place = _place_in(app)
+    guard = guard_for(issuer, **{"permissions_as_scopes": _permissions_as_scopes(place), **settings})
+    with _guarded_by(guard, place):
+        yield guard
+
+
+@contextmanager
+def caller(app: Any, **options: Any) -> Iterator[AccessToken]:
+    """Every request to *app* is this caller, without a token; what routes demand is judged, so a 403 is a real one.
+
+    *app*: what ``KindeGuard(app)`` was called on (of mounted apps that have their own, each), or a GuardMiddleware.
+    The *options* are those of :mod:`kinde_guard.testing.tokens`. Enter it before the app is started, which then needs
+    no settings. (A Flask app reads them when ``KindeGuard`` is attached: any will do, in its config say.)
+    """
+    place = _place_in(app)
+    token = caller_token(**{"permissions_as_scopes": _permissions_as_scopes(place), **options})
+    with _guarded_by(StandInGuard(token), place):
+        yield token
+
+
+@contextmanager
+def _guarded_by(guard: Guard, place: Guarded) -> Iterator[None]:
+    before = place.guard
+    place.guard = guard
+    try:
+        yield
+    finally:
+        place.guard = before
+
+
+def _place_in(app: Any) -> Guarded:
+    places: tuple[Any, ...] = (
+        getattr(getattr(app, "state", None), "kinde_guard", None),  # Starlette, FastAPI
+        getattr(app, "extensions", {}).get("kinde_guard"),  # Flask
+        app,  # a middleware
+    )
+    for place in places:
+        if hasattr(place, "guard"):
+            return place  # type: ignore[no-any-return]
+    raise ConfigurationError(
+        f"{app!r} has no guard: call KindeGuard(app) first, and give the app itself, not what is wrapped around it"
+    )
+
+
+def _permissions_as_scopes(place: Guarded) -> bool:
+    """As the app has it, or a test would see another verdict than production."""
+    if place.guard is None:  # it has yet to be made of these
+        return bool(getattr(place, "_settings", {}).get("permissions_as_scopes", False))
+    return place.guard._permissions_as_scopes

@@ -1,0 +1,33 @@
+"""For those who override FastAPI's dependencies themselves; ``caller(app, …)`` spares it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import HTTPException
+from fastapi.security import SecurityScopes
+
+from ..attachment import refused
+from ..claims import AccessToken
+from ..errors import AuthError
+from ..requirements import scope
+from .tokens import caller_token
+
+
+def as_caller(**options: Any) -> Callable[[SecurityScopes], Awaitable[AccessToken]]:
+    """``app.dependency_overrides[access_token] = as_caller(scope="read:users")``, for ``optional_access_token`` too.
+
+    A plain ``lambda: token`` would drop what ``Security(access_token, scopes=[…])`` demands; this one judges it.
+    """
+    token = caller_token(**options)
+
+    async def caller(scopes: SecurityScopes) -> AccessToken:
+        if scopes.scopes:
+            try:
+                token.require(scope(*scopes.scopes))
+            except AuthError as refusal:
+                raise refused(refusal, HTTPException) from None
+        return token
+
+    return caller
