@@ -1,0 +1,158 @@
+"""The README is true: its code runs, its commands exist, its first screen is short."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from kinde_guard.cli.serving import listen, serving, url_of
+from kinde_guard.issuer import LocalIssuer
+
+README = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^### (.*?)$|^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def _named_blocks() -> Iterator[Any]:
+    heading, number = "first screen", 0
+    for title, block in BLOCKS:
+        if title:
+            heading, number = title, 0
+        else:
+            number += 1
+            yield pytest.param(block, id=f"{heading} {number}")
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[LocalIssuer]:
+    sock = listen(0)
+    issuer = LocalIssuer(url_of(sock))
+    with serving(issuer.asgi, sock):
+        yield issuer
+
+
+@pytest.fixture
+def environment(issuer: LocalIssuer, monkeypatch: pytest.MonkeyPatch) -> LocalIssuer:
+    for name, value in {
+        "KINDE_DOMAIN": issuer.url,
+        "KINDE_AUDIENCE": issuer.audience,
+        "KINDE_M2M_AUDIENCE": issuer.audience,
+        "KINDE_M2M_CLIENT_ID": issuer.app.client_id,
+        "KINDE_M2M_CLIENT_SECRET": issuer.app.client_secret,
+    }.items():
+        monkeypatch.setenv(name, value)
+    return issuer
+
+
+def run(block: str) -> dict[str, Any]:
+    namespace: dict[str, Any] = {"__name__": "readme"}
+    exec(compile(block, "README.md", "exec"), namespace)  # that is the test
+    return namespace
+
+
+def statuses(app: Any, path: str, *headers: dict[str, str]) -> list[int]:
+    """What *app*, of whatever framework, answers at *path* to each of *headers*."""
+    if hasattr(app, "test_client"):
+        client = app.test_client()
+        return [client.get(path, headers=each).status_code for each in headers]
+    with TestClient(app, raise_server_exceptions=False) as client:
+        return [client.get(path, headers=each).status_code for each in headers]
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize("block", list(_named_blocks()))
+def test_code_runs(block: str, environment: LocalIssuer) -> None:
+    """Every block runs as it stands; an app in it refuses a stranger wherever it demands something."""
+    if "from main import app" in block:
+        return  # a file of tests: see below
+    namespace = run(block)
+    app = namespace.get("app")
+    for path in re.findall(r'^@(?:app|admin)\.get\("(/[^"{]*)"\)', block, re.MULTILINE) if app is not None else []:
+        path = f"/admin{path}" if "Blueprint" in block else path
+        expected = 200 if "OptionalToken" in block else 401
+        assert statuses(app, path, {}) == [expected]
+
+
+def block_with(text: str) -> str:
+    return next(block for _, block in BLOCKS if text in block)
+
+
+@pytest.mark.parametrize(
+    "import_line",
+    [
+        "kinde_guard.fastapi import KindeGuard, Token, requires_scope",
+        "import KindeGuard, current_token",
+        "starlette.applications",
+    ],
+)
+def test_apps_let_the_right_callers_in(import_line: str, environment: LocalIssuer) -> None:
+    """A caller with the scope is let in, one without it is told what is missing."""
+    app = run(block_with(import_line))["app"]
+    good, poor = environment.m2m_token(scope="read:users"), environment.m2m_token(scope="write:flags")
+    assert statuses(app, "/users", bearer(good), bearer(poor), {}) == [200, 403, 401]
+
+
+def test_its_tests_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chapter on testing, in files as a reader would write them, without any setting."""
+    tmp_path.joinpath("main.py").write_text(BLOCKS[0][1], encoding="utf-8")
+    tmp_path.joinpath("test_main.py").write_text(block_with("from main import app"), encoding="utf-8")
+    for name in [name for name in os.environ if name.startswith("KINDE_")]:
+        monkeypatch.delenv(name)
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_no_framework(environment: LocalIssuer) -> None:
+    handle = run(block_with("def handle(raw)"))["handle"]
+    assert handle(environment.m2m_token(scope="read:users")) == environment.app.client_id
+    assert handle(environment.m2m_token(scope="")) == "insufficient_scope"
+    assert handle(environment.preset("expired")) == "expired"
+
+
+def test_m2m(environment: LocalIssuer) -> None:
+    """The client's token is one that the API's guard accepts."""
+    auth = run(block_with("ClientCredentials()"))["auth"]
+    handle = run(block_with("def handle(raw)"))["handle"]
+    assert handle(auth.token()) == environment.app.client_id
+
+
+def test_first_screen() -> None:
+    """One sentence, the two commands in their very words, and ten lines of code."""
+    for command in ("kinde-guard demo", "pytest"):
+        assert f"\npip install uv && uv run {command}\n" in README
+    first = README.index("```python")
+    assert README[:first].count("\n") < 25
+    assert len(BLOCKS[0][1].strip().splitlines()) <= 12
+
+
+def test_every_command_is_named() -> None:
+    from typer.main import get_command
+
+    from kinde_guard.cli.app import app
+
+    commands = get_command(app).commands  # type: ignore[attr-defined]  # a group has them
+    assert commands
+    for name in commands:
+        assert f"`kinde-guard {name}`" in README
+
+
+def test_links_lead_somewhere() -> None:
+    """Relative links name files that exist."""
+    for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", README):
+        assert Path(__file__).parents[1].joinpath(target).exists(), target
+
+
+def test_client_of_the_readme_is_httpx(environment: LocalIssuer) -> None:
+    assert isinstance(run(block_with("ClientCredentials()"))["client"], httpx.Client)
