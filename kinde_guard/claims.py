@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, dataclass_transform
 
 from .errors import ConfigurationError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .requirements import Requirement
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 def subject_of(claims: Json) -> str | None:
@@ -139,6 +140,13 @@ _READERS: dict[str, Callable[[Json], object]] = {
 }
 
 
+@dataclass_transform(frozen_default=True)
+def _frozen(cls: type[T]) -> type[T]:
+    """For type checkers alone: attributes of *cls* are read, and never assigned to."""
+    return cls
+
+
+@_frozen
 class AccessToken:
     """A verified access token: frozen, and made by a guard (or by ``kinde_guard.testing``) alone.
 
@@ -222,15 +230,6 @@ class AccessToken:
         if refusal is not None:
             raise refusal
 
-    def __getattr__(self, name: str) -> Any:
-        if name != "scopes" and name not in _READERS:
-            raise AttributeError(f"AccessToken has no attribute {name!r}")
-        claims = self.claims
-        for each, read in _READERS.items():
-            _set(self, each, read(claims))
-        _set(self, "scopes", scopes_of(claims, self._permissions_as_scopes))
-        return object.__getattribute__(self, name)
-
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("an AccessToken cannot be changed")
 
@@ -258,6 +257,18 @@ class AccessToken:
         )
 
 
+def _read(token: AccessToken, name: str) -> Any:
+    if name != "scopes" and name not in _READERS:
+        raise AttributeError(f"AccessToken has no attribute {name!r}")
+    claims = token.claims
+    for each, read in _READERS.items():
+        _set(token, each, read(claims))
+    _set(token, "scopes", scopes_of(claims, token._permissions_as_scopes))
+    return object.__getattribute__(token, name)
+
+
+# Hung on from outside: in the class, type checkers take it for a promise that whatever name is written exists.
+AccessToken.__getattr__ = _read  # type: ignore[attr-defined]
 _set = object.__setattr__
 # The slots' own setters: the quickest way around AccessToken.__setattr__, taken for every token that is verified.
 _set_payload = AccessToken.__dict__["_payload"].__set__

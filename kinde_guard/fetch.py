@@ -3,6 +3,9 @@
 Used by the key store and by the client half, each in the thread of a :class:`~kinde_guard.flight.Flight`, which also
 enforces the total time: the timeouts below bound a single read, and a server that drips a byte a second would never
 exceed them.
+
+What is used of httpx is its transports. A client would only have to be talked out of redirects, cookies, proxies and
+credentials found in the environment, and decoding.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .flight import Watch
@@ -20,7 +24,11 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 2.0
 TOTAL_TIMEOUT = 5.0
 MAX_BODY = 512 * 1024
-_HEADERS = {"accept-encoding": "identity", "user-agent": "kinde_guard"}
+# A connection is for one exchange: one that a pool had kept could not be watched from its beginning, and would be
+# shared with a forked child.
+_HEADERS = {"accept-encoding": "identity", "connection": "close", "user-agent": "kinde_guard"}
+
+_LOADED_LATE = ("encodings.idna", "httpcore")  # by the socket module for a host's name, and by httpx
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,77 +54,72 @@ class Fetcher:
 
         import httpx
 
+        for name in _LOADED_LATE:
+            import_module(name)
         self._httpx = httpx
-        self._timeout = httpx.Timeout(TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT)
-        self._verify: ssl.SSLContext | None = None if transport else httpx.create_ssl_context(trust_env=False)
-        self._kept = self._new_client(transport) if transport else None
-        self._rehearse()
+        self._timeout = httpx.Timeout(TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT).as_dict()
+        self._given = transport
+        self._verify: ssl.SSLContext | None = httpx.create_ssl_context(trust_env=False) if transport is None else None
 
     def send(self, method: str, url: str, watch: Watch, *, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         """One request and its whole answer, or :class:`FetchFailed`."""
+        request = self._httpx.Request(
+            method,
+            url,
+            headers={**_HEADERS, **headers},
+            content=body or None,
+            extensions={"timeout": self._timeout, "trace": _watching(watch)},
+        )
         try:
-            with self._client() as client:
-                return self._send(client, method, url, watch, {**_HEADERS, **headers}, body)
+            with self._transport() as transport:
+                return _exchange(transport, request)
         except self._httpx.HTTPError as error:
-            raise FetchFailed(f"{type(error).__name__}: {_reason(error)}") from None
+            raise FetchFailed(f"{type(error).__name__}: {self._reason(error)}") from None
 
-    def _client(self) -> AbstractContextManager[httpx.Client]:
-        if self._kept is not None:
-            return nullcontext(self._kept)  # the user's transport is the user's to close
+    def _transport(self) -> AbstractContextManager[httpx.BaseTransport]:
+        if self._given is not None:
+            return nullcontext(self._given)  # the user's transport is the user's to close
         assert self._verify is not None
-        return self._new_client(self._httpx.HTTPTransport(verify=self._verify, trust_env=False))
+        return self._httpx.HTTPTransport(verify=self._verify, trust_env=False)
 
-    def _new_client(self, transport: httpx.BaseTransport) -> httpx.Client:
-        return self._httpx.Client(
-            transport=transport, timeout=self._timeout, trust_env=False, follow_redirects=False, headers={}
-        )
+    def _reason(self, error: httpx.HTTPError) -> str:
+        """Of what broke the protocol, only in which respect: the text goes on to quote what was sent."""
+        text = one_line(error)
+        return text.partition(":")[0] if isinstance(error, self._httpx.ProtocolError) else text
 
-    @staticmethod
-    def _send(
-        client: httpx.Client, method: str, url: str, watch: Watch, headers: Mapping[str, str], body: bytes
-    ) -> Answer:
-        request = client.build_request(
-            method, url, headers=headers, content=body or None, extensions={"trace": _watching(watch)}
-        )
-        response = client.send(request, stream=True, auth=None)
-        try:
-            encoding = response.headers.get("content-encoding", "identity").strip().lower()
-            if encoding != "identity":
-                raise FetchFailed("the answer has a content-encoding, which was not asked for")
-            content = _whole(response)
-        finally:
-            response.close()
-        return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, content)
 
-    def _rehearse(self) -> None:
-        """One exchange with nobody, so that whatever httpx loads late is loaded now."""
-        httpx = self._httpx
-        reply = httpx.MockTransport(lambda request: httpx.Response(200, content=b"{}"))
-        with self._new_client(reply) as client:
-            self._send(client, "GET", "https://localhost/", Watch(), _HEADERS, b"")
+def one_line(error: BaseException) -> str:
+    """The text of an error, in one bounded line."""
+    return " ".join(str(error).split())[:200] or "no further detail"
+
+
+def _exchange(transport: httpx.BaseTransport, request: httpx.Request) -> Answer:
+    response = transport.handle_request(request)
+    try:
+        if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise FetchFailed("the answer has a content-encoding, which was not asked for")
+        body = _whole(response)
+    finally:
+        response.close()
+    return Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, body)
 
 
 def _whole(response: httpx.Response) -> bytes:
-    content = bytearray()
+    body = bytearray()
     for chunk in response.iter_bytes():  # nothing is decoded: there is no content-encoding
-        content += chunk
-        if len(content) > MAX_BODY:
+        body += chunk
+        if len(body) > MAX_BODY:
             raise FetchFailed(f"the answer is larger than {MAX_BODY // 1024} KiB")
-    return bytes(content)
+    return bytes(body)
 
 
 def _watching(watch: Watch) -> Callable[[str, Mapping[str, Any]], None]:
-    """An httpcore trace that gives *watch* each socket as soon as there is one."""
+    """An httpcore trace that gives *watch* each socket, plain, to a proxy, or with TLS, as soon as there is one."""
 
     def trace(event: str, info: Mapping[str, Any]) -> None:
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+        if event.endswith((".connect_tcp.complete", ".connect_unix_socket.complete", ".start_tls.complete")):
             sock = info["return_value"].get_extra_info("socket")
             if sock is not None:
                 watch.add(sock)
 
     return trace
-
-
-def _reason(error: Exception) -> str:
-    """The text of a network error, which names no more than an address and an errno, in one bounded line."""
-    return " ".join(str(error).split())[:200] or "no further detail"

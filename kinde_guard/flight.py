@@ -6,16 +6,21 @@ The rules of this file:
   way, everybody joins it: :meth:`Flight.start` hands out the same future.
 * The future carries neither result nor exception. The outcome is *landed* in its owner first, then the future
   resolves, and whoever waited reads the owner. So a waiter that is cancelled takes nothing away from the others.
-* At the deadline the call is over, whatever its thread does: its sockets are cut, a ``TimeoutError`` is landed in its
-  place, and an answer that comes later is dropped. So an old answer never overwrites a newer one.
+* Starting waits for nothing: not for a lock, as there is none (who starts a call and who ends it is settled in one
+  step each), and not for the new thread to come up.
+* At the deadline the call is over, whatever its thread does: a ``TimeoutError`` is landed in its place, its sockets
+  are cut, and an answer that comes later is dropped. So an old answer never overwrites a newer one.
 * A forked child has none of its parent's threads: it forgets the parent's call and starts its own.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import socket
+import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent import futures
@@ -25,7 +30,9 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 Say = Callable[[], None]
-"""What is left to be done about an outcome once no lock is held, such as logging it."""
+"""What is left to be done about an outcome once nobody waits any more, such as logging it."""
+GRACE = 1.0
+"""Seconds that a call may stay beyond its deadline before it is given up for lost."""
 
 
 class Watch:
@@ -51,62 +58,78 @@ class Watch:
 
 
 class _Call:
-    def __init__(self) -> None:
+    def __init__(self, lost_at: float) -> None:
         self.watch = Watch()
+        self.lost_at = lost_at
         self.future: futures.Future[None] = futures.Future()
         self.future.set_running_or_notify_cancel()  # from here on no waiter can cancel it
+        self._end = threading.Lock()
+
+    def end(self) -> bool:
+        """True for whoever comes first, the working thread or the watchdog."""
+        return self._end.acquire(blocking=False)
 
 
 class Flight(Generic[T]):
     """One call at a time: see the rules at the top of this file."""
 
     def __init__(self, land: Callable[[T], Say], crashed: Callable[[Exception], T], *, deadline: float) -> None:
-        """*land* stores an outcome (under a lock: no I/O); *crashed* makes one of an exception; *deadline*: seconds."""
+        """*land* stores an outcome (never two at a time; no I/O); *crashed* makes one of an exception; *deadline*:
+        seconds."""
         self._land = land
         self._crashed = crashed
         self._deadline = deadline
-        self._lock = threading.Lock()
-        self._current: _Call | None = None
+        self._calls: dict[None, _Call] = {}  # one at most; a dict for its setdefault and pop, which are single steps
         _flights.add(self)
 
     def start(self, work: Callable[[Watch], T]) -> futures.Future[None]:
-        """The future of the call under way; if there is none, *work* is started."""
-        with self._lock:
-            if self._current is not None:
-                return self._current.future
-            call = self._current = _Call()
-        self._take_off(call, work)
-        return call.future
+        """The future of the call under way; if there is none, *work* is started.
+
+        A call may have landed since the caller found that *work* is called for: *work* itself has to look again.
+        """
+        current = self._current()
+        if current is None:
+            call = _Call(time.monotonic() + self._deadline + GRACE)
+            current = self._calls.setdefault(None, call)
+            if current is call:
+                self._take_off(call, work)
+        return current.future
 
     def start_behind(self, work: Callable[[Watch], T]) -> None:
-        """Start *work* unless a call is under way; never waits, not even for the lock."""
-        if self._current is not None or not self._lock.acquire(blocking=False):
-            return  # under way, starting or landing
-        try:
-            if self._current is not None:
-                return
-            call = self._current = _Call()
-        finally:
-            self._lock.release()
-        self._take_off(call, work)
+        """:meth:`start` for a caller that is not going to wait."""
+        self.start(work)
 
     @property
     def under_way(self) -> futures.Future[None] | None:
         """The future of the call under way, if there is one."""
-        call = self._current
+        call = self._current()
         return None if call is None else call.future
 
     def forget(self) -> None:
-        """Begin anew in a forked child: the parent's thread, and whoever held the lock, are not here."""
-        self._lock = threading.Lock()
-        self._current = None
+        """Begin anew in a forked child: the parent's thread is not here."""
+        self._calls = {}
+
+    def _current(self) -> _Call | None:
+        call = self._calls.get(None)
+        if call is not None and time.monotonic() > call.lost_at:
+            # It never took off, or its watchdog is gone: an exception came out of a signal handler, say.
+            self._calls.pop(None, None)
+            return None
+        return call
 
     def _take_off(self, call: _Call, work: Callable[[Watch], T]) -> None:
-        thread = threading.Thread(target=self._run, args=(call, work), name="kinde_guard-call", daemon=True)
         try:
-            thread.start()
-        except RuntimeError as error:  # no more threads to be had: a failed attempt like any other
-            self._finish(call, self._crashed(error))
+            # Thread.start waits until the new thread has run, which beside busy threads takes many milliseconds. A
+            # caller whose key is held must not wait that long, nor must an event loop: so a bare thread does it.
+            _thread.start_new_thread(self._launch, (call, work))
+        except Exception as error:  # no more threads to be had: a failed attempt like any other
+            self._finish(call, self._crashed(error))()
+
+    def _launch(self, call: _Call, work: Callable[[Watch], T]) -> None:  # pragma: no cover  # tracers do not see it
+        try:
+            threading.Thread(target=self._run, args=(call, work), name="kinde_guard-call", daemon=True).start()
+        except Exception as error:
+            self._finish(call, self._crashed(error))()
 
     def _run(self, call: _Call, work: Callable[[Watch], T]) -> None:
         watchdog = threading.Timer(self._deadline, partial(self._cut, call))
@@ -114,26 +137,28 @@ class Flight(Generic[T]):
         try:
             watchdog.start()
             outcome = work(call.watch)
-        except Exception as error:  # a waiter must never be left behind
+        except Exception as error:  # what is no Exception, such as SystemExit, is left to the watchdog
             outcome = self._crashed(error)
-        finally:
-            watchdog.cancel()
-        self._finish(call, outcome)
+        watchdog.cancel()
+        self._finish(call, outcome)()
 
     def _cut(self, call: _Call) -> None:
-        self._finish(call, self._crashed(TimeoutError(f"no whole answer within {self._deadline:g} s")))
+        say = self._finish(call, self._crashed(TimeoutError(f"no whole answer within {self._deadline:g} s")))
         call.watch.cut()
+        say()
 
-    def _finish(self, call: _Call, outcome: T) -> None:
-        with self._lock:
-            if self._current is not call:
-                return  # over already: cut at the deadline, or left behind by a fork
-            say = self._land(outcome)
-            self._current = None
+    def _finish(self, call: _Call, outcome: T) -> Say:
+        if not call.end() or self._calls.get(None) is not call:
+            return _nothing  # over already: cut at the deadline, given up for lost, or left behind by a fork
         try:
-            say()
+            return self._land(outcome)
         finally:
+            self._calls.pop(None, None)
             call.future.set_result(None)
+
+
+def _nothing() -> None:
+    """Nothing is left to be done."""
 
 
 _flights: weakref.WeakSet[Flight[Any]] = weakref.WeakSet()
@@ -154,15 +179,50 @@ def join(future: futures.Future[None], timeout: float) -> None:
 
 
 async def ajoin(future: futures.Future[None], timeout: float) -> None:
-    """Wait for *future* in this task, at most *timeout* seconds; under trio a worker thread waits."""
+    """Wait for *future* in this task, of asyncio or of trio, at most *timeout* seconds.
+
+    The future is watched, not chained (as ``asyncio.wrap_future`` would): a cancellation, a time-out and a loop that
+    is closed while the call is still under way concern this waiter alone.
+    """
+    if _in_asyncio_task():
+        await _ajoin_asyncio(future, timeout)
+    else:
+        await _ajoin_trio(future, timeout)
+
+
+def _in_asyncio_task() -> bool:
+    asyncio = sys.modules.get("asyncio")  # if nobody has loaded it, it is not running: trio's loop is not held up
+    try:
+        return asyncio is not None and asyncio.current_task() is not None
+    except RuntimeError:
+        return False
+
+
+async def _ajoin_asyncio(future: futures.Future[None], timeout: float) -> None:
     import asyncio
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        import anyio.to_thread
+    loop = asyncio.get_running_loop()
+    landed = loop.create_future()
 
-        await anyio.to_thread.run_sync(join, future, timeout, abandon_on_cancel=True)
-    else:
-        # asyncio.wait, not wait_for: on a time-out or a cancellation it leaves the future alone.
-        await asyncio.wait([asyncio.wrap_future(future)], timeout=timeout)
+    def wake(_: futures.Future[None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody is waiting any more
+            loop.call_soon_threadsafe(landed.cancel)
+
+    future.add_done_callback(wake)
+    await asyncio.wait([landed], timeout=timeout)
+
+
+async def _ajoin_trio(future: futures.Future[None], timeout: float) -> None:
+    # Not in a worker thread: waiting callers would hold the few there are, which other requests need.
+    import trio
+
+    token = trio.lowlevel.current_trio_token()
+    landed = trio.Event()
+
+    def wake(_: futures.Future[None]) -> None:
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(landed.set)
+
+    future.add_done_callback(wake)
+    with trio.move_on_after(timeout):
+        await landed.wait()

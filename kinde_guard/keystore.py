@@ -3,7 +3,8 @@
 The rules of this file:
 
 * A key that is held never waits: not for a lock, not for a refresh, not behind an unknown kid.
-* There is one fetch at a time (:mod:`kinde_guard.flight`), and its outcome replaces the set whole.
+* There is one fetch at a time (:mod:`kinde_guard.flight`), and its outcome replaces the set whole. Every fetch is
+  wanted because of a set that was seen: if another has taken its place by then, the fetch is left undone.
 * An outage wipes nothing: the last good keys serve for ``usable_for`` seconds from the last good answer.
 * ``get`` and ``aget`` differ in one line: how they wait.
 """
@@ -16,12 +17,13 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from functools import partial
 
 from . import flight, jwks
 from .errors import InvalidToken, KeysUnavailable
-from .fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed
+from .fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
 from .jwks import Key, KeySet, KeysRead, State, UnusableKeySet
 
 WAIT_COLD = TOTAL_TIMEOUT
@@ -89,7 +91,7 @@ class KeyStore:
         self._chance = chance
         self._since = clocks.wall()
         self._set = KeySet()
-        self._flight: flight.Flight[_Fetched] = flight.Flight(self._land, _crashed, deadline=TOTAL_TIMEOUT)
+        self._flight: flight.Flight[_Fetched | None] = flight.Flight(self._land, _crashed, deadline=TOTAL_TIMEOUT)
 
     def find(self, kid: str, alg: str) -> Key | None:
         """The key if it is held and usable; never waits. Starts a refresh that is due."""
@@ -109,7 +111,7 @@ class KeyStore:
         """The key, or :class:`InvalidToken` (``unknown_key``), or :class:`KeysUnavailable`."""
         key = self.find(kid, alg)
         if key is None:
-            future, seconds = self._ask()
+            future, seconds = self._ask(kid, alg)
             if future is not None:
                 flight.join(future, seconds)
             key = self._require(kid, alg)
@@ -119,7 +121,7 @@ class KeyStore:
         """:meth:`get` for event loops."""
         key = self.find(kid, alg)
         if key is None:
-            future, seconds = self._ask()
+            future, seconds = self._ask(kid, alg)
             if future is not None:
                 await flight.ajoin(future, seconds)
             key = self._require(kid, alg)
@@ -128,14 +130,15 @@ class KeyStore:
     def load(self) -> Future[None] | None:
         """Start loading keys that are not fresh; the future to wait for, ``None`` if there is nothing to wait for."""
         now, keys = self._now(), self._set
-        if keys.state(now) == "fresh" or now < keys.retry_at:
+        if keys.state(now) == "fresh":
+            return None
+        if now < keys.retry_at:
             return self._flight.under_way
-        return self._flight.start(partial(self._fetch, jwks.NEVER))
+        return self._start(keys)
 
     def check_usable(self) -> None:
         """Raises :class:`KeysUnavailable` if there are no keys to verify with."""
-        if not self._set.usable(self._now()):
-            raise KeysUnavailable(self._wait(self._set))
+        self._usable()
 
     def health(self) -> IssuerHealth:
         """How the keys are."""
@@ -147,49 +150,55 @@ class KeyStore:
 
     def _refresh_behind(self, keys: KeySet, now: float) -> None:
         if keys.usable(now) and keys.refresh_due(now):
-            self._flight.start_behind(partial(self._fetch, jwks.NEVER))
+            self._start(keys)
 
-    def _ask(self) -> tuple[Future[None] | None, float]:
-        """For a key that is not held: what to wait for, and how many seconds at most."""
+    def _ask(self, kid: str, alg: str) -> tuple[Future[None] | None, float]:
+        """For a key that was not held: what to wait for, and how many seconds at most."""
         now, keys = self._now(), self._set
         if not keys.usable(now):
-            if now < keys.retry_at:
-                return self._flight.under_way, WAIT_COLD
-            return self._flight.start(partial(self._fetch, jwks.NEVER)), WAIT_COLD
+            return self._flight.under_way if now < keys.retry_at else self._start(keys), WAIT_COLD
+        if keys.find(kid, alg) is not None:
+            return None, 0.0  # it has come in the meantime
         if not keys.may_ask_for_unknown(now):
             return self._flight.under_way, WAIT_UNKNOWN
-        return self._flight.start(partial(self._fetch, now + self._retry_after)), WAIT_UNKNOWN
+        return self._start(keys, now + self._retry_after), WAIT_UNKNOWN
+
+    def _start(self, seen: KeySet, cool_until: float = jwks.NEVER) -> Future[None]:
+        return self._flight.start(partial(self._fetch, seen, cool_until))
 
     def _require(self, kid: str, alg: str) -> Key:
         """After the waiting."""
-        keys = self._set
-        self.check_usable()
-        key = keys.find(kid, alg)
+        key = self._usable().find(kid, alg)
         if key is None:
             raise InvalidToken(
                 "unknown_key", f"no key of {self.issuer} has the token's kid: it may have been rotated out"
             )
         return key
 
-    def _wait(self, keys: KeySet) -> int:
-        return max(1, math.ceil(keys.retry_at - self._now())) if keys.failures else 1
+    def _usable(self) -> KeySet:
+        keys, now = self._set, self._now()
+        if not keys.usable(now):
+            raise KeysUnavailable(max(1, math.ceil(keys.retry_at - now)) if keys.failures else 1)
+        return keys
 
-    def _fetch(self, cool_until: float, watch: flight.Watch) -> _Fetched:
-        """In the flight's thread: ask the issuer, and check the answer whole."""
+    def _fetch(self, seen: KeySet, cool_until: float, watch: flight.Watch) -> _Fetched | None:
+        """In the flight's thread: ask the issuer, and check the answer whole. *cool_until* is for an unknown kid."""
+        if self._set is not seen:
+            return None  # another fetch has landed since this one was wanted
         try:
             answer = self._fetcher.send("GET", self._url, watch, headers=_ACCEPT)
-        except FetchFailed as error:
+            if answer.status != 200:
+                return _refused(answer, self._clocks.wall(), cool_until)
+            read = jwks.read(answer.body, self._algorithms, seen.keys)
+        except (FetchFailed, UnusableKeySet) as error:
             return _Fetched(problem=str(error), cool_until=cool_until)
-        if answer.status != 200:
-            return _refused(answer, cool_until)
-        try:
-            read = jwks.read(answer.body, self._algorithms, self._set.keys)
-        except UnusableKeySet as error:
-            return _Fetched(problem=str(error), cool_until=cool_until)
-        return _Fetched(read, jwks.life_of(answer.headers.get("cache-control", "")), cool_until=cool_until)
+        life = min(jwks.life_of(answer.headers.get("cache-control", "")), self._usable_for)
+        return _Fetched(read, life, cool_until=cool_until)
 
-    def _land(self, fetched: _Fetched) -> flight.Say:
+    def _land(self, fetched: _Fetched | None) -> flight.Say:
         before, now = self._set, self._now()
+        if fetched is None:
+            return _nothing
         keys = before.cooling(fetched.cool_until)
         if fetched.read is None:
             keys = keys.failed(
@@ -199,6 +208,8 @@ class KeyStore:
                 chance=self._chance(),
                 retry_after=fetched.retry_after,
             )
+            # Keys that run out during the wait end the patience that goes with having keys.
+            keys = replace(keys, retry_at=min(keys.retry_at, max(now, keys.usable_until) + jwks.COLD_WAIT))
         else:
             keys = keys.loaded(fetched.read, now, life=fetched.life, usable_for=self._usable_for, chance=self._chance())
         self._set = keys
@@ -207,7 +218,7 @@ class KeyStore:
     def _say(self, before: KeySet, after: KeySet, now: float) -> None:
         if after.problem:
             log.warning(
-                "keys of %s: fetch %d failed, next in %.0f s at the earliest; keys are %s: %s",
+                "keys of %s: fetch %d failed, next in %.1f s at the earliest; keys are %s: %s",
                 self.issuer,
                 after.failures,
                 max(0.0, after.retry_at - now),
@@ -222,14 +233,29 @@ class KeyStore:
                 log.warning("keys of %s: skipped %s", self.issuer, sentence)
 
 
+def _nothing() -> None:
+    """There is nothing to say of a fetch that was left undone."""
+
+
 def _crashed(error: Exception) -> _Fetched:
-    return _Fetched(problem=f"{type(error).__name__}: {error}")
+    return _Fetched(problem=f"{type(error).__name__}: {one_line(error)}")
 
 
-def _refused(answer: Answer, cool_until: float) -> _Fetched:
-    seconds = answer.headers.get("retry-after", "")
-    retry_after = float(seconds[:9]) if seconds.isascii() and seconds.isdigit() else None
-    hint = " (a wrong region or subdomain answers 403)" if answer.status == 403 else ""
-    return _Fetched(
-        problem=f"the issuer answered {answer.status}{hint}", retry_after=retry_after, cool_until=cool_until
-    )
+def _refused(answer: Answer, wall: float, cool_until: float) -> _Fetched:
+    hint = ""
+    if answer.status == 403:
+        hint = " (a wrong region or subdomain answers 403)"
+    elif 300 <= answer.status < 400:
+        hint = " (redirects are not followed)"
+    wait = _asked_wait(answer.headers.get("retry-after", ""), wall)
+    return _Fetched(problem=f"the issuer answered {answer.status}{hint}", retry_after=wait, cool_until=cool_until)
+
+
+def _asked_wait(value: str, wall: float) -> float | None:
+    """``Retry-After`` in seconds (RFC 9110 §10.2.3: a number of them, or a date); ``None`` if it is neither."""
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return parsedate_to_datetime(value).timestamp() - wall
+    except (ValueError, OverflowError):
+        return None

@@ -1,7 +1,8 @@
 """Which requests need no token: public paths, and genuine CORS preflights. Pure.
 
 A path is matched as the application sees it: decoded, and without the prefix it is mounted under. Whatever could be
-read in two ways (``..``, ``//``, a backslash, NUL, a ``%`` that is left after decoding) is never public.
+read in two ways (``..``, ``//``, a backslash, NUL, a ``%`` that is left after decoding, bytes that were not UTF-8) is
+never public.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from .errors import ConfigurationError
 
-_AMBIGUOUS = re.compile(r"//|[\\%\x00]|/\.{1,2}(?:/|$)")
+_AMBIGUOUS = re.compile(r"//|\.\.|/\.(?:/|\Z)|[\\%\x00\ufffd]")  # U+FFFD: bytes that were not UTF-8
 
 
 class PublicPaths:
@@ -26,7 +27,8 @@ class PublicPaths:
 
     def cover(self, path: str) -> bool:
         """Whether *path* is public."""
-        if path not in self._exact and not self._is_below(path):
+        # Nearly every path is decided by these two look-ups.
+        if path not in self._exact and not (path.startswith(self._below) and self._is_below(path)):
             return False
         return _AMBIGUOUS.search(path) is None
 
@@ -43,7 +45,7 @@ def is_preflight(method: str, has_header: Callable[[str], bool]) -> bool:
 
 
 def _checked(patterns: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(patterns, str):
+    if isinstance(patterns, str) or not isinstance(patterns, Iterable):
         raise ConfigurationError(f"public= is a list of paths: write public=[{patterns!r}]")
     checked = tuple(patterns)
     for pattern in checked:

@@ -6,7 +6,8 @@ A requirement is a value: it is built at import, combined with ``&`` and ``|``, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -17,14 +18,14 @@ _ORG_HINT = "the token belongs to another organization, or to none"
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3, scope-token
 
 
-class Requirement:
+class Requirement(ABC):
     """Something a token has to have. Combine with ``&`` (both) and ``|`` (either)."""
 
     __slots__ = ()
 
+    @abstractmethod
     def refusal(self, token: AccessToken) -> AuthError | None:
         """Why *token* does not do, or ``None`` if it does."""
-        raise NotImplementedError
 
     def scopes(self) -> tuple[str, ...]:
         """The scopes a client has to ask for so as to meet this; with alternatives, those of the one it is told of."""
@@ -117,15 +118,14 @@ class Scopes(Requirement):
         return self.names
 
     def __str__(self) -> str:
-        return f"scope({', '.join(map(repr, self.names))})"
+        return _spelling("scope", self.names)
 
 
 @dataclass(frozen=True, slots=True)
 class Demand(Requirement):
-    """One thing that is no scope; *word* and *wanted* are its spelling, *holds* decides."""
+    """One thing that is no scope; *holds* decides."""
 
-    word: str
-    wanted: tuple[Hashable, ...]
+    spelling: str
     reason: ForbiddenReason
     holds: Callable[[AccessToken], bool]
     hint: str
@@ -134,7 +134,7 @@ class Demand(Requirement):
         return None if self.holds(token) else Forbidden(self.reason, self.hint)
 
     def __str__(self) -> str:
-        return f"{self.word}({', '.join(map(repr, self.wanted))})" if self.wanted else self.word
+        return self.spelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class OrgInPath(Requirement):
                 f"requires_org(path={self.parameter!r}): the route has no path parameter of that name"
             )
         code = str(parameters[self.parameter])
-        return Demand("org", (code,), "wrong_org", lambda token: bool(code) and token.org_code == code, _ORG_HINT)
+        return Demand(str(self), "wrong_org", lambda token: bool(code) and token.org_code == code, _ORG_HINT)
 
     def refusal(self, token: AccessToken) -> AuthError | None:
         raise ConfigurationError(f"requires_org(path={self.parameter!r}) needs a route: outside one, use org(code)")
@@ -170,20 +170,20 @@ def permission(*keys: str) -> Requirement:
     """All of these permission keys (Kinde: claim ``permissions``)."""
     wanted = frozenset(_named("permission", keys))
     hint = f"the token lacks a permission of {', '.join(keys)}: give it to the caller's role or app in Kinde"
-    return Demand("permission", keys, "missing_permission", lambda token: wanted <= token.permissions, hint)
+    return Demand(_spelling("permission", keys), "missing_permission", lambda token: wanted <= token.permissions, hint)
 
 
 def role(*keys: str) -> Requirement:
     """All of these roles, by key (Kinde: claim ``roles``, which has to be switched on in the app's tokens)."""
     wanted = frozenset(_named("role", keys))
     hint = f"the token lacks a role of {', '.join(keys)}: in Kinde, switch on Roles in the app's token customization"
-    return Demand("role", keys, "missing_role", lambda token: wanted <= token.roles, hint)
+    return Demand(_spelling("role", keys), "missing_role", lambda token: wanted <= token.roles, hint)
 
 
 def org(code: str) -> Requirement:
     """The token belongs to this organization (claim ``org_code``); a token of no organization does not."""
     _named("org", (code,))
-    return Demand("org", (code,), "wrong_org", lambda token: token.org_code == code, _ORG_HINT)
+    return Demand(_spelling("org", (code,)), "wrong_org", lambda token: token.org_code == code, _ORG_HINT)
 
 
 def org_of_route(code: str | None, path: str | None) -> Requirement:
@@ -205,18 +205,14 @@ def flag(key: str, value: object = True) -> Requirement:
         return type(found) is type(value) and found == value
 
     hint = f"feature flag {key} is absent or has another value"
-    return Demand("flag", (key, repr(value)), "missing_flag", holds, hint)
+    return Demand(_spelling("flag", (key, value)), "missing_flag", holds, hint)
 
 
-m2m: Requirement = Demand("m2m", (), "wrong_subject", lambda token: token.is_m2m, "this is for apps, and a user called")
+m2m: Requirement = Demand("m2m", "wrong_subject", lambda token: token.is_m2m, "this is for apps, and a user called")
 """The caller is a machine-to-machine app."""
 
 user: Requirement = Demand(
-    "user",
-    (),
-    "wrong_subject",
-    lambda token: not token.is_m2m,
-    "this is for users, and an app called",
+    "user", "wrong_subject", lambda token: not token.is_m2m, "this is for users, and an app called"
 )
 """The caller is a user."""
 
@@ -239,6 +235,10 @@ def _named(word: str, names: tuple[str, ...]) -> tuple[str, ...]:
         if not isinstance(name, str) or not name.strip():
             raise ConfigurationError(f"{word}() takes names that are text and not empty, not {name!r}")
     return names
+
+
+def _spelling(word: str, arguments: tuple[object, ...]) -> str:
+    return f"{word}({', '.join(map(repr, arguments))})"
 
 
 def _scope_hint(missing: list[str], token: AccessToken) -> str:

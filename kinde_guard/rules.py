@@ -36,6 +36,9 @@ def check_extensions(header: Json, settings: Settings) -> None:
     for name in ("crit", "b64", "zip"):
         if name in header:
             raise InvalidToken("unsupported_header", f"the header has {name}, which Kinde never sends")
+    cty = header.get("cty")
+    if type(cty) is str and cty.lower() in ("jwt", "application/jwt"):  # RFC 7519 §7.2 step 8: the claims are inside it
+        raise InvalidToken("unsupported_header", "the header says that the payload is another JWT")
 
 
 def check_key_id(header: Json, settings: Settings) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .messages import MAX_BODY, Request, Response
+from . import control, endpoints
+from .delivery import Message, Receive, Send, deliver, write
+from .messages import MAX_BODY, Request
 
 if TYPE_CHECKING:
     from .local import LocalIssuer
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 class IssuerApp:
@@ -30,7 +27,16 @@ class IssuerApp:
         elif scope["type"] == "http":
             body = await _body(receive)
             if body is not None:
-                await _write(self._issuer.respond(_request(scope, body)), send)
+                await self._answer(scope, _request(scope, body), receive, send)
+
+    async def _answer(self, scope: Message, request: Request, receive: Receive, send: Send) -> None:
+        if request.path == control.PATH:
+            await write(control.respond(self._issuer, request, scope.get("client")), send)
+            return
+        place = endpoints.PLACES.get(request.path, "discovery")
+        broken = self._issuer.faults.get(place)
+        answer = self._issuer.answer(request) or endpoints.DOWN
+        await deliver(answer, receive, send, mended=lambda: self._issuer.faults.get(place) is not broken)
 
 
 def _request(scope: Message, body: bytes) -> Request:
@@ -48,12 +54,6 @@ async def _body(receive: Receive) -> bytes | None:
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return body
-
-
-async def _write(response: Response, send: Send) -> None:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from .faults import Place, spoilt
 from .messages import MAX_BODY, Request, Response, error_response, json_response
 from .token_endpoint import token
 
@@ -18,7 +19,13 @@ Endpoint = Callable[["LocalIssuer", Request], Response]
 
 DISCOVERY_PATHS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
 JWKS_PATHS = ("/.well-known/jwks", "/.well-known/jwks.json")  # Kinde's own material uses both
-TOKEN_PATH = "/oauth2/token"
+TOKEN_PATH = "/oauth2/token"  # noqa: S105  # a path
+PLACES: Mapping[str, Place] = {
+    **dict.fromkeys(DISCOVERY_PATHS, "discovery"),
+    **dict.fromkeys(JWKS_PATHS, "keys"),
+    TOKEN_PATH: "token",
+}
+"""What can be broken, by path."""
 
 _CORS = {"access-control-allow-origin": "*"}
 _PREFLIGHT = {"access-control-allow-headers": "authorization, content-type", "access-control-max-age": "600"}
@@ -54,10 +61,16 @@ ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     TOKEN_PATH: {"POST": token},
 }
 
+DOWN = error_response(503, "temporarily_unavailable", "The local Kinde is down.")
+BROKEN = error_response(503, "temporarily_unavailable", "The local Kinde is broken: this answer would not arrive.")
+
 
 def respond(issuer: LocalIssuer, request: Request) -> Response:
-    """The answer to *request*, readable by pages of any origin."""
-    response = _routed(issuer, request).with_headers(_CORS)
+    """The answer to *request*, readable by pages of any origin, and as broken as the issuer is told to be."""
+    response, place = _routed(issuer, request), PLACES.get(request.path)
+    if place is not None and request.method != "OPTIONS":
+        response = spoilt(issuer, place, request, response)
+    response = response.with_headers(_CORS)
     return response.without_body() if request.method == "HEAD" else response
 
 

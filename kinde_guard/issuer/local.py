@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Any
 from ..settings import issuer_url
 from . import endpoints, presets
 from .asgi import IssuerApp
+from .faults import Breakable
 from .keys import KeyRing, SigningKey
-from .messages import Request, Response, error_response
+from .messages import Request, Response
 from .minting import Mint
 from .registry import Api, App, Registry, new_client_id, new_client_secret
 from .tokens import M2M_LIFETIME
 
 if TYPE_CHECKING:
+    from .tls import LocalTls
     from .transport import LocalTransport
 
 AUDIENCE = "https://api.example.com"
 SCOPES = ("read:users", "write:flags")
 
 
-class LocalIssuer(Mint):
+class LocalIssuer(Breakable, Mint):
     """Keys, apps, APIs, tokens and endpoints of one issuer, with a sample API and a sample app that may use it.
 
     Threads may use it while another rotates its keys. Nothing is kept outside the object.
@@ -84,11 +86,17 @@ class LocalIssuer(Mint):
         return presets.preset(self, name)
 
     def respond(self, request: Request) -> Response:
-        """The answer to *request*; 503 while down."""
-        return self.answer(request) or error_response(503, "temporarily_unavailable", "The local Kinde is down.")
+        """The answer to *request*; 503 while down, and for an answer that a fault keeps from arriving whole."""
+        answer = self.answer(request)
+        if answer is None:
+            return endpoints.DOWN
+        return answer if answer.delivery == "whole" else endpoints.BROKEN
 
     def answer(self, request: Request) -> Response | None:
-        """The answer to *request*, which is counted; ``None`` while down, when there is nobody to answer."""
+        """The answer to *request*, which is counted; ``None`` while down, when there is nobody to answer.
+
+        Its ``delivery`` is for the caller to carry out.
+        """
         self._count(request)
         return None if self.down else endpoints.respond(self, request)
 
@@ -98,6 +106,17 @@ class LocalIssuer(Mint):
         from .transport import LocalTransport
 
         return LocalTransport(self)
+
+    @cached_property
+    def tls(self) -> LocalTls:
+        """Certificates to serve this issuer over TLS with, for the host of its URL and for another one."""
+        from .tls import LocalTls
+
+        return LocalTls(self)
+
+    def now(self) -> float:
+        """The time by ``clock``, plus what the fault ``clock_skewed`` adds."""
+        return self.clock() + self.skew
 
     @property
     def key(self) -> SigningKey:

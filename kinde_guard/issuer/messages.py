@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 MAX_BODY = 64 * 1024
+Delivery = Literal["whole", "cut", "dripping", "hanging", "refused", "wrong_tls_name"]
+"""How an answer goes out: at once and whole, or as a broken server would do it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,9 @@ class Response:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = field(default=b"", repr=False)
+    delivery: Delivery = "whole"
+    seconds: float = 0.0
+    """How long it hangs, or how long it takes from one dripping byte to the next."""
 
     def with_headers(self, headers: Mapping[str, str]) -> Response:
         """The same answer with *headers* besides its own."""

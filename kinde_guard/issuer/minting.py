@@ -36,6 +36,10 @@ class Mint:
         """The key that signs."""
         raise NotImplementedError
 
+    def now(self) -> float:
+        """What the issuer takes the time to be: by its ``clock``, unless a fault has put that wrong."""
+        return self.clock()
+
     @cached_property
     def stranger(self) -> SigningKey:
         """A key that this issuer never publishes: somebody else's."""
@@ -88,7 +92,7 @@ class Mint:
             azp=app.client_id,
             aud=aud,
             scope=self._granted(app, aud) if scope is None else _joined(scope),
-            now=self.clock(),
+            now=self.now(),
             lifetime=app.lifetime if lifetime is None else lifetime,
         )
         org = app.org_code if org_code is None else org_code
@@ -119,7 +123,7 @@ class Mint:
             sub=subject,
             aud=self._audience(audience),
             scp=scp if isinstance(scp, str) else list(scp),
-            now=self.clock(),
+            now=self.now(),
             lifetime=lifetime,
         )
         granted = tokens.granted(permissions=permissions, roles=roles, feature_flags=feature_flags)
@@ -134,13 +138,13 @@ class Mint:
         **claims: object,
     ) -> str:
         """An ID token, which says who signed in and opens no API; *claims* come on top. *lifetime*: seconds."""
-        azp, now = (app or self.app).client_id, self.clock()
+        azp, now = (app or self.app).client_id, self.now()
         usual = tokens.id_token(iss=self.url, azp=azp, sub=subject, org_codes=[ORG_CODE], now=now, lifetime=lifetime)
         return self.token({**usual, **claims})
 
     def webhook_jwt(self, event: str = "user.updated", **claims: object) -> str:
         """The body of a webhook: signed with the same keys, and no token at all; *claims* come on top."""
-        usual = tokens.webhook(event=event, user_id=SUBJECT, org_code=ORG_CODE, now=self.clock())
+        usual = tokens.webhook(event=event, user_id=SUBJECT, org_code=ORG_CODE, now=self.now())
         return self.token({**usual, **claims})
 
     def _audience(self, audience: Texts | Default | None) -> list[str]:

@@ -39,12 +39,12 @@ def preset(issuer: LocalIssuer, name: str) -> str:
 
 
 def _expired(issuer: LocalIssuer) -> str:
-    now = int(issuer.clock())
+    now = int(issuer.now())
     return issuer.m2m_token(exp=now - HOUR, iat=now - 25 * HOUR)
 
 
 def _not_yet_valid(issuer: LocalIssuer) -> str:
-    return issuer.m2m_token(nbf=int(issuer.clock()) + HOUR)
+    return issuer.m2m_token(nbf=int(issuer.now()) + HOUR)
 
 
 def _unknown_key(issuer: LocalIssuer) -> str:

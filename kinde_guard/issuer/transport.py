@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import httpx
 
-from .messages import Request
+from .messages import Delivery, Request
 
 if TYPE_CHECKING:
     from .local import LocalIssuer
@@ -34,7 +35,25 @@ class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         response = issuer.answer(Request(request.method, url.path, headers, body, url.query.decode("ascii")))
         if response is None:
             raise httpx.ConnectError("the local issuer is down", request=request)
-        return httpx.Response(response.status, headers=dict(response.headers), content=response.body, request=request)
+        if response.delivery != "whole":
+            raise _lost(response.delivery, request)
+        stream = httpx.ByteStream(response.body)  # not content=, which would unpack what is packed
+        return httpx.Response(response.status, headers=dict(response.headers), stream=stream, request=request)
+
+
+def _lost(delivery: Delivery, request: httpx.Request) -> httpx.TransportError:
+    """What a client sees of an answer that does not arrive. Nobody really waits: a slow one has run out of time."""
+    error, text = _LOST[delivery]
+    return error(text, request=request)
+
+
+_LOST: Mapping[Delivery, tuple[type[httpx.TransportError], str]] = {
+    "refused": (httpx.ConnectError, "the local issuer refuses connections"),
+    "wrong_tls_name": (httpx.ConnectError, "the certificate of the local issuer is for another name"),
+    "hanging": (httpx.ReadTimeout, "the local issuer hangs"),
+    "dripping": (httpx.ReadTimeout, "the local issuer drips"),
+    "cut": (httpx.RemoteProtocolError, "the local issuer hung up before its answer was complete"),
+}
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:

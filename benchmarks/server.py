@@ -1,0 +1,115 @@
+"""Servers of this project's apps on loopback, as processes of their own, and the CPU time that they have taken."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from .apps import PATH
+from .apps.served import VARIABLE
+
+TICKS = os.sysconf("SC_CLK_TCK")
+START = 30  # seconds
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}{PATH}"
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the process and of its children."""
+        return sum(map(_ticks, _family(self.process.pid))) / TICKS
+
+    def pin(self, processor: int) -> None:
+        """Run on this processor alone, so that the load generator is not in the way."""
+        for pid in _family(self.process.pid):
+            os.sched_setaffinity(pid, {processor})
+
+
+def uvicorn(port: int) -> list[str]:
+    loop = "uvloop" if find_spec("uvloop") else "asyncio"
+    http = "httptools" if find_spec("httptools") else "h11"
+    options = ["--loop", loop, "--http", http, "--no-access-log", "--log-level", "warning", "--lifespan", "on"]
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    return ["uvicorn", "benchmarks.apps.served:app", "--factory", *where, *options]
+
+
+def gunicorn(port: int) -> list[str]:
+    options = ["--worker-class", "gthread", "--workers", "1", "--threads", "8", "--log-level", "warning"]
+    return ["gunicorn", "benchmarks.apps.served:app()", "--bind", f"127.0.0.1:{port}", *options]
+
+
+@contextmanager
+def running(command: Sequence[str], wanted: Mapping[str, str], port: int, token: str) -> Iterator[Server]:
+    """The server, once it answers a request with *token*; it is ended afterwards."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, VARIABLE: json.dumps(wanted), "PYTHONWARNINGS": "ignore"},
+        stdout=subprocess.DEVNULL,
+    )
+    server = Server(process, port)
+    try:
+        _await(server, token)
+        yield server
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def _await(server: Server, token: str) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    asked = urllib.request.Request(server.url, headers={"Authorization": f"Bearer {token}"})
+    end = time.monotonic() + START
+    while server.process.poll() is None and time.monotonic() < end:
+        try:
+            with opener.open(asked, timeout=10) as answer:
+                if answer.status == 200:
+                    return
+        except ConnectionError:
+            pass
+        except OSError as error:
+            if not isinstance(getattr(error, "reason", None), ConnectionError):
+                raise
+        time.sleep(0.05)
+    raise RuntimeError(f"{server.process.args} did not start")
+
+
+def _family(pid: int) -> list[int]:
+    """A process and the processes under it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(inner for child in children for inner in _family(int(child)))]
+
+
+def _ticks(pid: int) -> int:
+    """utime + stime: proc_pid_stat(5), fields 14 and 15; the name before them may hold spaces."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])

@@ -1,0 +1,207 @@
+"""Pure ASGI middleware in front of any app: whatever is not public demands a valid token.
+
+    application = GuardMiddleware(application, public=["/healthz"])
+
+A request is refused before its body is read. The verified token is ``scope["kinde_guard.token"]``. WebSockets are
+guarded too; lifespan is passed on. No framework is imported here: what the Starlette and FastAPI adapters stand on (the
+guard in the scope, one verification for each request and guard) is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any, cast
+
+from . import bearer
+from .claims import AccessToken
+from .demands import checked
+from .errors import AuthError, ConfigurationError, KeysUnavailable
+from .guard import Guard
+from .paths import PublicPaths, is_preflight
+from .requirements import Requirement, authenticated
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_VERIFIED = "kinde_guard.verified"
+_IN_FORCE = "kinde_guard"
+_making = threading.Lock()  # or each of many threads at a cold start would make a guard, and fetch keys, of its own
+
+
+class Attached:
+    """What stands in front of an app, and is found in the scope of its requests."""
+
+    def __init__(self, guard: Guard | None, settings: Mapping[str, Any]) -> None:
+        if guard is not None and settings:
+            raise ConfigurationError(f"the guard has its settings already: give guard=, or {', '.join(settings)}=")
+        inspect.signature(Guard).bind_partial(**settings)  # a misspelt setting is a TypeError here, not later
+        self.guard = guard
+        """May be set, also while the app runs; ``None`` until the app starts if it comes from the environment."""
+        self._settings = settings
+
+    def ready(self) -> Guard:
+        """The guard, made of settings and environment if it has yet to be; raises :class:`ConfigurationError`."""
+        if self.guard is None:
+            with _making:
+                if self.guard is None:
+                    self.guard = Guard(**self._settings)
+        return self.guard
+
+
+class GuardMiddleware(Attached):
+    """Demands a valid token on every path but the *public* ones, and *requires* of it, if given, on top.
+
+    Without *guard* it makes one from ``KINDE_DOMAIN`` and ``KINDE_AUDIENCE`` when the app starts; a mistake in them
+    stops the server. Genuine CORS preflights pass.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        guard: Guard | None = None,
+        *,
+        public: Iterable[str] = (),
+        requires: Requirement | None = None,
+    ) -> None:
+        if not callable(app):
+            raise ConfigurationError(f"GuardMiddleware(app, …) takes an ASGI app first, not {app!r}")
+        super().__init__(guard, {})
+        self.app = app
+        self.public = PublicPaths(public)
+        # No route has been chosen yet, so there are no path parameters to compare with.
+        self.requires = authenticated if requires is None else checked(requires).bound({})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await live(self.app, self.ready, scope, receive, send)
+        attach(scope, self)
+        if not is_open(scope, self.public):
+            guard = self.ready()
+            try:
+                token = await aauthenticate(scope, guard)
+                if self.requires is not authenticated:
+                    guard.demand(token, self.requires)
+            except (AuthError, KeysUnavailable) as refusal:
+                return await refuse(refusal, scope, send)
+        await self.app(scope, receive, send)
+        return None
+
+
+def attach(scope: Scope, attached: Attached) -> None:
+    """From here on *attached* is the nearest."""
+    scope[_IN_FORCE] = attached
+
+
+def nearest(scope: Scope) -> Attached | None:
+    """What guards this request; apps that are mounted in one another may have one each."""
+    return cast("Attached | None", scope.get(_IN_FORCE))
+
+
+def guard_in_force(scope: Scope) -> Guard:
+    """The guard of this request; :class:`ConfigurationError` if there is none, so that nothing is open by mistake."""
+    attached = nearest(scope)
+    if attached is None:
+        raise ConfigurationError(
+            f"no guard is attached to the app that serves {_route(scope)!r}: "
+            "call KindeGuard(app) on it, or on the app it is mounted in, before it starts"
+        )
+    return attached.ready()
+
+
+def authenticate(scope: Scope, guard: Guard) -> AccessToken:
+    """The token of a request, verified once by each guard that is asked; what another guard said counts for nothing.
+
+    Raises :class:`AuthError` or :class:`KeysUnavailable`.
+    """
+    values = authorization(scope)
+    token = _remembered(scope, guard, values) if _VERIFIED in scope else None
+    return _remember(scope, guard, values, guard.authenticate(values)) if token is None else token
+
+
+async def aauthenticate(scope: Scope, guard: Guard) -> AccessToken:
+    """:func:`authenticate` for event loops."""
+    values = authorization(scope)
+    token = _remembered(scope, guard, values) if _VERIFIED in scope else None
+    return _remember(scope, guard, values, await guard.aauthenticate(values)) if token is None else token
+
+
+def authorization(scope: Scope) -> list[str]:
+    """Every Authorization value: two of them are no request to guess about."""
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
+
+
+def is_open(scope: Scope, public: PublicPaths) -> bool:
+    """Whether the request needs no token: its path is public, or it is a genuine CORS preflight."""
+    return public.cover(path_of(scope)) or (scope.get("method") == "OPTIONS" and is_cors_preflight(scope))
+
+
+def is_cors_preflight(scope: Scope) -> bool:
+    """Whether the request is a genuine CORS preflight."""
+    if scope["type"] != "http" or scope["method"] != "OPTIONS":
+        return False
+    names = {name.decode("latin-1") for name, _ in scope["headers"]}
+    return is_preflight(scope["method"], names.__contains__)
+
+
+def path_of(scope: Scope) -> str:
+    """The path as the app sees it: decoded, and without what it is mounted under (``root_path``)."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+        return path[len(root) :]
+    return path
+
+
+def can_answer(scope: Scope) -> bool:
+    """Whether a refusal can be answered: a WebSocket needs a server with the extension for it."""
+    return scope["type"] == "http" or "websocket.http.response" in (scope.get("extensions") or ())
+
+
+async def refuse(refusal: AuthError | KeysUnavailable, scope: Scope, send: Send) -> None:
+    """Answer with the refusal; close a WebSocket (1008, policy violation) that cannot be answered."""
+    if not can_answer(scope):
+        return await send({"type": "websocket.close", "code": 1008, "reason": ""})
+    answer = bearer.answer(refusal)
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.all_headers]
+    kind = "http.response" if scope["type"] == "http" else "websocket.http.response"
+    await send({"type": f"{kind}.start", "status": answer.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": answer.body})
+    return None
+
+
+async def live(app: ASGIApp, start: Callable[[], object], scope: Scope, receive: Receive, send: Send) -> None:
+    """Pass lifespan on once *start* has succeeded. If it has not, the server is told, prints the sentence and stops:
+    an exception alone would be taken for an app without lifespan, and every request would be answered with 500."""
+    try:
+        start()
+    except Exception as error:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": str(error)})
+        raise
+    await app(scope, receive, send)
+
+
+def _remembered(scope: Scope, guard: Guard, values: list[str]) -> AccessToken | None:
+    # The values are compared as well, because an app may copy the scope for a request of its own to itself.
+    entry = scope[_VERIFIED].get(id(guard))
+    return cast(AccessToken, entry[2]) if entry is not None and entry[1] == values else None
+
+
+def _remember(scope: Scope, guard: Guard, values: list[str], token: AccessToken) -> AccessToken:
+    entry = guard, values, token  # holds on to the guard, so that its id stays its own
+    if _VERIFIED in scope:
+        scope[_VERIFIED][id(guard)] = entry
+    else:
+        scope[_VERIFIED] = {id(guard): entry}
+    scope["kinde_guard.token"] = token
+    return token
+
+
+def _route(scope: Scope) -> str:
+    route = scope.get("route")
+    return str(getattr(route, "path", scope.get("path", "")))

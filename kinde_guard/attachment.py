@@ -1,0 +1,306 @@
+"""What the Starlette and FastAPI adapters share: a guard in front of an app, and refusals as the framework knows them.
+
+The rules of this file:
+
+* Nothing is open by mistake: what was attached too late, twice or to nothing is a :class:`ConfigurationError`.
+* A refusal is raised as the framework's ``HTTPException``, so that an app which knows nothing of us answers it with the
+  right status and challenge; and the app's own handlers for it, if there are any, have the last word.
+* The environment is read when the app starts, not when it is imported.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
+
+from starlette.applications import Starlette
+from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from . import asgi, bearer, demands
+from .claims import AccessToken
+from .errors import AuthError, ConfigurationError, KeysUnavailable, KindeGuardError
+from .guard import Guard
+from .paths import PublicPaths
+
+
+class KindeGuard(asgi.Attached):
+    """Puts a guard in front of a Starlette app; found again as ``app.state.kinde_guard``.
+
+    Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
+    too, unknown ones among them, before the body is read. *settings* are those of :class:`Guard`; what they leave out
+    is read from the environment when the app starts, and a mistake in it stops the server.
+    """
+
+    http_exception: type[HTTPException] = HTTPException
+    """What a refusal is raised as, besides the :class:`AuthError` that it is."""
+
+    def __init__(
+        self,
+        app: Starlette | None = None,
+        *,
+        guard: Guard | None = None,
+        public: Iterable[str] | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(guard, settings)
+        self.public = None if public is None else PublicPaths(public)
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Starlette) -> None:
+        """Attach to *app*, before it starts. Raises :class:`ConfigurationError` if it has a KindeGuard."""
+        if not isinstance(app, Starlette):
+            raise ConfigurationError(f"{app!r} is no Starlette app: in front of others put kinde_guard.asgi or .wsgi")
+        if _of(app) is not None:
+            raise ConfigurationError("the app has a KindeGuard already: call KindeGuard(app) once")
+        if app.middleware_stack is not None:
+            raise ConfigurationError("the app has started already: call KindeGuard(app) where it is made")
+        app.state.kinde_guard = self
+        app.add_middleware(_InFront, attached=self)
+        app.exception_handlers.setdefault(KindeGuardError, self.answer)
+
+    def check(self, app: Starlette) -> None:
+        """Look for demands that are not enforced, and see to it that mounted apps answer refusals as this one does."""
+        _check_demands(list(routes_of(app)))
+        for route in routes_of(app):
+            mounted = _mounted(route)
+            if isinstance(mounted, Starlette):
+                mounted.exception_handlers.setdefault(KindeGuardError, self.answer)
+
+    def start(self, app: Starlette) -> None:
+        """Check *app*, and make its guard and those of the apps mounted in it."""
+        self.check(app)
+        for attached in (self, *map(_of, map(_mounted, routes_of(app)))):
+            if attached is not None:
+                attached.ready()
+
+    async def answer(self, conn: HTTPConnection, error: Exception) -> Response | None:
+        """The exception handler: the app's own handler for a refusal has precedence over ours."""
+        if not isinstance(error, AuthError | KeysUnavailable):
+            raise error  # ours, not the caller's: 500
+        raised = refused(error, self.http_exception)
+        handler = _handler_of(conn.app, raised) if asgi.can_answer(conn.scope) else None
+        if handler is None:
+            return Refusal(error)
+        if is_async(handler):
+            return cast("Response | None", await handler(conn, raised))
+        return cast("Response | None", await run_in_threadpool(handler, conn, raised))
+
+
+class _InFront:
+    """The middleware that :class:`KindeGuard` adds to an app."""
+
+    def __init__(self, app: ASGIApp, attached: KindeGuard) -> None:
+        self.app = app
+        self._attached = attached
+        self._checked = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        attached = self._attached
+        if scope["type"] == "lifespan":
+            return await asgi.live(self.app, functools.partial(attached.start, scope["app"]), scope, receive, send)
+        if not self._checked:
+            attached.check(scope["app"])
+            self._checked = True
+        _begin(scope, attached)
+        if scope["type"] == "websocket":
+            send = _closing_when_too_late(send)
+        if attached.public is not None and not asgi.is_open(scope, attached.public):
+            try:
+                introduce(scope, await asgi.aauthenticate(scope, attached.ready()))
+            except (AuthError, KeysUnavailable) as error:
+                return await _refuse(attached, error, scope, receive, send)
+        await self.app(scope, receive, send)
+        return None
+
+
+class KindeUser(BaseUser):
+    """``request.user`` where a token was demanded."""
+
+    def __init__(self, token: AccessToken) -> None:
+        self.token = token
+
+    @property
+    def is_authenticated(self) -> bool:
+        return True
+
+    @property
+    def display_name(self) -> str:
+        return self.token.subject
+
+    @property
+    def identity(self) -> str:
+        return self.token.subject
+
+    def __repr__(self) -> str:
+        return f"KindeUser({self.token!r})"
+
+
+class Credentials(AuthCredentials):
+    """``request.auth``: what Starlette's own ``@requires`` looks at. Most requests never ask."""
+
+    def __init__(self, token: AccessToken | None = None) -> None:
+        self.token = token
+
+    @property
+    def scopes(self) -> list[str]:  # type: ignore[override]
+        return [] if self.token is None else ["authenticated", *self.token.scopes]
+
+
+_NOBODY, _NOTHING = UnauthenticatedUser(), Credentials()
+
+
+def introduce(scope: Scope, token: AccessToken) -> None:
+    """Make the verified caller ``request.user``."""
+    user = scope.get("user")
+    if type(user) is not KindeUser or user.token is not token:
+        scope["user"] = KindeUser(token)
+        scope["auth"] = Credentials(token)
+
+
+class Refusal(Response):
+    """A refusal as a response: challenge and problem body."""
+
+    def __init__(self, refusal: bearer.Refusal) -> None:
+        self.refusal = refusal
+        answer = bearer.answer(refusal)
+        super().__init__(answer.body, answer.status, dict(answer.headers), answer.media_type)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if asgi.can_answer(scope):
+            await super().__call__(scope, receive, send)
+        else:
+            await asgi.refuse(self.refusal, scope, send)
+
+
+_KINDS: dict[tuple[type, type], Any] = {}
+
+
+def refused(error: bearer.Refusal, base: type[HTTPException] = HTTPException) -> HTTPException:
+    """*error* as an exception of the framework's, and still what it was: ``except`` and handlers find it as either."""
+    if isinstance(error, HTTPException):
+        return error
+    kind = type(error)
+    both = _KINDS.get((kind, base))
+    if both is None:
+        both = _KINDS[kind, base] = type(kind.__name__, (kind, base), {"__module__": __name__})
+    answer = bearer.answer(error)
+    raised: HTTPException = both.__new__(both, *error.args)
+    raised.__dict__.update(vars(error))
+    base.__init__(raised, answer.status, bearer.TEXTS[error.reason], dict(answer.headers))
+    return raised
+
+
+def is_async(function: Any) -> bool:
+    """Whether calling *function* gives something to await."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def name_of(function: Any) -> str:
+    """What a person would call *function*."""
+    return getattr(function, "__qualname__", type(function).__qualname__)
+
+
+def routes_of(app: Any) -> Iterator[Any]:
+    """Every route of *app*, those of included routers and of mounted apps too."""
+    for route in getattr(app, "routes", ()):
+        yield from _with_those_below(route)
+
+
+def _with_those_below(route: Any) -> Iterator[Any]:
+    included = getattr(route, "effective_route_contexts", None)
+    if included is not None:  # a router in FastAPI
+        for context in included():
+            yield from _with_those_below(getattr(context, "starlette_route", None) or context)
+    else:
+        yield route
+        yield from routes_of(_mounted(route))
+
+
+def _mounted(route: Any) -> Any:
+    """The app or router that is mounted by *route*, whatever middleware is around it."""
+    app = getattr(route, "app", None)
+    while app is not None and not hasattr(app, "routes"):
+        app = getattr(app, "app", None)
+    return app
+
+
+def _of(app: Any) -> KindeGuard | None:
+    return getattr(getattr(app, "state", None), "kinde_guard", None)
+
+
+def _check_demands(routes: list[Any]) -> None:
+    endpoints = [(route, route.endpoint) for route in routes if getattr(route, "endpoint", None) is not None]
+    guarded = {
+        id(inner)
+        for _, endpoint in endpoints
+        if demands.enforced(endpoint) is not None
+        for inner in demands.within(endpoint)
+    }
+    for route, endpoint in endpoints:
+        # A plain Starlette route takes its endpoint as it is given: the same one may be open here and guarded there.
+        # FastAPI's are written as decorators, and of a stack with two of them the lower one is open by mistake.
+        if demands.misplaced(endpoint) and (hasattr(route, "dependant") or id(endpoint) not in guarded):
+            raise ConfigurationError(
+                f"the demand on {name_of(endpoint)}(), which serves {route.path!r}, is not enforced: write "
+                "@requires_…(…) below the route decorator (if the route is meant to be open, give it its own function)"
+            )
+
+
+def _begin(scope: Scope, attached: asgi.Attached) -> None:
+    outer = asgi.nearest(scope)
+    if "user" not in scope or (outer is not None and outer.guard is not attached.guard):
+        # Whom another guard let in, in the app around, is nobody here.
+        scope["user"], scope["auth"] = _NOBODY, _NOTHING
+    asgi.attach(scope, attached)
+
+
+async def _refuse(attached: KindeGuard, error: bearer.Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    """The app's exception handling is further in; its handlers are asked here all the same."""
+    conn = Request(scope, receive, send) if scope["type"] == "http" else WebSocket(scope, receive, send)
+    response = await attached.answer(conn, error)
+    if response is not None:
+        await response(scope, receive, send)
+
+
+def _handler_of(app: Starlette, error: HTTPException) -> Callable[..., Any] | None:
+    """The handler that *app* would have for *error* without us, found as Starlette finds it."""
+    kinds = [kind for kind in type(error).__mro__ if issubclass(kind, Exception) and kind is not Exception]
+    for key in (error.status_code, *kinds):
+        handler: Any = app.exception_handlers.get(key)
+        if handler is not None and not _is_default(handler):
+            return cast("Callable[..., Any]", handler)
+    return None
+
+
+def _is_default(handler: Any) -> bool:
+    """FastAPI's, or ours (of this app or of one it is mounted in)."""
+    ours = isinstance(getattr(handler, "__self__", None), KindeGuard)
+    return ours or getattr(handler, "__module__", "") == "fastapi.exception_handlers"
+
+
+def _closing_when_too_late(send: Send) -> Send:
+    """``token.require(…)`` may refuse when the WebSocket is accepted, and nothing but closing is left to do."""
+    accepted = False
+
+    async def closing(message: Message) -> None:
+        nonlocal accepted
+        if message["type"] == "websocket.accept":
+            accepted = True
+        elif accepted and message["type"] == "websocket.http.response.start":
+            message = {"type": "websocket.close", "code": 1008, "reason": ""}
+        elif accepted and message["type"] == "websocket.http.response.body":
+            return
+        await send(message)
+
+    return closing

@@ -1,0 +1,282 @@
+"""FastAPI: ``KindeGuard(app)``, ``token: Token`` in an endpoint, ``@requires_scope(…)`` below its route decorator.
+
+All of it is dependency injection: what a route demands is in its dependencies, in OpenAPI, and in the way of nothing
+else. No dependency has a parameter that a caller could set.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, NoReturn, TypeVar, cast
+
+try:
+    from fastapi import HTTPException, Security, params
+    from fastapi.openapi.models import HTTPBearer
+    from fastapi.requests import HTTPConnection
+    from fastapi.security import SecurityScopes
+    from fastapi.security.base import SecurityBase
+    from starlette.applications import Starlette
+except ModuleNotFoundError as missing:
+    raise ImportError(
+        "kinde_guard.fastapi needs FastAPI: pip install 'kinde-guard[fastapi]'", name=missing.name
+    ) from missing
+
+from . import asgi, attachment, demands, requirements
+from .attachment import introduce, is_async, name_of, refused
+from .claims import AccessToken
+from .errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, MissingToken
+from .guard import Guard
+from .requirements import AllOf, Requirement, Scopes, authenticated
+
+__all__ = [
+    "AccessTokenSecurity",
+    "KindeGuard",
+    "OptionalToken",
+    "Token",
+    "access_token",
+    "optional_access_token",
+    "requires",
+    "requires_auth",
+    "requires_org",
+    "requires_permission",
+    "requires_role",
+    "requires_scope",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+PASTE = "An access token from Kinde. `kinde-guard token` gets one."
+
+
+class AccessTokenSecurity(SecurityBase):
+    """The caller's access token, as a security scheme: ``Security(access_token, scopes=["read:users"])``.
+
+    Without *guard* it is the one of the ``KindeGuard`` around. With it this is another scheme, for a part of an API
+    that other tokens open, and needs a *scheme_name* of its own.
+    """
+
+    def __init__(self, guard: Guard | None = None, *, scheme_name: str = "Kinde", description: str = PASTE) -> None:
+        self.model = HTTPBearer(bearerFormat="JWT", description=description)
+        self.scheme_name = scheme_name
+        self._guard = guard
+
+    async def __call__(self, conn: HTTPConnection, scopes: SecurityScopes) -> AccessToken:
+        scope = conn.scope
+        guard = asgi.guard_in_force(scope) if self._guard is None else self._guard
+        try:
+            token = await asgi.aauthenticate(scope, guard)
+            introduce(scope, token)
+            if scopes.scopes and not token.scopes.issuperset(scopes.scopes):
+                # FastAPI ends at the first dependency that refuses; the challenge speaks for the whole route.
+                guard.demand(token, _demand_of_route(self, requirements.scope(*scopes.scopes), scope))
+        except (AuthError, KeysUnavailable) as error:
+            raise refused(error, HTTPException) from None
+        return token
+
+
+class OptionalAccessTokenSecurity(AccessTokenSecurity):
+    """The caller's access token, or ``None`` for a caller without one. A bad token is refused."""
+
+    async def __call__(  # type: ignore[override]
+        self, conn: HTTPConnection, scopes: SecurityScopes
+    ) -> AccessToken | None:
+        try:
+            return await super().__call__(conn, scopes)
+        except MissingToken:
+            return None
+
+
+access_token = AccessTokenSecurity()
+"""The dependency that everything here stands on, and the key for ``app.dependency_overrides``."""
+
+optional_access_token = OptionalAccessTokenSecurity()
+
+Token = Annotated[AccessToken, Security(access_token)]
+"""``def me(token: Token)``: any valid token."""
+
+OptionalToken = Annotated[AccessToken | None, Security(optional_access_token)]
+"""``def home(token: OptionalToken)``: ``None`` for a caller without a token."""
+
+
+class _Check:
+    """The dependency of a demand that is more than scopes."""
+
+    def __init__(self, requirement: Requirement) -> None:
+        self.requirement = requirement
+
+    async def __call__(self, conn: HTTPConnection, token: Token) -> AccessToken:
+        attached = asgi.nearest(conn.scope)
+        requirement = self.requirement.bound(conn.path_params)
+        try:
+            if attached is None or attached.guard is None:  # a test has overridden access_token
+                token.require(requirement)
+            elif not requirement.met_by(token):
+                attached.guard.demand(token, _demand_of_route(access_token, self.requirement, conn.scope))
+        except AuthError as error:
+            raise refused(error, HTTPException) from None
+        return token
+
+
+def _only_scopes(requirement: Requirement) -> bool:
+    if isinstance(requirement, AllOf):
+        return all(map(_only_scopes, requirement.parts))
+    return isinstance(requirement, Scopes)
+
+
+def _certain_scopes(requirement: Requirement) -> tuple[str, ...]:
+    """The scopes without which *requirement* cannot be met: these, OpenAPI can show."""
+    if isinstance(requirement, Scopes):
+        return requirement.names
+    parts = requirement.parts if isinstance(requirement, AllOf) else ()
+    return tuple(dict.fromkeys(name for part in parts for name in _certain_scopes(part)))
+
+
+@dataclass(frozen=True)
+class Requires(params.Security):
+    """A demand: decorates an endpoint, below its route decorator; or is a dependency, without ``Depends``:
+    ``dependencies=[requires_scope("a")]``, ``token: Annotated[AccessToken, requires_permission("b")]``."""
+
+    requirement: Requirement = field(default=authenticated, kw_only=True)
+
+    @classmethod
+    def of(cls, requirement: Requirement) -> Requires:
+        """Scopes alone are the business of ``access_token``; all else needs a dependency around it."""
+        scopes = _certain_scopes(requirement)
+        call = access_token if _only_scopes(requirement) else _Check(requirement)
+        return cls(call, scopes=scopes, requirement=requirement)
+
+    def __call__(self, function: F) -> F:
+        demands.check_function(function)
+        requirement = demands.stacked(function, self.requirement)
+        return cast(F, _inject(demands.innermost(function), Requires.of(requirement)))
+
+    @property
+    def __signature__(self) -> NoReturn:
+        # In Depends(…) a decorator is a function whose parameter the caller would set: ?function=anything.
+        raise ConfigurationError(
+            "requires_…(…) is a dependency itself: write dependencies=[requires_scope('a')] or "
+            "Annotated[AccessToken, requires_scope('a')], without Depends(…)"
+        )
+
+
+_decorators = demands.Decorators(Requires.of)
+requires_auth = _decorators.requires_auth
+requires_scope = _decorators.requires_scope
+requires_permission = _decorators.requires_permission
+requires_role = _decorators.requires_role
+requires_org = _decorators.requires_org
+requires = _decorators.requires
+
+
+class KindeGuard(attachment.KindeGuard):
+    """Puts a guard in front of a FastAPI app; found again as ``app.state.kinde_guard``.
+
+    Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
+    too, unknown ones and the docs pages among them, before the body is read. *settings* are those of :class:`Guard`;
+    what they leave out is read from the environment when the app starts, and a mistake in it stops the server.
+    """
+
+    http_exception = HTTPException
+
+    def start(self, app: Starlette) -> None:
+        """A test that overrides ``access_token`` needs no settings."""
+        if access_token in getattr(app, "dependency_overrides", {}):
+            self.check(app)
+        else:
+            super().start(app)
+
+
+def _inject(function: Callable[..., Any], demand: Requires) -> Callable[..., Any]:
+    """*function* with one more parameter, in front: its dependency is solved before the function's own, from which
+    a caller without a token would learn what exists."""
+    signature = _signature(function)
+    name = _unused("kinde_guard_token", signature)
+    # A test may override access_token, which has judged the scopes; a _Check is left in place.
+    scopes = tuple(demand.scopes or ()) if demand.dependency is access_token else ()
+    wrapper = (_async_wrapper if is_async(function) else _sync_wrapper)(function, name, scopes)
+    wrapper.__signature__ = _with_token(signature, name, demand)  # type: ignore[attr-defined]
+    demands.mark(function, wrapper, demand.requirement)
+    return wrapper
+
+
+def _async_wrapper(function: Callable[..., Any], name: str, scopes: tuple[str, ...]) -> Callable[..., Any]:
+    needed = frozenset(scopes)
+
+    @functools.wraps(function)
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        token = kwargs.pop(name, None)
+        if token is None or not needed <= token.scopes:
+            raise _not_let_in(function, token, scopes)
+        return await function(*args, **kwargs)
+
+    return wrapper
+
+
+def _sync_wrapper(function: Callable[..., Any], name: str, scopes: tuple[str, ...]) -> Callable[..., Any]:
+    """For generators too: what they return is handed on."""
+    needed = frozenset(scopes)
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        token = kwargs.pop(name, None)
+        if token is None or not needed <= token.scopes:
+            raise _not_let_in(function, token, scopes)
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def _not_let_in(function: Callable[..., Any], token: AccessToken | None, scopes: tuple[str, ...]) -> Exception:
+    if token is not None:
+        return refused(InsufficientScope(scopes), HTTPException)
+    return ConfigurationError(
+        f"{name_of(function)}() was called without FastAPI, so there is no token: "
+        "call what it wraps, .__wrapped__(…), or on a Starlette route use kinde_guard.starlette"
+    )
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function, eval_str=True)
+    except Exception:  # annotations that cannot be evaluated yet: FastAPI does it when the route is made
+        return inspect.signature(function)
+
+
+def _with_token(signature: inspect.Signature, name: str, demand: Requires) -> inspect.Signature:
+    annotation = Annotated[AccessToken, demand]
+    token = inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
+    parameters = list(signature.parameters.values())
+    # Behind self, which is taken away when the function becomes a method.
+    at = 1 if parameters and parameters[0].name == "self" else 0
+    return signature.replace(parameters=[*parameters[:at], token, *parameters[at:]])
+
+
+def _unused(name: str, signature: inspect.Signature) -> str:
+    """Decorators of other makes in between may have left an inner one's parameter there."""
+    while name in signature.parameters:
+        name += "_"
+    return name
+
+
+def _demand_of_route(security: AccessTokenSecurity, unmet: Requirement, scope: asgi.Scope) -> Requirement:
+    """Everything that the route demands of this token, in the order in which it was written, *unmet* included
+    (RFC 6750 §3: ``scope`` is for the resource, not for the one dependency that refused)."""
+    route = scope.get("route")
+    included = scope.get("fastapi", {}).get("effective_route_context")  # where a router's own dependencies are
+    if included is not None and getattr(included, "original_route", None) is route:
+        route = included
+    found = _demands(getattr(route, "dependant", None), security)
+    return AllOf((*found, unmet)).bound(scope.get("path_params", {}))
+
+
+def _demands(dependant: Any, security: AccessTokenSecurity) -> Iterator[Requirement]:
+    for inner in getattr(dependant, "dependencies", ()):
+        if isinstance(inner.call, _Check) and security is access_token:
+            yield inner.call.requirement
+        elif inner.call is security:
+            scopes = [*(inner.parent_oauth_scopes or ()), *(inner.own_oauth_scopes or ())]
+            if scopes:
+                yield requirements.scope(*scopes)
+        yield from _demands(inner, security)

@@ -1,0 +1,153 @@
+"""Starlette: ``KindeGuard(app)``, and ``@requires_scope(…)`` on endpoints and on methods of class-based ones.
+
+``request.user`` is a :class:`KindeUser` where a token was demanded, and Starlette's ``UnauthenticatedUser`` elsewhere.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
+
+try:
+    from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, BaseUser
+    from starlette.middleware.authentication import AuthenticationMiddleware
+    from starlette.requests import HTTPConnection
+    from starlette.responses import Response
+    from starlette.types import Scope
+except ModuleNotFoundError as missing:
+    raise ImportError(
+        "kinde_guard.starlette needs Starlette: pip install 'kinde-guard[starlette]'", name=missing.name
+    ) from missing
+
+from . import asgi, bearer, demands
+from .attachment import Credentials, KindeGuard, KindeUser, Refusal, introduce, is_async, name_of, refused
+from .claims import AccessToken
+from .errors import AuthError, ConfigurationError, KeysUnavailable, MissingToken
+from .guard import Guard
+from .requirements import Requirement
+
+__all__ = [
+    "KindeBackend",
+    "KindeGuard",
+    "KindeUser",
+    "on_error",
+    "requires",
+    "requires_auth",
+    "requires_org",
+    "requires_permission",
+    "requires_role",
+    "requires_scope",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Requires:
+    """A demand: decorates an endpoint (``def``, ``async def``, of a WebSocket too) or a method of a class-based one.
+
+    Of a ``WebSocketEndpoint`` that is ``on_connect``: later the connection is accepted already.
+    """
+
+    def __init__(self, requirement: Requirement) -> None:
+        self.requirement = requirement
+
+    def __call__(self, function: F) -> F:
+        demands.check_function(function)
+        requirement = demands.stacked(function, self.requirement)
+        bare = demands.innermost(function)
+        wrapper = _async_wrapper(bare, requirement) if is_async(bare) else _sync_wrapper(bare, requirement)
+        demands.mark(bare, wrapper, requirement)
+        return cast(F, wrapper)
+
+
+_decorators = demands.Decorators(Requires)
+requires_auth = _decorators.requires_auth
+requires_scope = _decorators.requires_scope
+requires_permission = _decorators.requires_permission
+requires_role = _decorators.requires_role
+requires_org = _decorators.requires_org
+requires = _decorators.requires
+
+
+class KindeBackend(AuthenticationBackend):
+    """For Starlette's ``AuthenticationMiddleware``, with :func:`on_error`: then its stock ``@requires`` works.
+
+    Without *guard* it is the one of a ``KindeGuard`` around. Who has no token is refused, unless *anonymous*: then
+    ``request.user`` is nobody, whom the stock ``@requires`` answers with 403 and no challenge, and ours with 401.
+    WebSockets that it refuses, the middleware closes without an answer.
+    """
+
+    def __init__(self, guard: Guard | None = None, *, anonymous: bool = False) -> None:
+        self.anonymous = anonymous
+        self._attached = None if guard is None else asgi.Attached(guard, {})
+
+    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
+        if self._attached is not None and asgi.nearest(conn.scope) is None:
+            asgi.attach(conn.scope, self._attached)
+        guard = asgi.guard_in_force(conn.scope) if self._attached is None else self._attached.ready()
+        try:
+            token = await asgi.aauthenticate(conn.scope, guard)
+        except (AuthError, KeysUnavailable) as error:
+            if isinstance(error, MissingToken) and (self.anonymous or asgi.is_cors_preflight(conn.scope)):
+                return None
+            raise _Unauthenticated(error) from None
+        return Credentials(token), KindeUser(token)
+
+
+def on_error(conn: HTTPConnection, error: AuthenticationError) -> Response:
+    """For ``AuthenticationMiddleware(…, on_error=on_error)``: 401 with a challenge where Starlette answers 400."""
+    if isinstance(error, _Unauthenticated):
+        return Refusal(error.refusal)
+    return AuthenticationMiddleware.default_on_error(conn, error)
+
+
+class _Unauthenticated(AuthenticationError):
+    def __init__(self, refusal: bearer.Refusal) -> None:
+        super().__init__(bearer.TEXTS[refusal.reason])
+        self.refusal = refusal
+
+
+def _async_wrapper(function: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        scope = _scope_in(function, args, kwargs)
+        guard = asgi.guard_in_force(scope)
+        try:
+            _judge(guard, await asgi.aauthenticate(scope, guard), requirement, scope)
+        except (AuthError, KeysUnavailable) as error:
+            raise refused(error) from None
+        return await function(*args, **kwargs)
+
+    return wrapper
+
+
+def _sync_wrapper(function: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:
+    """Runs in the thread that Starlette gives to every ``def``: there is no second one."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        scope = _scope_in(function, args, kwargs)
+        guard = asgi.guard_in_force(scope)
+        try:
+            _judge(guard, asgi.authenticate(scope, guard), requirement, scope)
+        except (AuthError, KeysUnavailable) as error:
+            raise refused(error) from None
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def _judge(guard: Guard, token: AccessToken, requirement: Requirement, scope: Scope) -> None:
+    introduce(scope, token)
+    guard.demand(token, requirement.bound(scope.get("path_params", {})))
+
+
+def _scope_in(function: Callable[..., Any], args: Iterable[Any], kwargs: Mapping[str, Any]) -> Scope:
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, HTTPConnection):
+            return value.scope
+    raise ConfigurationError(
+        f"{name_of(function)}() was called without a request or WebSocket, so there is no token to ask for: "
+        "@requires_… is for endpoints (those of FastAPI: from kinde_guard.fastapi import requires_…)"
+    )

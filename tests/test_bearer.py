@@ -1,0 +1,196 @@
+"""HTTP: one Authorization header in; status, challenge and problem body out, read back by a parser of the RFCs' own."""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kinde_guard import (
+    AuthError,
+    Forbidden,
+    InsufficientScope,
+    InvalidRequest,
+    InvalidToken,
+    KeysUnavailable,
+    MissingToken,
+    bearer,
+)
+
+B64TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.A)
+ALL_CHARACTERS = string.ascii_letters + string.digits + "-._~+/"
+
+
+@pytest.mark.parametrize("value", [
+    "Bearer x", "bearer x", "BEARER x", "bEaReR x", "Bearer  x", "Bearer      x", " Bearer x", "\tBearer x \t ",
+    "Bearer x ",
+], ids=repr)  # fmt: skip
+def test_a_bearer_token(value: str) -> None:
+    assert bearer.token_from([value]) == "x"
+
+
+@pytest.mark.parametrize("token", [ALL_CHARACTERS, "x=", "x==", "a.b.c", "bearer", "x" * 20_000], ids=lambda t: t[:9])
+def test_every_character_of_a_b64token(token: str) -> None:
+    """RFC 6750 §2.1. Whether it is a JWT is not asked here."""
+    assert bearer.token_from([f"Bearer {token}"]) == token
+
+
+@pytest.mark.parametrize("values", [
+    [], [""], [" "], ["\t"], ["Basic eDp5"], ["basic"], ["Digest a=b"], ["DPoP x"], ["x.y.z"], ["Bearerx y"],
+    ["BearerToken"], ["XBearer x"], ["Bear er x"], ["Basic x, Bearer y"], ["=x"], [", Bearer x"], ['"Bearer" x'],
+    ["\x00Bearer x"], ["\nBearer x"], ["\u00a0Bearer x"], ["\uff22earer x"], ["Bear\u0435r x"], ["\u200bBearer x"],
+], ids=repr)  # fmt: skip
+def test_no_bearer_credentials(values: list[str]) -> None:
+    """Nothing, or another scheme: whoever asks is told to bring a token, and of no error."""
+    with pytest.raises(MissingToken):
+        bearer.token_from(values)
+
+
+@pytest.mark.parametrize("values", [
+    ["Bearer"], ["bearer "], ["Bearer \t"], ["Bearer\tx"], ["Bearer \tx"], ["Bearer\nx"],
+    ["Bearer\x0bx"], ["Bearer\x00x"],
+    ["Bearer\u00a0x"], ["Bearer\u2003x"], ["Bearer\u200bx"], ["Bearer x y"], ["Bearer x\ty"], ["Bearer x\r\ny: z"],
+    ["Bearer x\n"], ["Bearer x\x00"], ["Bearer x\u00a0"], ["Bearer x,y"], ["Bearer x, Bearer y"], ["Bearer x,Bearer x"],
+    ["Bearer x, Basic y"], ["Bearer ,"], ["Bearer,"], ["Bearer, x"], ["Bearer:x"], ["Bearer: x"], ["Bearer=x"],
+    ["Bearer =x"], ["Bearer =="], ["Bearer x=y"], ["Bearer x= ="], ['Bearer "x"'], ["Bearer <x>"],
+    ["Bearer {x}"], ["Bearer x;y"], ["Bearer x%20y"], ["Bearer \u00e9"], ["Bearer \uff58"], ["Bearer \u0661"],
+    ["Bearer \ud800"], ["Bearer x", "Bearer x"], ["Bearer x", "Bearer y"], ["Bearer x", "Basic y"],
+    ["Basic x", "Bearer y"],
+    ["", "Bearer x"], ["", ""],
+], ids=ascii)  # fmt: skip
+def test_credentials_that_are_not_one_token(values: list[str]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        bearer.token_from(values)
+    assert caught.value.reason == "invalid_request"
+
+
+@given(st.lists(st.text() | st.from_regex(r"(?i)\A *bearer[ \t]+[\w.=,~+/-]*\s*\Z"), max_size=2))
+def test_whatever_is_sent_it_is_one_token_or_refused(values: list[str]) -> None:
+    try:
+        token = bearer.token_from(values)
+    except (MissingToken, InvalidRequest):
+        return
+    assert len(values) == 1
+    assert B64TOKEN.fullmatch(token)
+    assert re.fullmatch(f"(?i:bearer) +{re.escape(token)}", values[0].strip(" \t"))
+
+
+# A reader of challenges, after RFC 9110 §11.6.1 and §5.6 and RFC 6750 §3 alone.
+
+TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+PARAMETER = re.compile(rf'({TOKEN})="((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*)"')
+DESCRIPTION = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]+")
+SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
+
+
+def read_challenge(value: str) -> dict[str, str]:
+    scheme, space, rest = value.partition(" ")
+    assert scheme == "Bearer"
+    assert space
+    parameters: dict[str, str] = {}
+    at = 0
+    while at < len(rest):
+        found = PARAMETER.match(rest, at)
+        assert found, rest[at:]
+        assert found[1] not in parameters
+        parameters[found[1]] = found[2]
+        at = found.end()
+        assert at == len(rest) or re.match(r", (?=[a-z])", rest[at:])
+        at += 2
+    for name, pattern in (("error", DESCRIPTION), ("error_description", DESCRIPTION), ("scope", SCOPE)):
+        assert name not in parameters or pattern.fullmatch(parameters[name])
+    return parameters
+
+
+REFUSALS: list[tuple[bearer.Refusal, int, str, tuple[str, ...]]] = [
+    (MissingToken(), 401, "", ("realm",)),
+    (InvalidRequest(), 400, "invalid_request", ("realm", "error", "error_description")),
+    *((InvalidToken(reason), 401, "invalid_token", ("realm", "error", "error_description")) for reason in (
+        "malformed", "unsupported_algorithm", "unsupported_header", "wrong_token_type", "unknown_issuer",
+        "wrong_audience", "empty_audience", "wrong_client", "expired", "not_yet_valid",
+        "unknown_key", "bad_signature")),
+    (InsufficientScope(["read:users", "write:users"]), 403, "insufficient_scope",
+     ("realm", "error", "error_description", "scope")),
+    *((Forbidden(reason), 403, "insufficient_scope", ("realm", "error", "error_description")) for reason in (
+        "missing_permission", "missing_role", "wrong_org", "missing_flag", "wrong_subject")),
+    (KeysUnavailable(7), 503, "", ()),
+]  # fmt: skip
+each_refusal = pytest.mark.parametrize(
+    ("refusal", "status", "code", "names"),
+    [pytest.param(*row, id=row[0].reason) for row in REFUSALS],
+)
+
+
+def body_of(answer: bearer.Answer) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(answer.body)
+    return found
+
+
+@each_refusal
+def test_status_and_challenge(refusal: bearer.Refusal, status: int, code: str, names: tuple[str, ...]) -> None:
+    answer = bearer.answer(refusal)
+    headers = dict(answer.headers)
+    assert len(headers) == len(answer.headers)
+    assert answer.status == bearer.status_of(refusal) == status
+    assert headers["Cache-Control"] == "no-store"
+    if isinstance(refusal, AuthError):
+        assert headers["WWW-Authenticate"] == bearer.challenge(refusal)
+        parameters = read_challenge(headers["WWW-Authenticate"])
+        assert tuple(parameters) == names
+        assert parameters.get("error", "") == code
+        assert parameters["realm"] == "api"
+    else:
+        assert "WWW-Authenticate" not in headers
+        assert headers["Retry-After"] == "7"
+
+
+@each_refusal
+def test_the_body_is_a_problem(refusal: bearer.Refusal, status: int, code: str, names: tuple[str, ...]) -> None:
+    """RFC 9457, with ``error`` for clients that look there."""
+    answer = bearer.answer(refusal)
+    body = body_of(answer)
+    assert list(body) == ["title", "status", "detail", "error"]
+    assert body["status"] == status
+    assert body["title"] == HTTPStatus(status).phrase
+    assert body["error"] == (code or refusal.reason)
+    assert body["detail"].endswith(".")
+    headers = dict(answer.all_headers)
+    assert headers["Content-Type"] == "application/problem+json"
+    assert headers["Content-Length"] == str(len(answer.body))
+    assert set(answer.headers) < set(answer.all_headers)
+
+
+def test_each_reason_has_a_text_of_its_own() -> None:
+    """The table is closed: what is here, and nothing else, is ever said in public."""
+    assert set(bearer.TEXTS) == {refusal.reason for refusal, *_ in REFUSALS}
+    assert len(set(bearer.TEXTS.values())) == len(bearer.TEXTS)
+    assert {body_of(bearer.answer(refusal))["detail"] for refusal, *_ in REFUSALS} == set(bearer.TEXTS.values())
+
+
+def test_scopes_are_named_in_their_order() -> None:
+    parameters = read_challenge(bearer.challenge(InsufficientScope(["write:users", "read:users", "a!#[]~"])))
+    assert parameters["scope"] == "write:users read:users a!#[]~"
+
+
+@pytest.mark.parametrize("refusal", [
+    InvalidRequest("SECRET"), InvalidToken("malformed", "SECRET"), InsufficientScope(["a"], "SECRET"),
+    Forbidden("wrong_org", "SECRET"),
+], ids=lambda refusal: refusal.reason)  # fmt: skip
+def test_a_hint_is_not_for_the_public(refusal: AuthError) -> None:
+    assert "SECRET" not in repr(bearer.answer(refusal))
+    assert "SECRET" not in bearer.challenge(refusal)
+
+
+def test_a_refusal_that_is_also_a_frameworks_exception_is_answered_alike() -> None:
+    """Adapters raise subclasses."""
+
+    class Refused(InsufficientScope, RuntimeError):
+        pass
+
+    assert bearer.answer(Refused(["a"])) == bearer.answer(InsufficientScope(["a"]))

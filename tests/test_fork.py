@@ -1,0 +1,276 @@
+"""A guard in a forked child, as gunicorn makes them: before any request, or in the middle of one.
+
+The child has none of its parent's threads, and must not wait for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import ssl
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trio
+from faults import Behaviour, Exchange, Server, answering, tls_contexts
+from helpers import AUDIENCE, NOW, Time, jwk, key_set, mint
+
+from kinde_guard import Guard, InvalidToken, KeysUnavailable
+from kinde_guard.keystore import Clocks
+
+LONG = 20.0
+FORKS = 15
+QUICK = 4.0  # less than a fetch is given: nobody has waited for one that hangs
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+
+
+def in_child(function: Callable[[], object]) -> Any:
+    """What *function* returns in a forked child, by way of JSON."""
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on: "multi-threaded", which is the point
+        child = os.fork()
+    if child == 0:
+        _answer(writer, function)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(child, 0)
+    assert status == 0, said
+    return json.loads(said)
+
+
+def _answer(writer: int, function: Callable[[], object]) -> None:
+    status = 1
+    try:
+        signal.alarm(int(LONG))  # whatever happens, the child ends
+        said = json.dumps(function())
+        status = 0
+    except BaseException:
+        said = traceback.format_exc()
+    finally:
+        os.write(writer, said.encode())
+        os._exit(status)
+
+
+def guard_of(server: Server, **settings: Any) -> Guard:
+    return Guard(server.url, audience=AUDIENCE, variables=(), **{"clocks": Time().clocks, **settings})
+
+
+def token(server: Server, kid: str = "a", number: int = 0) -> str:
+    return mint({"iss": server.url, "jti": str(number)}, {"kid": kid})
+
+
+def published(*kids: str) -> Behaviour:
+    return answering(key_set(*(jwk({"kid": kid}) for kid in kids)))
+
+
+def verdict(guard: Guard, raw: str, world: str = "thread") -> str:
+    try:
+        if world == "thread":
+            guard.verify(raw)
+        elif world == "asyncio":
+            asyncio.run(guard.averify(raw))
+        else:
+            trio.run(guard.averify, raw)
+    except InvalidToken as refusal:
+        return refusal.reason
+    except KeysUnavailable:
+        return "cannot tell"
+    return "accepted"
+
+
+class Hanging:
+    """Hangs in its first exchange until *free* is set; goes on with *behave*."""
+
+    def __init__(self, behave: Behaviour) -> None:
+        self.free = threading.Event()
+        self._first = True
+        self._behave = behave
+
+    def __call__(self, exchange: Exchange) -> None:
+        first, self._first = self._first, False
+        assert not first or self.free.wait(LONG)
+        self._behave(exchange)
+
+
+def in_thread(function: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=function)
+    thread.start()
+    return thread
+
+
+def verified_in_child(guard: Guard, raw: str, world: str = "thread") -> str:
+    """The verdict of a child, which came to it on its own."""
+
+    def verify() -> tuple[str, float]:
+        started = time.monotonic()
+        return verdict(guard, raw, world), time.monotonic() - started
+
+    said, seconds = in_child(verify)
+    assert seconds < QUICK
+    return str(said)
+
+
+def test_a_guard_that_was_made_before_the_fork() -> None:
+    """gunicorn --preload: each child fetches once, for itself; and so does the parent."""
+    with Server(published("a")) as server:
+        guard, raw = guard_of(server), token(server)
+        assert [verified_in_child(guard, raw) for _ in range(2)] == ["accepted"] * 2
+        assert verdict(guard, raw) == "accepted"
+        assert len(server.requests) == 3
+
+
+def test_keys_that_were_loaded_before_the_fork() -> None:
+    """Warmed in the parent: the children have them."""
+    with Server(published("a")) as server:
+        guard = guard_of(server)
+        guard.warm()
+        assert [verified_in_child(guard, token(server, number=number)) for number in range(2)] == ["accepted"] * 2
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("world", ["thread", "asyncio", "trio"])
+def test_a_fork_in_the_middle_of_the_first_fetch(world: str) -> None:
+    """The child makes its own, and does not wait for its parent's; which goes on."""
+    hanging = Hanging(published("a"))
+    with Server(hanging) as server:
+        guard, raw, said = guard_of(server), token(server), []
+        waiter = in_thread(lambda: said.append(verdict(guard, raw)))
+        assert server.asked.wait(LONG)
+        assert verified_in_child(guard, raw, world) == "accepted"
+        assert waiter.is_alive()
+        hanging.free.set()
+        waiter.join(LONG)
+        assert said == ["accepted"]
+        assert len(server.requests) == 2
+
+
+def test_a_fork_in_the_middle_of_a_fetch_for_an_unknown_kid() -> None:
+    """The cool-down belongs to the fetch, and the child does not have that: a new key is fetched at once."""
+    with Server(published("a")) as server:
+        guard = guard_of(server)
+        guard.warm()
+        server.behave, server.asked = (hanging := Hanging(published("a", "b"))), threading.Event()
+        stranger = in_thread(lambda: verdict(guard, token(server, "unknown")))
+        assert server.asked.wait(LONG)
+        assert verified_in_child(guard, token(server, "a")) == "accepted"
+        assert len(server.requests) == 2
+        assert verified_in_child(guard, token(server, "b")) == "accepted"
+        assert len(server.requests) == 3
+        hanging.free.set()
+        stranger.join(LONG)
+
+
+def test_a_fork_in_the_middle_of_a_refresh() -> None:
+    """The child serves what it holds, and refreshes it by itself."""
+    with Server(published("a")) as server:
+        clock = Time()
+        guard = guard_of(server, clocks=clock.clocks)
+        guard.warm()
+        server.behave, server.asked = (hanging := Hanging(published("a"))), threading.Event()
+        clock.passes(600)
+        assert verdict(guard, token(server)) == "accepted"
+        assert server.asked.wait(LONG)
+
+        def refreshed() -> list[str]:
+            states = [guard.health()[server.url].state, verdict(guard, token(server))]
+            end = time.monotonic() + LONG
+            while guard.health()[server.url].state != "fresh" and time.monotonic() < end:
+                time.sleep(0.01)
+            return [*states, guard.health()[server.url].state]
+
+        assert in_child(refreshed) == ["stale", "accepted", "fresh"]
+        assert guard.health()[server.url].state == "stale"
+        hanging.free.set()
+
+
+def test_a_fork_while_a_set_is_landing() -> None:
+    """Whatever the landing thread holds in that moment, the child does not wait for it."""
+    clock, landing, free = Time(), threading.Event(), threading.Event()
+
+    def monotonic() -> float:
+        if threading.current_thread().name == "kinde_guard-call" and not free.is_set():
+            landing.set()
+            assert free.wait(LONG)
+        return clock.monotonic
+
+    with Server(published("a")) as server:
+        guard = guard_of(server, clocks=Clocks(clock.clocks.wall, monotonic))
+        raw = token(server)
+        waiter = in_thread(lambda: verdict(guard, raw))
+        assert landing.wait(LONG)
+
+        def verify() -> str:
+            free.set()  # the child's; the parent's stays as it is
+            return verified_in_child(guard, raw)
+
+        assert in_child(verify) == "accepted"
+        free.set()
+        waiter.join(LONG)
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("kind", ["http", "https"])
+def test_a_fork_with_a_transport_of_the_users(kind: str, tmp_path: Path) -> None:
+    """Its pool holds no connection of ours that the child would share: both go on, in the middle of a fetch too."""
+    tls = tls_contexts(tmp_path) if kind == "https" else (None, ssl.create_default_context())
+    with Server(published("a"), tls[0]) as server, httpx.HTTPTransport(verify=tls[1]) as transport:
+        guard = guard_of(server, transport=transport)
+        guard.warm()
+        assert verified_in_child(guard, token(server, "b")) == "unknown_key"
+        assert verdict(guard, token(server, "b")) == "unknown_key"
+        assert len(server.requests) == 3
+
+        cold = guard_of(server, transport=transport)
+        server.behave, server.asked = (hanging := Hanging(published("a"))), threading.Event()
+        waiter = in_thread(lambda: verdict(cold, token(server)))
+        assert server.asked.wait(LONG)
+        assert verified_in_child(cold, token(server)) == "accepted"
+        assert waiter.is_alive()
+        hanging.free.set()
+        waiter.join(LONG)
+        assert len(server.requests) == 5
+
+
+def test_forks_at_any_moment() -> None:
+    """Of a parent whose threads verify, fetch and land all the time: each child makes a fetch of its own."""
+    with Server(published("a")) as server:
+        over = threading.Event()
+        guard = guard_of(server, clocks=Clocks(wall=lambda: NOW), retry_after=0)
+        guard.warm()
+
+        def busy() -> None:
+            for number in itertools.count():
+                verdict(guard, token(server, "unknown", number))
+                if over.is_set():
+                    return
+
+        def fetched() -> list[object]:
+            started = time.monotonic()
+            said = verdict(guard, token(server, "unknown"))
+            age = NOW - guard.health()[server.url].since
+            return [said, age <= time.monotonic() - started]
+
+        threads = [in_thread(busy) for _ in range(3)]
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-4)
+        try:
+            assert [in_child(fetched) for _ in range(FORKS)] == [["unknown_key", True]] * FORKS
+        finally:
+            sys.setswitchinterval(interval)
+            over.set()
+            for thread in threads:
+                thread.join(LONG)

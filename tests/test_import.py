@@ -1,0 +1,141 @@
+"""Importing costs next to nothing, loads nothing that is not asked for, and says what is missing."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import kinde_guard
+
+PACKAGE = Path(kinde_guard.__file__).parent
+FRAMEWORKS = {"fastapi", "starlette", "flask", "werkzeug", "django", "pydantic", "typer", "rich", "uvicorn", "pytest"}
+HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
+CORE = [
+    "errors", "settings", "jws", "claims", "requirements", "rules", "jwks", "bearer", "flight", "fetch", "keystore",
+    "cache", "guard",
+]  # fmt: skip
+"""Each may import what stands before it."""
+
+
+WITHOUT = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {missing!r}:
+            raise ModuleNotFoundError("No module named {missing}", name={missing!r})
+
+sys.meta_path.insert(0, Missing())
+"""
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, where nothing is loaded yet."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level names of the modules that *code* loads, and the modules of our own in full."""
+    tell = "new = sorted(set(sys.modules) - before); import json; print(json.dumps(new))"
+    done = run(f"import sys; before = set(sys.modules); {code}; {tell}")
+    assert done.returncode == 0, done.stderr
+    return {name if name.startswith("kinde_guard") else name.partition(".")[0] for name in json.loads(done.stdout)}
+
+
+def test_importing_the_package_loads_the_package() -> None:
+    loaded = loaded_by("import kinde_guard")
+    assert "kinde_guard" in loaded
+    assert not loaded & (FRAMEWORKS | HEAVY)
+    assert not {name for name in loaded if name.startswith("kinde_guard.")}
+
+
+@pytest.mark.parametrize("code", [
+    "from kinde_guard import scope, permission, role, org, flag, m2m, user, Requirement, AccessToken",
+    "from kinde_guard import AuthError, InvalidToken, KeysUnavailable; import kinde_guard.bearer, kinde_guard.settings",
+])  # fmt: skip
+def test_what_needs_no_keys_loads_no_cryptography(code: str) -> None:
+    assert not loaded_by(code) & (FRAMEWORKS | HEAVY)
+
+
+def test_the_core_knows_no_framework() -> None:
+    """Nor the adapters, the command line, the local issuer and the client."""
+    loaded = loaded_by("from kinde_guard import *; import kinde_guard.asgi, kinde_guard.wsgi")
+    assert not loaded & FRAMEWORKS
+    ours = {name.partition(".")[2] for name in loaded if name.startswith("kinde_guard.")}
+    assert not ours & {"fastapi", "starlette", "flask", "m2m", "testing", "cli", "issuer"}
+
+
+def imports_of(module: str) -> set[str]:
+    """The modules of ours that *module* imports, but for type checkers."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    skipped = {inner for node in typing for inner in ast.walk(node)}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level and node not in skipped:
+            found |= {node.module} if node.module else {alias.name for alias in node.names}
+    return {str(name) for name in found}
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_imports_point_downwards(module: str) -> None:
+    assert imports_of(module) <= set(CORE[: CORE.index(module)])
+
+
+def test_public_names_are_few_and_loaded_when_asked_for() -> None:
+    names = kinde_guard.__all__
+    assert len(names) == len(set(names)) <= 20
+    for name in names:
+        assert getattr(kinde_guard, name) is getattr(kinde_guard, name)
+        assert name in dir(kinde_guard)
+    assert kinde_guard.Guard.__module__ == "kinde_guard.guard"
+    assert {name for name in dir(kinde_guard) if not name.startswith("_")} >= set(names)
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'made_up'"):
+        _ = kinde_guard.made_up
+    with pytest.raises(ImportError):
+        from kinde_guard import made_up  # noqa: F401
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    shown = {
+        alias.asname
+        for node in ast.walk(tree) if isinstance(node, ast.If)
+        for inner in node.body if isinstance(inner, ast.ImportFrom)
+        for alias in inner.names
+    }  # fmt: skip
+    assert shown == set(kinde_guard.__all__)
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_the_version_is_the_installed_one() -> None:
+    assert kinde_guard.__version__ == metadata.version("kinde-guard")
+
+
+@pytest.mark.parametrize(("module", "missing", "sentence"), [
+    ("fastapi", "fastapi", "kinde_guard.fastapi needs FastAPI: pip install 'kinde-guard[fastapi]'"),
+    ("starlette", "starlette", "kinde_guard.starlette needs Starlette: pip install 'kinde-guard[starlette]'"),
+    ("flask", "flask", "kinde_guard.flask needs Flask: pip install 'kinde-guard[flask]'"),
+])  # fmt: skip
+def test_a_missing_extra_is_named_in_one_sentence(module: str, missing: str, sentence: str) -> None:
+    code = f"try:\n import kinde_guard.{module}\nexcept ImportError as error:\n print(error)"
+    done = run(WITHOUT.format(missing=missing) + code)
+    assert done.stdout.strip() == sentence, done.stderr
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_a_command_line_without_its_extra(missing: str) -> None:
+    code = "from kinde_guard.cli import main; sys.exit(main(['demo']))"
+    done = run(WITHOUT.format(missing=missing) + code)
+    assert done.returncode == 2
+    assert done.stderr.strip() == f"kinde-guard: the command line needs {missing}: pip install 'kinde-guard[cli]'"
+    assert done.stdout == ""

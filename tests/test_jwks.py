@@ -1,0 +1,334 @@
+"""Reading a JWK Set: one odd key never spoils the others, and none is used for what it is not for (RFC 7517)."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, utils
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from helpers import ABSENT, KID, Issuer, b64, b64_int, guard_of, jwk, key_set, mint, reason_of, rsa_key
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kinde_guard import jwks
+from kinde_guard.jwks import Key, KeysRead, UnusableKeySet
+from kinde_guard.settings import ASYMMETRIC
+
+RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+VECTORS = Path(__file__).parents[2] / "shared" / "vectors" / "applicable.json"
+Json = dict[str, Any]
+
+
+def read(*keys: object, algorithms: tuple[str, ...] = ("RS256",), known: Any = None) -> KeysRead:
+    return jwks.read(key_set(*keys), algorithms, known or {})
+
+
+@functools.cache
+def curve_key(curve: ec.EllipticCurve) -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(curve)
+
+
+P256, P384, P521, K1 = ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1(), ec.SECP256K1()
+
+
+def ec_jwk(curve: ec.EllipticCurve = P256, crv: str = "P-256", **changes: Any) -> Json:
+    numbers = curve_key(curve).public_key().public_numbers()
+    size = (curve.key_size + 7) // 8
+    x, y = (b64(number.to_bytes(size, "big")) for number in (numbers.x, numbers.y))
+    return {"kty": "EC", "kid": KID, "crv": crv, "x": x, "y": y, **changes}
+
+
+@functools.cache
+def ed_key() -> ed25519.Ed25519PrivateKey:
+    return ed25519.Ed25519PrivateKey.generate()
+
+
+def ed_jwk(**changes: Any) -> Json:
+    x = b64(ed_key().public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+    return {"kty": "OKP", "kid": KID, "crv": "Ed25519", "x": x, **changes}
+
+
+def rsa_jwk(bits: int, e: int = 65537) -> Json:
+    """Of a number that looks like a modulus of that many bits."""
+    return jwk({"kid": "odd", "n": b64_int((1 << bits - 1) | (1 << bits // 2) | 1), "e": b64_int(e)})
+
+
+def odd(**changes: Any) -> Json:
+    return jwk({"kid": "odd", **changes})
+
+
+NO_OBJECTS: list[object] = [None, 1, "key", [], [{}]]
+NO_NUMBERS: list[object] = [ABSENT, None, "", 1, ["AQAB"], {}, "A"]
+SKIPPED = [
+    *(pytest.param(value, "not a JSON object", id=f"{value!r}") for value in NO_OBJECTS),
+    *(pytest.param(odd(kid=kid), "kid", id=f"kid {kid!r:.20}") for kid in (ABSENT, None, "", 1, ["odd"], "k" * 257)),
+    *(pytest.param(odd(kty=kty), "kty is unknown", id=f"kty {kty!r}")
+      for kty in (ABSENT, None, "", "rsa", "AKP", 1, ["RSA"])),
+    pytest.param({"kty": "oct", "kid": "odd", "k": "AAAA", "alg": "HS256"}, "shared secret", id="a shared secret"),
+    *(pytest.param(odd(**{name: "AAAA"}), "private part", id=f"private member {name}")
+      for name in ("d", "p", "q", "dp", "dq", "qi", "oth", "k")),
+    *(pytest.param(odd(use=use), "use is not sig", id=f"use {use!r}") for use in ("enc", "", "SIG", None, ["sig"], 1)),
+    *(pytest.param(odd(key_ops=ops), "key_ops lack verify", id=f"key_ops {ops!r}")
+      for ops in ([], ["sign"], ["encrypt"], "verify", None, {"verify": 1}, [["verify"]])),
+    *(pytest.param(odd(alg=alg), "alg does not go with", id=f"alg {alg!r}")
+      for alg in ("HS256", "none", "RSA-OAEP", "ES256", "EdDSA", "rs256", "", None, 1, ["RS256"])),
+    *(pytest.param(odd(alg=alg), "not accepted", id=f"alg {alg!r}") for alg in ("PS256", "RS512")),
+    pytest.param(ec_jwk(kid="odd", alg="ES256"), "not accepted", id="a key of another type than is accepted"),
+    *(pytest.param(odd(**{name: value}), "cannot be read", id=f"{name} {value!r:.20}")
+      for name in ("n", "e") for value in NO_NUMBERS),
+    *(pytest.param(rsa_jwk(2048, e), "", id=f"exponent {e:.3g}") for e in (0, 1, 2, 65536)),
+    pytest.param(rsa_jwk(2048, (1 << 64) + 1), "exponent", id="an exponent of 65 bits"),
+    pytest.param(rsa_jwk(512), "", id="512 bits"),
+    pytest.param(rsa_jwk(1024), "1024 bits", id="1024 bits"),
+    pytest.param(rsa_jwk(2047), "2047 bits", id="2047 bits"),
+    pytest.param(rsa_jwk(8193), "8193 bits", id="8193 bits"),
+    pytest.param(rsa_jwk(2_000_000), "", id="two million bits"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "words"), SKIPPED)
+def test_an_odd_key_is_skipped_and_spoils_no_other(key: Any, words: str) -> None:
+    for number, keys in enumerate(((key, jwk()), (jwk(), key))):
+        found = read(*keys)
+        assert list(found.keys) == [(KID, "RSA")]
+        assert len(found.skipped) == 1
+        assert found.skipped[0].startswith(f"key {number}: ")
+        assert words in found.skipped[0]
+
+
+@pytest.mark.parametrize(("key", "words"), SKIPPED)
+def test_a_set_of_odd_keys_is_no_answer(key: Any, words: str) -> None:
+    with pytest.raises(UnusableKeySet, match="no usable key") as caught:
+        read(key)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("curve", [
+    pytest.param(ec_jwk(crv="P-257"), id="unknown"),
+    pytest.param(ec_jwk(K1, "secp256k1"), id="secp256k1"),
+    pytest.param(ec_jwk(crv="Ed25519"), id="of another type"),
+    pytest.param(ed_jwk(crv="P-256"), id="of another type, the other way round"),
+    pytest.param(ed_jwk(crv="X25519"), id="for key agreement"),
+    pytest.param({**ec_jwk(), "crv": None}, id="null"),
+    pytest.param({**ec_jwk(), "crv": ["P-256"]}, id="a list"),
+    pytest.param({**ed_jwk(), "crv": ["Ed25519"]}, id="a list, again"),
+    pytest.param(ec_jwk(crv="P-384"), id="not the point's"),
+    pytest.param(ec_jwk(P384, "P-384", alg="ES256"), id="not the algorithm's"),
+    pytest.param(ec_jwk(x=b64(bytes(32))), id="with a point beside it"),
+    pytest.param(ec_jwk(d="AAAA"), id="with its private part"),
+    pytest.param(ed_jwk(x="AAAA"), id="with a short point"),
+    pytest.param(ed_jwk(d="AAAA"), id="with its private part, again"),
+])  # fmt: skip
+def test_an_odd_curve_is_skipped(curve: Json) -> None:
+    assert list(read(curve, jwk({"kid": "good"}), algorithms=ASYMMETRIC).keys) == [("good", "RSA")]
+
+
+@pytest.mark.parametrize(("key", "algorithms"), [
+    pytest.param(jwk(), {"RS256"}, id="as Kinde publishes it"),
+    pytest.param(jwk({"alg": ABSENT}), RSA, id="RSA without alg"),
+    pytest.param(jwk({"alg": "PS384"}), {"PS384"}, id="RSA with another alg"),
+    pytest.param(jwk({"use": ABSENT, "key_ops": ["sign", "verify"]}), {"RS256"}, id="RSA with key_ops"),
+    pytest.param(jwk({"x5c": ["?"], "x5t": 1, "nonsense": {}}), {"RS256"}, id="RSA with members that are not read"),
+    pytest.param(ec_jwk(), {"ES256"}, id="P-256"),
+    pytest.param(ec_jwk(P384, "P-384"), {"ES384"}, id="P-384"),
+    pytest.param(ec_jwk(P521, "P-521", alg="ES512", use="sig"), {"ES512"}, id="P-521"),
+    pytest.param(ed_jwk(), {"EdDSA"}, id="Ed25519"),
+    pytest.param(
+        {"kty": "OKP", "kid": KID, "crv": "Ed448", "x": b64(
+            ed448.Ed448PrivateKey.generate().public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))},
+        {"EdDSA"}, id="Ed448",
+    ),
+])  # fmt: skip
+def test_a_key_verifies_what_its_members_agree_on(key: Json, algorithms: set[str]) -> None:
+    (found,) = read(key, algorithms=ASYMMETRIC).keys.values()
+    assert found.algorithms == algorithms
+    known = jwks.KeySet(read(key, algorithms=ASYMMETRIC).keys)
+    assert {alg for alg in ASYMMETRIC if known.find(KID, alg) is not None} == algorithms
+    assert known.find("another", min(algorithms)) is None
+
+
+def test_a_key_without_alg_verifies_no_more_than_is_accepted() -> None:
+    (found,) = read(jwk({"alg": ABSENT}), algorithms=("RS256", "ES256")).keys.values()
+    assert found.algorithms == {"RS256"}
+
+
+@pytest.mark.parametrize("body", [
+    b"", b"[]", b"null", b'"keys"', b"{}", b'{"keys":null}', b'{"keys":{}}', b'{"keys":"x"}', b'{"keys":[]}',
+    b'{"KEYS":[]}', b"<html>", b'{"keys":[', b"\xff\xfe{", b"\xef\xbb\xbf{}", b"[" * 100_000, b'{"keys":[1e',
+    b'{"keys":[' + b"9" * 5000 + b"]}", b'{"keys":[[]]}', json.dumps(jwk()).encode(),
+], ids=lambda body: repr(body[:16]) + str(len(body)))  # fmt: skip
+def test_what_is_no_key_set(body: bytes) -> None:
+    with pytest.raises(UnusableKeySet):
+        jwks.read(body, ("RS256",), {})
+
+
+def test_two_keys_with_one_name_are_neither_used() -> None:
+    """Nor three; but another type under the same kid is another key (RFC 7517 §4.5), and so is an unusable one."""
+    stranger = jwk(key=rsa_key("a stranger's"))
+    for keys in ((jwk(), stranger), (jwk(), stranger, jwk()), (jwk(), jwk())):
+        found = read(*keys, jwk({"kid": "good"}))
+        assert list(found.keys) == [("good", "RSA")]
+        assert len(found.skipped) == len(keys) - 1
+        assert "another key has the same kid and kty" in found.skipped[0]
+    with pytest.raises(UnusableKeySet):
+        read(jwk(), jwk())
+    both = read(jwk(), ec_jwk(), algorithms=("RS256", "ES256"))
+    assert set(both.keys) == {(KID, "RSA"), (KID, "EC")}
+    assert not both.skipped
+    assert list(read(jwk(), jwk({"use": "enc"}), jwk({"alg": "PS256"})).keys) == [(KID, "RSA")]
+
+
+def test_500_keys_are_as_good_as_one() -> None:
+    found = read(*(jwk({"kid": str(n)}) for n in range(500)))
+    assert len(found.keys) == 500
+
+
+def test_an_unchanged_key_stays_the_same_object() -> None:
+    """And anything that is not quite the same is another key."""
+    before = read(jwk())
+    again = read(jwk({"x5t": "new", "use": ABSENT}), jwk({"kid": "new"}), known=before.keys)
+    assert again.keys[KID, "RSA"] is before.keys[KID, "RSA"]
+    others = [jwk(key=rsa_key("a stranger's")), jwk({"alg": ABSENT}), jwk({"e": "AAEAAQ"})]
+    for other in others:
+        assert read(other, known=before.keys).keys[KID, "RSA"] is not before.keys[KID, "RSA"]
+    wide = read(jwk({"alg": ABSENT}), algorithms=("RS256", "PS256"))
+    assert read(jwk({"alg": ABSENT}), known=wide.keys).keys[KID, "RSA"] is not wide.keys[KID, "RSA"]
+    holder = jwks.KeySet(again.keys)
+    assert holder.holds(before.keys[KID, "RSA"])
+    assert not holder.holds(read(jwk()).keys[KID, "RSA"])
+    assert not holder.holds(read(jwk({"kid": "gone"})).keys["gone", "RSA"])
+
+
+def test_a_sentence_for_a_log_holds_nothing_of_the_key() -> None:
+    secret = jwk({"kid": "KID-OF-IT", "d": "D-OF-IT", "n": "N-OF-IT"})
+    with pytest.raises(UnusableKeySet) as caught:
+        read(*[secret] * 50)
+    assert "OF-IT" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    assert "RSAPublicKey" not in repr(read(jwk()))
+
+
+class TestVerifies:
+    """The signature layer alone."""
+
+    def key(self, jwk: Json) -> Key:
+        (key,) = read(jwk, algorithms=ASYMMETRIC).keys.values()
+        return key
+
+    def test_an_algorithm_is_a_hash_and_a_padding(self) -> None:
+        key, private = self.key(jwk({"alg": ABSENT})), rsa_key()
+        signatures = {
+            "RS256": private.sign(b"text", padding.PKCS1v15(), SHA256()),
+            "RS384": private.sign(b"text", padding.PKCS1v15(), SHA384()),
+            "PS256": private.sign(b"text", padding.PSS(padding.MGF1(SHA256()), 32), SHA256()),
+        }
+        for name, signature in signatures.items():
+            assert [alg for alg in sorted(RSA) if key.verifies(alg, b"text", signature)] == [name]
+
+    def test_an_elliptic_signature_is_two_numbers_and_not_der(self) -> None:
+        """RFC 7518 §3.4; and two zeros sign nothing (CVE-2022-21449)."""
+        key = self.key(ec_jwk())
+        der = curve_key(P256).sign(b"text", ec.ECDSA(SHA256()))
+        raw = b"".join(number.to_bytes(32, "big") for number in utils.decode_dss_signature(der))
+        assert key.verifies("ES256", b"text", raw)
+        for wrong in (der, bytes(64), b"", raw[:63], raw + b"\0", raw[32:] + raw[:32]):
+            assert not key.verifies("ES256", b"text", wrong)
+
+    def test_an_edwards_signature(self) -> None:
+        key, good = self.key(ed_jwk()), ed_key().sign(b"text")
+        assert key.verifies("EdDSA", b"text", good)
+        for wrong in (b"", bytes(64), good[:-1], good + b"\0"):
+            assert not key.verifies("EdDSA", b"text", wrong)
+
+    @pytest.mark.parametrize("jwk", [jwk({"alg": ABSENT}), ec_jwk(), ed_jwk()], ids=["RSA", "EC", "OKP"])
+    @pytest.mark.parametrize("alg", ["none", "HS256", "", *ASYMMETRIC])
+    def test_nothing_hostile_is_an_error(self, jwk: Json, alg: str) -> None:
+        """Whatever the algorithm, the answer is no."""
+        key = self.key(jwk)
+        for signature in (b"", b"\0", bytes(64), b"\xff" * 256, bytes(5000)):
+            assert key.verifies(alg, b"text", signature) is False
+
+
+def test_a_guard_that_accepts_other_algorithms_holds_each_key_to_its_own() -> None:
+    guard = guard_of(Issuer(jwk(), ec_jwk(kid="ec")), algorithms=["RS256", "PS256", "ES256"])
+    signing_input = mint(header={"alg": "ES256", "kid": "ec"}).rpartition(".")[0]
+    r, s = utils.decode_dss_signature(curve_key(P256).sign(signing_input.encode(), ec.ECDSA(SHA256())))
+    signature = b64(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+    assert reason_of(guard, f"{signing_input}.{signature}") == "accepted"
+    assert reason_of(guard, mint()) == "accepted"
+    assert reason_of(guard, mint(header={"alg": "PS256"})) == "unknown_key"
+    assert reason_of(guard, mint(header={"alg": "ES256"})) == "unknown_key"
+    assert reason_of(guard, mint(header={"kid": "ec"})) == "unknown_key"
+
+
+def vectors() -> list[Any]:
+    if not VECTORS.exists():
+        return []
+    rows = json.loads(VECTORS.read_text())["vectors"]
+    return [pytest.param(row, id=row["id"]) for row in rows]
+
+
+@pytest.mark.skipif(not VECTORS.exists(), reason="there are no public JOSE vectors in ../shared/vectors")
+@pytest.mark.parametrize("row", vectors())
+@pytest.mark.parametrize(("verdict", "algorithms"), [("rs256", ("RS256",)), ("asym", ASYMMETRIC)])
+def test_public_vectors(row: Json, verdict: str, algorithms: tuple[str, ...]) -> None:
+    """RFC 7515, 7520, 7797 and 8037: the verdict of the signature layer. Keys without a kid are lent one."""
+    assert holds(row, algorithms) == (row[verdict] == "accept")
+
+
+def holds(row: Json, algorithms: tuple[str, ...]) -> bool:
+    signing_input, _, signature = row["jws"].rpartition(".")
+    if signing_input.count(".") != 1:
+        return False  # no compact JWS
+    header = json.loads(base64.urlsafe_b64decode(signing_input.partition(".")[0] + "=="))
+    try:
+        keys = read(*({"kid": "lent", **key} for key in row["jwks"]["keys"]), algorithms=algorithms).keys
+    except UnusableKeySet:
+        return False
+    if header["alg"] not in algorithms or "crit" in header:
+        return False
+    key = jwks.KeySet(keys).find(header.get("kid", "lent"), header["alg"])
+    found = base64.urlsafe_b64decode(signature + "==")
+    return key is not None and key.verifies(header["alg"], signing_input.encode(), found)
+
+
+@pytest.mark.parametrize(("cache_control", "life"), [
+    ("", 600), ("no-cache", 600), ("public", 600), ("max-age", 600), ("max-age=", 600), ("max-age=x", 600),
+    ("max-age=-1", 600), ("max-age=1.5", 600), ("s-maxage=900", 600), ("x-max-age=900", 600), ("max-age=²", 600),
+    ("max-age=900", 900), ("MAX-AGE=900", 900), ("public, max-age=900", 900), ('max-age="900"', 900),
+    ("max-age=0", 60), ("max-age=59", 60), ("max-age=60", 60), ("max-age=3600", 3600), ("max-age=3601", 3600),
+    ("max-age=" + "9" * 5000, 3600), ("max-age=100,max-age=900", 100), (" max-age=900 ,public", 900),
+])  # fmt: skip
+def test_how_long_keys_are_fresh(cache_control: str, life: float) -> None:
+    assert jwks.life_of(cache_control) == life
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["RSA", "sig", "verify"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=4,
+)
+members = st.dictionaries(
+    st.sampled_from(["kty", "kid", "use", "key_ops", "alg", "n", "e", "crv", "x", "y"]), json_values, max_size=3
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([odd(), ec_jwk(kid="odd"), ed_jwk(kid="odd")]), members), max_size=4))
+def test_whatever_is_published_a_good_key_is_read(changes: list[tuple[Json, Json]]) -> None:
+    keys = [{**base, **change} for base, change in changes]
+    found = read(*keys, jwk({"kid": "good key"}), algorithms=ASYMMETRIC)
+    assert ("good key", "RSA") in found.keys
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps({"keys": value}).encode()))
+def test_whatever_the_answer_is_it_is_keys_or_unusable(body: bytes) -> None:
+    with pytest.raises(UnusableKeySet):
+        jwks.read(body, ASYMMETRIC, {})

@@ -1,0 +1,433 @@
+"""Keys over real sockets, as a user of the guard has them: an issuer that answers, hangs, breaks and comes back.
+
+Callers come from threads, from asyncio and from trio; the clocks are passed in where a test is not about waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+import trio
+from faults import Behaviour, Exchange, Server, after, answering, dripping, hanging, head, sending
+from helpers import AUDIENCE, NOW, Time, b64, jwk, key_set, mint, rsa_key
+
+from kinde_guard import Guard, InvalidToken, KeysUnavailable
+from kinde_guard.fetch import MAX_BODY
+
+LONG = 20.0
+DAY = 86_400.0
+WORLDS = pytest.mark.parametrize("world", ["thread", "asyncio", "trio"])
+
+
+def guard_of(server: Server, time: Time | None = None) -> Guard:
+    return Guard(server.url, audience=AUDIENCE, variables=(), clocks=(time or Time()).clocks)
+
+
+def token(server: Server, kid: str = "a", number: int = 0) -> str:
+    """A good one, for ten days; by *number* another one."""
+    return mint({"iss": server.url, "jti": str(number), "exp": int(NOW + 10 * DAY)}, {"kid": kid})
+
+
+def unknown(server: Server, number: int) -> str:
+    """Good but for the signature, which nobody can look at: its kid is not published."""
+    _, payload, _ = token(server).split(".")
+    return ".".join([b64(f'{{"alg":"RS256","kid":"unknown {number}"}}'.encode()), payload, b64(b"x" * 256)])
+
+
+def published(*kids: str) -> Behaviour:
+    return answering(key_set(*(jwk({"kid": kid}) for kid in kids)))
+
+
+def verdict(guard: Guard, raw: str) -> str:
+    try:
+        guard.verify(raw)
+    except InvalidToken as refusal:
+        return refusal.reason
+    except KeysUnavailable as refusal:
+        return f"again in {refusal.retry_after} s"
+    return "accepted"
+
+
+async def averdict(guard: Guard, raw: str) -> str:
+    try:
+        await guard.averify(raw)
+    except InvalidToken as refusal:
+        return refusal.reason
+    except KeysUnavailable as refusal:
+        return f"again in {refusal.retry_after} s"
+    return "accepted"
+
+
+def verdict_in(world: str, guard: Guard, raw: str) -> str:
+    """One verdict, in a thread or in an event loop of its own."""
+    if world == "thread":
+        return verdict(guard, raw)
+    if world == "trio":
+        return str(trio.run(averdict, guard, raw))
+    return asyncio.run(averdict(guard, raw))
+
+
+def verdicts_in(world: str, guard: Guard, tokens: list[str]) -> list[str]:
+    """One for each token, all at once: a thread each, or a task each in one event loop."""
+    if world == "thread":
+        with ThreadPoolExecutor(len(tokens)) as pool:
+            return list(pool.map(partial(verdict, guard), tokens))
+    verdicts: list[str] = []
+
+    async def task(raw: str) -> None:
+        verdicts.append(await averdict(guard, raw))
+
+    async def tasks() -> None:
+        await asyncio.gather(*map(task, tokens))
+
+    async def trio_tasks() -> None:
+        async with trio.open_nursery() as nursery:
+            for raw in tokens:
+                nursery.start_soon(task, raw)
+
+    if world == "trio":
+        trio.run(trio_tasks)
+    else:
+        asyncio.run(tasks())
+    return verdicts
+
+
+def in_thread(function: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=function)
+    thread.start()
+    return thread
+
+
+def settle(guard: Guard) -> None:
+    """Wait until no fetch is under way."""
+    for store in guard._stores.values():
+        future = store._flight.under_way
+        if future is not None:
+            future.result(LONG)
+
+
+# How often the issuer is asked
+
+
+@pytest.mark.parametrize(
+    "worlds",
+    [("thread",) * 200, ("asyncio",) * 200, ("trio",) * 200, ("thread",) * 80 + ("asyncio",) * 60 + ("trio",) * 60],
+    ids=["threads", "asyncio", "trio", "all at once"],
+)
+def test_two_hundred_cold_callers_cost_one_fetch(worlds: tuple[str, ...]) -> None:
+    """All of them are let in."""
+    answer = threading.Event()
+    with Server(after(answer, published("a"))) as server:
+        guard, raw = guard_of(server), token(server)
+        with ThreadPoolExecutor(3) as pool:
+            each = [pool.submit(verdicts_in, w, guard, [raw] * n) for w, n in Counter(worlds).items()]
+            assert server.asked.wait(LONG)
+            answer.set()
+            verdicts = [verdict for part in each for verdict in part.result(LONG)]
+        assert verdicts == ["accepted"] * 200
+        assert len(server.requests) == 1
+
+
+@WORLDS
+def test_a_thousand_unknown_kids_cost_one_fetch_each_half_minute(world: str) -> None:
+    with Server(published("a")) as server:
+        time = Time()
+        guard, tokens = guard_of(server, time), [unknown(server, number) for number in range(1000)]
+        assert verdict(guard, token(server)) == "accepted"
+        for fetches in (2, 3):
+            for start in range(0, 1000, 100):
+                assert verdicts_in(world, guard, tokens[start : start + 100]) == ["unknown_key"] * 100
+            assert verdict_in(world, guard, token(server)) == "accepted"
+            assert len(server.requests) == fetches
+            time.passes(30)
+
+
+def test_callers_of_a_broken_issuer_cost_one_fetch_each_wait() -> None:
+    """Without keys they are told at once to come back; with keys nobody notices."""
+    with Server(answering(status=500)) as server:
+        time = Time()
+        guard, raw = guard_of(server, time), token(server)
+        assert verdicts_in("thread", guard, [raw] * 50) == ["again in 1 s"] * 50
+        assert len(server.requests) <= 2  # full jitter: the wait may have been next to nothing
+        server.behave = published("a")
+        time.passes(1)
+        assert verdict(guard, raw) == "accepted"
+        server.behave = answering(status=500)
+        time.passes(600)
+        requests = len(server.requests)
+        tokens = [unknown(server, number) for number in range(50)]
+        assert verdicts_in("thread", guard, tokens) == ["unknown_key"] * 50
+        assert verdict(guard, token(server, number=1)) == "accepted"
+        assert len(server.requests) <= requests + 2
+
+
+# Who waits, and how long
+
+
+@WORLDS
+def test_a_known_key_is_used_while_the_issuer_hangs(world: str) -> None:
+    """Its caller has the verdict before the fetch is over: the one for an unknown kid, and the one that is due."""
+    with Server(published("a")) as server:
+        time = Time()
+        guard = guard_of(server, time)
+        assert verdict(guard, token(server)) == "accepted"
+        server.behave, server.asked = hanging, threading.Event()
+        stranger = in_thread(lambda: verdict(guard, unknown(server, 1)))
+        assert server.asked.wait(LONG)
+        assert verdict_in(world, guard, token(server, number=1)) == "accepted"
+        assert verdict_in(world, guard, token(server)) == "accepted"  # known itself, too
+        assert stranger.is_alive()
+        assert not server.deserted.is_set()
+        server.over.set()  # the server hangs up
+        stranger.join(LONG)
+        settle(guard)
+
+        server.over.clear()
+        server.asked.clear()
+        time.passes(600)
+        assert verdict_in(world, guard, token(server, number=2)) == "accepted"
+        assert server.asked.wait(LONG)
+        assert verdict_in(world, guard, token(server, number=3)) == "accepted"
+        assert not server.deserted.is_set()
+        assert guard.health()[server.url].state == "stale"
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_an_event_loop_goes_on_while_a_task_waits(loop: str) -> None:
+    answer = threading.Event()
+    with Server(after(answer, published("a"))) as server:
+        guard, raw = guard_of(server), token(server)
+
+        async def other_work() -> None:
+            sleep = trio.sleep if loop == "trio" else asyncio.sleep
+            while not server.asked.is_set():
+                await sleep(0.001)
+            answer.set()  # never reached, were the loop waiting
+
+        async def both() -> None:
+            await asyncio.gather(guard.averify(raw), other_work())
+
+        async def both_in_trio() -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(guard.averify, raw)
+                nursery.start_soon(other_work)
+
+        if loop == "trio":
+            trio.run(both_in_trio)
+        else:
+            asyncio.run(both())
+        assert verdict(guard, raw) == "accepted"
+
+
+# What becomes of a broken answer
+
+
+def unbounded(exchange: Exchange) -> None:
+    exchange.send(head())
+    while True:  # until the client hangs up
+        exchange.send(b" " * 0x8000)
+
+
+BROKEN: dict[str, tuple[Behaviour, str]] = {
+    "hangs up": (sending(b""), "RemoteProtocolError: Server disconnected"),
+    "truncated": (sending(head(headers={"content-length": "900"}) + b"{"), "RemoteProtocolError: peer closed"),
+    "oversized": (answering(b" " * (MAX_BODY + 1)), "the answer is larger than 512 KiB"),
+    "oversized, without a length": (unbounded, "the answer is larger than 512 KiB"),
+    "gzip": (answering(b"\x1f\x8b", headers={"content-encoding": "gzip"}), "the answer has a content-encoding"),
+    "redirect": (answering(status=302, headers={"location": "/"}), "the issuer answered 302 (redirects are not"),
+    "400": (answering(status=400), "the issuer answered 400"),
+    "403": (answering(status=403), "the issuer answered 403 (a wrong region or subdomain answers 403)"),
+    "429": (answering(status=429, headers={"retry-after": "20"}), "the issuer answered 429"),
+    "500": (answering(status=500), "the issuer answered 500"),
+    "HTML": (answering(b"<html>", headers={"content-type": "text/html"}), "the answer is not JSON"),
+    "not UTF-8": (answering(b'{"keys": "\xff"}'), "the answer is not JSON"),
+    "too deep": (answering(b'{"keys":' + b"[" * 200_000), "the answer is not JSON"),
+    "wrong shape": (answering(b'{"keys": {}}'), "the answer is not a JWK Set"),
+    "empty": (answering(b'{"keys": []}'), "no usable key in the set"),
+    "private": (answering(key_set(jwk({"kid": "a", "d": "AQAB"}))), "no usable key in the set"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_answer_takes_nothing_away(name: str) -> None:
+    """Without keys there is no telling, and the first request after recovery and the wait is served; with keys nobody
+    notices, until they run out a day later; and health says why."""
+    behave, problem = BROKEN[name]
+    with Server(behave) as server:
+        time, cold_time = Time(), Time()
+        cold, warm = guard_of(server, cold_time), guard_of(server, time)
+        wait = 20 if name == "429" else 1
+        assert verdict(cold, token(server)) == f"again in {wait} s"
+        assert cold.health()[server.url].state == "never_loaded"
+        assert cold.health()[server.url].problem.startswith(problem)
+
+        server.behave = published("a")
+        assert verdict(warm, token(server)) == "accepted"
+        server.behave = behave
+        for seconds, state in ((600, "stale"), (DAY - 601, "stale")):
+            time.passes(seconds)
+            assert verdict(warm, token(server)) == "accepted"
+            settle(warm)
+            assert warm.health()[server.url].state == state
+            assert warm.health()[server.url].problem.startswith(problem)
+        time.passes(1)
+        assert verdict(warm, token(server)).startswith("again in ")
+
+        server.behave = published("a")
+        for guard, clock, seconds in ((cold, cold_time, wait), (warm, time, 30)):
+            clock.passes(seconds)
+            assert verdict(guard, token(server)) == "accepted"
+            assert guard.health()[server.url].state == "fresh"
+            assert guard.health()[server.url].problem == ""
+
+
+@WORLDS
+def test_the_app_starts_before_its_issuer(world: str) -> None:
+    """Making a guard asks for nothing; warming it says what a request would be told."""
+    with Server(sending(b"")) as server:
+        time = Time()
+        guard = guard_of(server, time)
+        assert server.requests == []
+        with pytest.raises(KeysUnavailable) as refusal:
+            warm_in(world, guard)
+        assert refusal.value.retry_after == 1
+        assert verdict_in(world, guard, token(server)) == "again in 1 s"
+        assert len(server.requests) == 1
+        server.behave = published("a")
+        time.passes(1)
+        warm_in(world, guard)
+        assert len(server.requests) == 2
+        assert verdict_in(world, guard, token(server)) == "accepted"
+        assert len(server.requests) == 2
+
+
+def warm_in(world: str, guard: Guard) -> None:
+    if world == "thread":
+        guard.warm()
+    elif world == "asyncio":
+        asyncio.run(guard.awarm())
+    else:
+        trio.run(guard.awarm)
+
+
+@WORLDS
+def test_a_rotation_is_noticed(world: str) -> None:
+    """A new key at its first token; an old one's end at the next refresh."""
+    with Server(published("a")) as server:
+        time = Time()
+        guard = guard_of(server, time)
+        assert verdict_in(world, guard, token(server, "a")) == "accepted"
+        server.behave = published("a", "b")
+        assert verdict_in(world, guard, token(server, "b")) == "accepted"
+        assert verdict_in(world, guard, token(server, "a")) == "accepted"
+        server.behave = published("b")
+        time.passes(600)
+        assert verdict_in(world, guard, token(server, "a")) == "accepted"  # this is what starts the refresh
+        settle(guard)
+        assert verdict_in(world, guard, token(server, "a")) == "unknown_key"
+        assert verdict_in(world, guard, token(server, "b")) == "accepted"
+
+
+def test_two_issuers_do_not_wait_for_each_other() -> None:
+    """Each has its own keys, its own fetch and its own troubles."""
+    with Server(published("a")) as good, Server(hanging) as bad:
+        guard = Guard([good.url, bad.url], audience=AUDIENCE, variables=(), clocks=Time().clocks)
+        stranded = in_thread(lambda: verdict(guard, token(bad)))
+        assert bad.asked.wait(LONG)
+        assert verdict(guard, token(good)) == "accepted"
+        assert stranded.is_alive()
+        forged = mint({"iss": good.url}, {"kid": "a"}, key=rsa_key("a stranger's"))
+        assert verdict(guard, forged) == "bad_signature"
+        bad.over.set()
+        stranded.join(LONG)
+        assert {url: health.state for url, health in guard.health().items()} == {
+            good.url: "fresh",
+            bad.url: "never_loaded",
+        }
+
+
+# How long a caller waits
+
+
+@dataclass
+class Waited:
+    verdict: str
+    seconds: float
+    stalled: float
+    """The longest time for which the event loop did nothing else."""
+
+
+def wait_in(world: str, guard: Guard, raw: str) -> Waited:
+    stalled = 0.0
+
+    async def watch(sleep: Callable[[float], object]) -> None:
+        nonlocal stalled
+        while True:
+            before = time.monotonic()
+            await sleep(0.01)  # type: ignore[misc]  # of asyncio or of trio
+            stalled = max(stalled, time.monotonic() - before)
+
+    async def in_asyncio() -> str:
+        watcher = asyncio.create_task(watch(asyncio.sleep))
+        said = await averdict(guard, raw)
+        watcher.cancel()
+        return said
+
+    async def in_trio() -> str:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch, trio.sleep)
+            said = await averdict(guard, raw)
+            nursery.cancel_scope.cancel()
+        return said
+
+    started = time.monotonic()
+    if world == "thread":
+        said = verdict(guard, raw)
+    else:
+        said = asyncio.run(in_asyncio()) if world == "asyncio" else trio.run(in_trio)
+    return Waited(said, time.monotonic() - started, stalled)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def waited() -> Iterator[dict[tuple[str, str], Future[Waited]]]:
+    """All of these cases wait side by side, once, and beside the other tests of this file."""
+    drip = dripping(b" " * 60, at_once=head(headers={"content-length": "60"}))
+    with ExitStack() as stack, ThreadPoolExecutor(9) as pool:
+        each = {}
+        for world in ("thread", "asyncio", "trio"):
+            servers = [stack.enter_context(Server(behave)) for behave in (hanging, drip, published("a"))]
+            guards = [guard_of(server) for server in servers]
+            assert verdict(guards[2], token(servers[2])) == "accepted"
+            servers[2].behave = hanging
+            each["hangs, no keys", world] = pool.submit(wait_in, world, guards[0], token(servers[0]))
+            each["drips, no keys", world] = pool.submit(wait_in, world, guards[1], token(servers[1]))
+            each["hangs, with keys", world] = pool.submit(wait_in, world, guards[2], unknown(servers[2], 1))
+        yield each
+
+
+@WORLDS
+@pytest.mark.parametrize(
+    ("case", "said", "seconds"),
+    [
+        ("hangs, no keys", "again in 1 s", 5.0),
+        ("drips, no keys", "again in 1 s", 5.0),
+        ("hangs, with keys", "unknown_key", 1.0),
+    ],
+)
+def test_how_long_a_caller_waits(
+    waited: dict[tuple[str, str], Future[Waited]], world: str, case: str, said: str, seconds: float
+) -> None:
+    """Five seconds while there are no keys, one while there are; and no event loop with it."""
+    result = waited[case, world].result(LONG)
+    assert result.verdict == said
+    assert seconds - 0.1 < result.seconds < seconds + 1
+    assert result.stalled < 0.8

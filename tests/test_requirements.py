@@ -1,0 +1,257 @@
+"""What a route demands: met or not, and what the caller is told when it is not."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from helpers import ABSENT, M2M, Issuer, guard_of, mint
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kinde_guard import (
+    AccessToken,
+    ConfigurationError,
+    Forbidden,
+    InsufficientScope,
+    Requirement,
+    flag,
+    m2m,
+    org,
+    permission,
+    role,
+    scope,
+    user,
+)
+from kinde_guard.requirements import authenticated, org_of_route
+
+GUARD = guard_of(Issuer())
+RICH = {
+    "scp": ["read:users", "write:users"], "permissions": ["p:read", "p:write"], "roles": [{"key": "admin"}, "dev"],
+    "org_code": "org_1", "feature_flags": {
+        "on": {"t": "b", "v": True}, "off": {"t": "b", "v": False}, "limit": {"t": "i", "v": 1},
+        "zero": {"t": "i", "v": 0}, "theme": {"t": "s", "v": "pink"}, "json": {"t": "j", "v": {"a": [1]}}},
+}  # fmt: skip
+
+
+def token_of(**claims: Any) -> AccessToken:
+    return GUARD.verify(mint(claims))
+
+
+@functools.cache
+def rich() -> AccessToken:
+    """A user who holds much."""
+    return token_of(**RICH)
+
+
+@functools.cache
+def poor() -> AccessToken:
+    """A user who holds nothing."""
+    return token_of(**dict.fromkeys(RICH, ABSENT))
+
+
+@functools.cache
+def app() -> AccessToken:
+    return GUARD.verify(mint(base=M2M))
+
+
+MET = [
+    scope("read:users"), scope("read:users", "write:users"), scope("write:users", "write:users"),
+    permission("p:read"), permission("p:read", "p:write"), role("admin"), role("dev", "admin"), org("org_1"),
+    flag("on"), flag("off", False), flag("limit", 1), flag("zero", 0), flag("theme", "pink"), flag("json", {"a": [1]}),
+    user, authenticated, scope("x") | role("dev"), scope("read:users") & org("org_1") & flag("on"),
+    (scope("x") | scope("read:users")) & (org("x") | org("org_1")), m2m | user,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("requirement", MET, ids=str)
+def test_what_a_token_meets(requirement: Requirement) -> None:
+    assert requirement.met_by(rich())
+    rich().require(requirement)
+
+
+UNMET = [
+    (scope("admin"), "insufficient_scope", ("admin",)),
+    (scope("read:users", "admin"), "insufficient_scope", ("read:users", "admin")),
+    (scope("admin", "owner", "admin"), "insufficient_scope", ("admin", "owner")),
+    *((scope(name), "insufficient_scope", (name,))
+      for name in ("READ:users", "read", "read:users2", "read:*", "p:read", "read:users,write:users")),
+    (permission("p:delete"), "missing_permission", None),
+    (permission("p:read", "p:delete"), "missing_permission", None),
+    (permission("P:read"), "missing_permission", None),
+    (permission("read:users"), "missing_permission", None),
+    (role("Admin"), "missing_role", None),
+    (role("admin", "owner"), "missing_role", None),
+    (org("org_2"), "wrong_org", None),
+    (org("ORG_1"), "wrong_org", None),
+    *((flag(key, value), "missing_flag", None) for key, value in (
+        ("absent", True), ("off", True), ("on", False), ("on", 1), ("limit", True), ("limit", 2), ("limit", 1.0),
+        ("limit", "1"), ("zero", False), ("theme", "Pink"), ("json", {"a": [2]}), ("absent", None))),
+    (m2m, "wrong_subject", None),
+    # & reports the first part that is not met; a refusal for scopes names all of them
+    (scope("x") & permission("p:delete"), "insufficient_scope", ("x",)),
+    (permission("p:delete") & scope("x"), "missing_permission", None),
+    (scope("read:users") & permission("p:delete"), "missing_permission", None),
+    (scope("read:users") & org("org_1") & scope("x"), "insufficient_scope", ("read:users", "x")),
+    (scope("x") & scope("y") & scope("x"), "insufficient_scope", ("x", "y")),
+    (scope("x") & (scope("y") | scope("z")), "insufficient_scope", ("x", "y")),
+    ((scope("y") | scope("z")) & scope("read:users"), "insufficient_scope", ("y", "read:users")),
+    # | reports the first alternative that names a scope, else the first
+    (permission("p:delete") | role("owner"), "missing_permission", None),
+    (permission("p:delete") | scope("x") | scope("y"), "insufficient_scope", ("x",)),
+    (org("org_2") | (role("owner") & scope("x")), "missing_role", None),
+    (org("org_2") | (scope("x", "y") & role("owner")), "insufficient_scope", ("x", "y")),
+    (m2m & scope("x") | org("org_2"), "wrong_subject", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("requirement", "reason", "required"), [
+    pytest.param(requirement, reason, required, id=f"{requirement} ({reason})")
+    for requirement, reason, required in UNMET
+])  # fmt: skip
+def test_what_a_token_lacks(requirement: Requirement, reason: str, required: tuple[str, ...] | None) -> None:
+    assert not requirement.met_by(rich())
+    with pytest.raises((InsufficientScope, Forbidden)) as caught:
+        rich().require(requirement)
+    assert caught.value.reason == reason
+    assert getattr(caught.value, "required", None) == required
+    assert isinstance(caught.value, Forbidden) == (required is None)
+
+
+@pytest.mark.parametrize("requirement", [
+    scope("read:users"), permission("p:read"), role("admin"), org("org_1"), flag("on"), flag("off", False),
+    flag("json", None),
+], ids=str)  # fmt: skip
+def test_a_token_that_says_nothing_meets_nothing(requirement: Requirement) -> None:
+    """Absent, null and empty alike: a demand for what is not there fails closed."""
+    assert not requirement.met_by(poor())
+    nothings: tuple[object, ...] = (None, [], {}, "")
+    for nothing in nothings:
+        assert not requirement.met_by(token_of(**dict.fromkeys(RICH, nothing)))
+
+
+def test_users_and_apps() -> None:
+    assert m2m.met_by(app())
+    assert not user.met_by(app())
+    with pytest.raises(Forbidden) as caught:
+        app().require(user)
+    assert caught.value.reason == "wrong_subject"
+
+
+def test_the_organization_of_a_path() -> None:
+    """Absent or empty on either side is a refusal; a route without that parameter is a mistake of ours."""
+    in_path = org_of_route(None, "org_code")
+    assert in_path.bound({"org_code": "org_1"}).met_by(rich())
+    wrong: list[tuple[object, AccessToken]] = [("org_2", rich()), ("ORG_1", rich()), ("", rich())]
+    for code, token in (*wrong, ("org_1", poor()), ("", poor()), (None, poor())):
+        with pytest.raises(Forbidden) as caught:
+            token.require(in_path.bound({"org_code": code}))
+        assert caught.value.reason == "wrong_org"
+    both = scope("read:users") & (in_path | m2m)
+    assert both.bound({"org_code": "org_1"}).met_by(rich())
+    assert not both.bound({"org_code": "org_2"}).met_by(rich())
+    assert org_of_route("org_1", None).bound({}).met_by(rich())
+    with pytest.raises(ConfigurationError, match="no path parameter"):
+        both.bound({"other": "org_1"})
+    with pytest.raises(ConfigurationError, match="needs a route"):
+        in_path.met_by(rich())
+
+
+ANY: Any = scope("a")  # so that type checkers let the mistakes pass
+
+
+@pytest.mark.parametrize("mistake", [
+    pytest.param(lambda: scope(), id="no scope"),
+    pytest.param(lambda: permission(), id="no permission"),
+    pytest.param(lambda: role(), id="no role"),
+    *(pytest.param(lambda name=name: scope(name), id=f"scope {name!r}")
+      for name in ("", " ", "a b", "a,b c", "a\tb", 'a"b', "a\\b", "é", "a\n", "\x7f", None, 1, ["a"], b"a")),
+    *(pytest.param(lambda make=make, name=name: make(name), id=f"{make.__name__} {name!r}")
+      for make in (permission, role, org, flag) for name in ("", " ", "\n", None, 1, ["a"])),
+    pytest.param(lambda: scope("a", "b c"), id="a space in the second scope"),
+    pytest.param(lambda: org_of_route(None, None), id="no organization"),
+    pytest.param(lambda: org_of_route("org_1", "org_code"), id="an organization and a path"),
+    pytest.param(lambda: org_of_route("", None), id="an empty organization"),
+    pytest.param(lambda: org_of_route(None, ""), id="an empty path parameter"),
+    pytest.param(lambda: ANY & "b", id="& with text"),
+    pytest.param(lambda: ANY | None, id="| with None"),
+    pytest.param(lambda: ANY & scope, id="& with the function"),
+    pytest.param(lambda: scope("a") and scope("b"), id="and"),
+    pytest.param(lambda: scope("a") or scope("b"), id="or"),
+    pytest.param(lambda: not scope("a"), id="not"),
+    pytest.param(lambda: bool(m2m), id="bool"),
+    pytest.param(lambda: 1 if authenticated else 2, id="if"),
+])  # fmt: skip
+def test_a_mistake_is_an_error_where_it_is_made(mistake: Callable[[], object]) -> None:
+    """At import, that is, and not a quiet "no demand"."""
+    with pytest.raises(ConfigurationError):
+        mistake()
+
+
+def test_a_requirement_of_nothing_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        Requirement()  # type: ignore[abstract]
+
+
+@pytest.mark.parametrize(("requirement", "text"), [
+    (scope("a", "b"), "scope('a', 'b')"), (permission("p"), "permission('p')"), (role("r"), "role('r')"),
+    (org("o"), "org('o')"), (flag("f"), "flag('f', True)"), (flag("f", "True"), "flag('f', 'True')"),
+    (m2m, "m2m"), (user, "user"), (authenticated, "any valid token"), (org_of_route(None, "o"), "org(path='o')"),
+    (org_of_route(None, "o").bound({"o": "org_1"}), "org(path='o')"),
+    (scope("a") & (m2m | user) & org("o"), "scope('a') & (m2m | user) & org('o')"),
+    (scope("a") & m2m | user, "scope('a') & m2m | user"),
+    (m2m & (m2m & user), "m2m & m2m & user"),
+])  # fmt: skip
+def test_a_requirement_reads_as_it_was_written(requirement: Requirement, text: str) -> None:
+    assert str(requirement) == text
+
+
+def test_a_hint_says_what_to_do_and_nothing_of_the_caller() -> None:
+    token = token_of(permissions=["read:users"], scp=["secret:scope"], sub="kp_secret", org_code="org_secret")
+    demands = [scope("read:users"), scope("a", "b"), permission("p"), role("r"), org("o"), flag("f"), m2m]
+    hints = []
+    for demand in demands:
+        refusal = demand.refusal(token)
+        assert refusal is not None
+        assert "secret" not in refusal.hint
+        hints.append(refusal.hint)
+    words = ("permissions_as_scopes", "a b", "p", "Roles", "organization", "f", "apps")
+    assert all(word in hint for hint, word in zip(hints, words, strict=True))
+
+
+NAMES = ("a", "b", "c")
+leaves = st.one_of(
+    st.lists(st.sampled_from(NAMES), min_size=1, max_size=2).map(lambda names: ("scope", tuple(names))),
+    st.tuples(st.just("permission"), st.tuples(st.sampled_from(NAMES))),
+    st.tuples(st.just("org"), st.tuples(st.sampled_from(NAMES))),
+)
+trees = st.recursive(leaves, lambda inner: st.tuples(st.sampled_from("&|"), inner, inner), max_leaves=6)
+
+
+def built(tree: Any) -> Requirement:
+    makers: dict[str, Callable[..., Requirement]] = {"scope": scope, "permission": permission, "org": org}
+    if tree[0] in makers:
+        return makers[tree[0]](*tree[1])
+    left, right = built(tree[1]), built(tree[2])
+    return left & right if tree[0] == "&" else left | right
+
+
+def holds(tree: Any, held: dict[str, set[str]]) -> bool:
+    if tree[0] in held:
+        return set(tree[1]) <= held[tree[0]]
+    return (all if tree[0] == "&" else any)([holds(tree[1], held), holds(tree[2], held)])
+
+
+@settings(max_examples=150, deadline=None)
+@given(trees, st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(NAMES)), st.sampled_from(NAMES))
+def test_and_and_or_are_what_they_are_in_logic(tree: Any, scopes: set[str], permissions: set[str], code: str) -> None:
+    """And whoever is refused for scopes and gets all that are named is not refused for scopes again."""
+    requirement, held = built(tree), {"scope": scopes, "permission": permissions, "org": {code}}
+    token = token_of(scp=sorted(scopes), permissions=sorted(permissions), org_code=code)
+    assert requirement.met_by(token) == holds(tree, held)
+    refusal = requirement.refusal(token)
+    if isinstance(refusal, InsufficientScope):
+        richer = token_of(scp=[*scopes, *refusal.required], permissions=sorted(permissions), org_code=code)
+        assert not isinstance(requirement.refusal(richer), InsufficientScope)
