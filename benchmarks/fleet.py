@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kinde_guard.cli.serving import App, Message, listen, serving, url_of
-from kinde_guard.issuer import LocalIssuer, SigningKey
+from kinde_guard.issuer import LocalIssuer
 from kinde_guard.issuer.endpoints import JWKS_PATHS
-from kinde_guard.issuer.keys import new_kid
-from kinde_guard.issuer.tokens import b64url
-
-from .load import Ticket
 
 ROOT = Path(__file__).parents[1]
 EVERY_FETCH = 10**9
@@ -29,7 +24,7 @@ EVERY_FETCH = 10**9
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A server: how it is started, how many processes of it answer, and whether its keys are loaded before it forks
-    (see ``served``)."""
+    (see ``paced``)."""
 
     command: str
     workers: int = 1
@@ -96,6 +91,7 @@ class Front:
 class Standing:
     """A server that has been started, on a socket that queues connections before it is up."""
 
+    name: str
     kind: Kind
     issuer: LocalIssuer
     front: Front
@@ -116,7 +112,7 @@ def fleet(kinds: Mapping[str, Kind], folder: Path, **environment: str) -> Iterat
     with ExitStack() as stack:
         try:
             for name, kind in kinds.items():
-                standing[name] = _started(kind, stack, folder / f"{name.replace(' ', '_')}.log", environment)
+                standing[name] = _started(name, kind, stack, folder / f"{name}.log", environment)
             yield standing
         finally:
             for server in standing.values():
@@ -126,7 +122,7 @@ def fleet(kinds: Mapping[str, Kind], folder: Path, **environment: str) -> Iterat
                 _ended(server.process)
 
 
-def _started(kind: Kind, stack: ExitStack, log: Path, environment: Mapping[str, str]) -> Standing:
+def _started(name: str, kind: Kind, stack: ExitStack, log: Path, environment: Mapping[str, str]) -> Standing:
     sock, issuers = listen(0), listen(0)
     stack.callback(sock.close)
     issuer = LocalIssuer(url_of(issuers))
@@ -140,7 +136,7 @@ def _started(kind: Kind, stack: ExitStack, log: Path, environment: Mapping[str, 
         process = subprocess.Popen(
             kind.on(sock.fileno()), env=env, pass_fds=[sock.fileno()], stdout=file, stderr=subprocess.STDOUT
         )
-    return Standing(kind, issuer, front, url_of(sock), process, log)
+    return Standing(name, kind, issuer, front, url_of(sock), process, log)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
@@ -149,47 +145,3 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-@dataclass
-class Wallet:
-    """Good tokens of every key in use: by turns one of a few that are used again and again, and a new one."""
-
-    issuer: LocalIssuer
-    _kept: dict[SigningKey, list[Ticket]] = field(default_factory=dict)
-    _turn: Iterator[int] = field(default_factory=itertools.count)
-
-    def __post_init__(self) -> None:
-        self.add(self.issuer.key)
-
-    def __call__(self) -> Ticket:
-        turn = next(self._turn)
-        keys = tuple(self._kept)
-        key = keys[turn % len(keys)]
-        if turn // len(keys) % 2:
-            return self.new(key)
-        return self._kept[key][turn % len(self._kept[key])]
-
-    def add(self, key: SigningKey) -> None:
-        """Have tokens of this key, too."""
-        self._kept = {**self._kept, key: [self.new(key) for _ in range(20)]}
-
-    def drop(self, key: SigningKey) -> None:
-        """Have none of this key any more."""
-        self._kept = {kept: tickets for kept, tickets in self._kept.items() if kept is not key}
-
-    def new(self, key: SigningKey | None = None) -> Ticket:
-        """A token that nobody has seen before."""
-        token_id = f"t{next(_numbers)}"
-        claims = self.issuer.m2m_claims(scope="read:users", jti=token_id)
-        return Ticket(self.issuer.token(claims, key=key), token_id)
-
-    def stranger(self) -> Ticket:
-        """A token whose kid is unknown, and was never seen before."""
-        kid = new_kid()
-        _, rest = self._kept[next(iter(self._kept))][0].token.split(".", 1)
-        header = f'{{"alg":"RS256","kid":"{kid}","typ":"JWT"}}'
-        return Ticket(f"{b64url(header.encode()).decode()}.{rest}", kid)
-
-
-_numbers = itertools.count()

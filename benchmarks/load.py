@@ -1,5 +1,5 @@
-"""Callers over HTTP on loopback: bare, so that a request costs its caller little, and paced, so that many of them can be
-at it at once without outrunning a server."""
+"""Callers over HTTP on loopback: bare, so that a request costs its caller little, and paced, so that many of them can
+call at once without outrunning a server."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,19 +46,21 @@ class Tally:
     seen: Counter[str] = field(default_factory=Counter)
     """How often each status, or what there was instead of an answer."""
     workers: Counter[int] = field(default_factory=Counter)
-    """How often each process answered."""
+    """How often each process let a caller in."""
     seconds: list[float] = field(default_factory=list)
+    under_way: set[Ticket] = field(default_factory=set)
+    """What has been sent and not been answered yet."""
 
     @property
     def slowest(self) -> float:
         """In seconds."""
         return max(self.seconds, default=0.0)
 
-    def note(self, ticket: Ticket | None, answer: Answer) -> None:
+    def note(self, ticket: Ticket, answer: Answer) -> None:
         """Count *answer*; one that lets a caller in has to say whom, and from which process."""
         self.seconds.append(answer.seconds)
         said = str(answer.status)
-        if answer.status == 200 and ticket is not None:
+        if answer.status == 200:
             body = answer.json()
             self.workers[body["pid"]] += 1
             said = said if body["token_id"] == ticket.token_id else "200 for another caller"
@@ -90,10 +93,8 @@ class Caller:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream[1].close()
-            try:
+            with suppress(ConnectionError):
                 await stream[1].wait_closed()
-            except ConnectionError:
-                pass
 
     async def _exchange(self, request: bytes, start: float) -> Answer:
         assert self._stream is not None
@@ -111,25 +112,24 @@ class Caller:
 async def calls(
     port: int,
     tickets: Callable[[], Ticket],
+    tally: Tally,
     while_: Callable[[], bool],
     *,
     callers: int,
     every: float,
     paths: Sequence[str] = ("/users", "/me"),
-) -> Tally:
+) -> None:
     """*callers* at once ask one of *paths* each, *every* so many seconds, *while_* that holds."""
-    tally = Tally()
 
     async def one(number: int) -> None:
         caller, due = Caller(port), time.monotonic() + every * number / callers
         while while_():
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             due = max(due + every, time.monotonic())
-            await _noted(tally, caller, paths[(number := number + 1) % len(paths)], tickets())
+            await _call(caller, paths[(number := number + 1) % len(paths)], tickets(), tally)
         await caller.close()
 
     await asyncio.gather(*(one(number) for number in range(callers)))
-    return tally
 
 
 async def burst(port: int, tickets: Sequence[Ticket], tally: Tally, path: str = "/users") -> None:
@@ -137,7 +137,7 @@ async def burst(port: int, tickets: Sequence[Ticket], tally: Tally, path: str = 
 
     async def one(ticket: Ticket) -> None:
         caller = Caller(port)
-        await _noted(tally, caller, path, ticket)
+        await _call(caller, path, ticket, tally)
         await caller.close()
 
     await asyncio.gather(*(one(ticket) for ticket in tickets))
@@ -153,9 +153,12 @@ async def met(condition: Callable[[], Awaitable[bool]], seconds: float) -> bool:
     return True
 
 
-async def _noted(tally: Tally, caller: Caller, path: str, ticket: Ticket) -> None:
+async def _call(caller: Caller, path: str, ticket: Ticket, tally: Tally) -> None:
+    tally.under_way.add(ticket)
     try:
         tally.note(ticket, await caller.get(path, ticket.token))
     except (OSError, EOFError) as error:  # TimeoutError is an OSError
         tally.seen[type(error).__name__] += 1
         await caller.close()
+    finally:
+        tally.under_way.discard(ticket)

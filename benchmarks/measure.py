@@ -48,13 +48,13 @@ class Effort:
     requests: int
     """Requests of all callers in an hour."""
     serve_runs: int
-    serve_requests: int
-    """Requests in a run; it also ends after a few seconds."""
+    serve_seconds: int
     starts: int
     cached: tuple[int, ...]
     keys: tuple[int, ...]
     issuers: tuple[int, ...]
     threads: tuple[int, ...]
+    thread_rounds: int
     thread_calls: int
     """Calls that the threads share."""
     moments: int
@@ -69,12 +69,13 @@ FULL = Effort(
     callers=10_000,
     requests=360_000,
     serve_runs=5,
-    serve_requests=10_000,
+    serve_seconds=2,
     starts=7,
     cached=(100, 1_000, 10_000, 100_000),
     keys=(1, 10, 100, 500),
     issuers=(1, 10, 100),
     threads=(1, 2, 4, 8, 16, 32),
+    thread_rounds=15,
     thread_calls=2_000,
     moments=200,
 )
@@ -85,15 +86,16 @@ QUICK = Effort(
     tokens=1_000,
     callers=1_000,
     requests=36_000,
-    serve_runs=3,
-    serve_requests=2_000,
-    starts=3,
+    serve_runs=2,
+    serve_seconds=1,
+    starts=2,
     cached=(100, 1_000, 10_000),
     keys=(1, 500),
     issuers=(1, 100),
     threads=(1, 8, 32),
+    thread_rounds=5,
     thread_calls=800,
-    moments=60,
+    moments=40,
 )
 
 

@@ -40,17 +40,25 @@ class Bar:
     measured: float
     limit: float
     at_least: bool = False
-    unit: str = "× bare verify"
+    unit: str = "x bare verify"
     aim: float | None = None
+    doubt: str = ""
+    """Why the measurement says nothing either way; empty if it does."""
 
     @property
     def met(self) -> bool:
+        return not self.doubt and self._reached
+
+    @property
+    def _reached(self) -> bool:
         return self.measured >= self.limit if self.at_least else self.measured <= self.limit
 
     def __str__(self) -> str:
         aim = "" if self.aim is None else f", aim {self.aim:.2f}"
         bound = f"{'≥' if self.at_least else '≤'} {self.limit:.3g}{aim}"
-        return f"{'met    ' if self.met else 'NOT MET'}  {self.what}: {self.measured:.3g} {self.unit} (bar {bound})"
+        verdict = "UNCLEAR" if self.doubt else "met    " if self.met else "NOT MET"
+        doubt = f"; {self.doubt}" if self.doubt else ""
+        return f"{verdict}  {self.what}: {self.measured:.3g} {self.unit} (bar {bound}){doubt}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,10 @@ class Table:
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [f"\n## {self.title}", ""]
         for name, *values in cells:
-            shown = [name.ljust(widths[0]), *(_padded(value, width) for value, width in zip(values, widths[1:]))]
+            shown = [
+                name.ljust(widths[0]),
+                *(_padded(value, width) for value, width in zip(values, widths[1:], strict=True)),
+            ]
             lines.append("  ".join(shown).rstrip())
         lines += ["", *map(str, self.bars), *self.notes]
         return "\n".join(lines).rstrip()
@@ -95,7 +106,7 @@ def ratio_rows(samples: Samples, base: str, notes: Mapping[str, str]) -> list[tu
     return [(name, [*_figures(ratios[name]), samples.micros(name), notes.get(name, "")]) for name in order]
 
 
-RATIO_COLUMNS = ("× bare", "quartiles", "CPU µs", "")
+RATIO_COLUMNS = ("x bare", "quartiles", "CPU µs", "")
 
 
 def _figures(ratio: Spread) -> list[Value]:
@@ -111,7 +122,7 @@ def _shown(value: Value) -> str:
 
 
 def _padded(value: str, width: int) -> str:
-    numeric = value[:1].isdigit() or value[:1] in "-×"
+    numeric = value[:1].isdigit() or value == "-"
     return value.rjust(width) if numeric else value.ljust(width)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from .apps import NOTHING, PATH, STACKS
 from .bench import Bench
 from .measure import BATCH, Case, Run, Samples, fresh, interleave
 from .report import Bar, Report, Table, Value
+from .tokens import Site
 from .verify import BARE, OURS, full_guard
 
 PEERS = ("PyJWT + PyJWKClient", "Authlib", "ryjwt")
@@ -50,7 +51,7 @@ def _table(bench: Bench, stack: str, loop: asyncio.AbstractEventLoop) -> Table:
     if stack in BARS:
         what, limit = BARS[stack]
         bars = [Bar(f"{what}, repeated token", repeated.added(OURS, NOTHING, BARE).median, limit)]
-    columns = ["CPU µs", "added, repeated token (× bare)", "added, fresh token (× bare)"]
+    columns = ["CPU µs", "added, repeated token (x bare)", "added, fresh token (x bare)"]
     return Table(f"{stack}: CPU time of a request, and what is added to the no-op's", columns, rows, bars, charted=1)
 
 
@@ -65,15 +66,15 @@ def _samples(bench: Bench, stack: str, how: str, loop: asyncio.AbstractEventLoop
     }
     requests = wsgi_requests if stack == "Flask" else asgi_requests
     for name, app in built.items():
-        check(requests, app, loop, bench, demands=name != NOTHING)
+        check(requests, app, loop, bench.site, demands=name != NOTHING)
     cases = [Case(BARE, bench.site.bare(tokens))]
     cases += [Case(name, requests(app, tokens, loop)) for name, app in built.items()]
     return interleave(cases, effort.rounds, effort.calls, bench.progress, what)
 
 
-def check(requests: Any, app: Any, loop: asyncio.AbstractEventLoop, bench: Bench, *, demands: bool) -> None:
+def check(requests: Any, app: Any, loop: asyncio.AbstractEventLoop, site: Site, *, demands: bool) -> None:
     """A good token is let in, and an expired one is not: or there would be nothing to measure."""
-    for token, refused in ((bench.site.m2m(), False), (bench.site.issuer.preset("expired").encode(), demands)):
+    for token, refused in ((site.m2m(), False), (site.issuer.preset("expired").encode(), demands)):
         statuses: list[int] = []
         requests(app, [token], loop, statuses)(0, 1)
         if (statuses[0] != 200) is not refused:

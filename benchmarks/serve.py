@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .apps import NOTHING
-from .apps.served import PYJWT
+from .apps.entry import PYJWT
 from .bench import Bench
 from .measure import spread
 from .report import Bar, Report, Table
@@ -25,8 +25,7 @@ from .verify import OURS
 LIMIT = 1.15
 CALLERS = 100
 CONNECTIONS = 16
-SECONDS = 4  # that a run may last
-WARM = 500  # requests
+MOST = 50_000  # requests in a run
 FRONTS = (NOTHING, OURS, PYJWT)
 SERVED: Mapping[tuple[str, str], Callable[[int], list[str]]] = {
     ("uvicorn", "Starlette"): uvicorn,
@@ -64,12 +63,10 @@ def _table(bench: Bench, server: str, stack: str, tokens: Path) -> Table:
     with ExitStack() as exits:
         bench.progress.say(f"{what}: starting")
         servers = {front: exits.enter_context(_started(bench, server, stack, front)) for front in FRONTS}
-        for front in FRONTS:
-            _load(servers[front], tokens, WARM)
         for number in range(effort.serve_runs):
             bench.progress.say(what, number + 1, effort.serve_runs)
             for front in FRONTS[number % 3 :] + FRONTS[: number % 3]:
-                loads[front].append(_load(servers[front], tokens, effort.serve_requests))
+                loads[front].append(_load(servers[front], tokens, effort.serve_seconds))
     bench.progress.clear()
     return _as_table(f"{stack} on {server}", loads)
 
@@ -90,8 +87,8 @@ def _as_table(title: str, loads: Mapping[str, list[Load]]) -> Table:
         )
         for front, runs in loads.items()
     ]
-    columns = ["× no-op", "quartiles", "server CPU µs", "p99 ms", "requests/s"]
-    bar = Bar(f"{title}: server CPU of a request", ratios[OURS].median, LIMIT, unit="× no-op")
+    columns = ["x no-op", "quartiles", "server CPU µs", "p99 ms", "requests/s"]
+    bar = Bar(f"{title}: server CPU of a request", ratios[OURS].median, LIMIT, unit="x no-op")
     runs = len(loads[OURS])
     about = f"Medians of {runs} runs, interleaved; {CALLERS} callers in turn over {CONNECTIONS} connections."
     return Table(f"{title}: server CPU of a request", columns, rows, bars=[bar], notes=[about], charted=0)
@@ -106,15 +103,26 @@ def _started(bench: Bench, server: str, stack: str, front: str) -> Any:
         "issuer": site.issuer.url,
         "audience": site.audience,
     }
-    return running(SERVED[server, stack](port), wanted, port, site.m2m().decode())
+    return running(SERVED[server, stack](port), wanted, port, site.tokens("M2M", CALLERS))
 
 
-def _load(server: Server, tokens: Path, most: int) -> Load:
-    """Make about *most* requests, from the other processor if there is one."""
+def _load(server: Server, tokens: Path, seconds: int) -> Load:
+    """Make requests for *seconds*, from the other processor if there is one."""
     processors = sorted(os.sched_getaffinity(0))
     server.pin(processors[0])
     script = str(Path(__file__).with_name("wrk.lua"))
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", script, server.url, "--", str(tokens), str(most)]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"-d{seconds}s",
+        "-s",
+        script,
+        server.url,
+        "--",
+        str(tokens),
+        str(MOST),
+    ]
     before = server.cpu_seconds()
     said = subprocess.run(
         command,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -9,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .apps import PATH
-from .apps.served import VARIABLE
+from .apps.entry import VARIABLE
 
 TICKS = os.sysconf("SC_CLK_TCK")
 START = 30  # seconds
@@ -28,6 +28,7 @@ class Server:
     """A running server."""
 
     process: subprocess.Popen[bytes]
+    name: str
     port: int
 
     @property
@@ -49,26 +50,26 @@ def uvicorn(port: int) -> list[str]:
     http = "httptools" if find_spec("httptools") else "h11"
     options = ["--loop", loop, "--http", http, "--no-access-log", "--log-level", "warning", "--lifespan", "on"]
     where = ["--host", "127.0.0.1", "--port", str(port)]
-    return ["uvicorn", "benchmarks.apps.served:app", "--factory", *where, *options]
+    return ["uvicorn", "benchmarks.apps.entry:app", "--factory", *where, *options]
 
 
 def gunicorn(port: int) -> list[str]:
     options = ["--worker-class", "gthread", "--workers", "1", "--threads", "8", "--log-level", "warning"]
-    return ["gunicorn", "benchmarks.apps.served:app()", "--bind", f"127.0.0.1:{port}", *options]
+    return ["gunicorn", "benchmarks.apps.entry:app()", "--bind", f"127.0.0.1:{port}", *options]
 
 
 @contextmanager
-def running(command: Sequence[str], wanted: Mapping[str, str], port: int, token: str) -> Iterator[Server]:
-    """The server, once it answers a request with *token*; it is ended afterwards."""
+def running(command: Sequence[str], wanted: Mapping[str, str], port: int, tokens: Sequence[bytes]) -> Iterator[Server]:
+    """The server, once it has answered a request with each of *tokens*; it is ended afterwards."""
     process = subprocess.Popen(
         [sys.executable, "-m", *command],
         cwd=Path(__file__).parent.parent,
         env={**os.environ, VARIABLE: json.dumps(wanted), "PYTHONWARNINGS": "ignore"},
         stdout=subprocess.DEVNULL,
     )
-    server = Server(process, port)
+    server = Server(process, command[0], port)
     try:
-        _await(server, token)
+        _await(server, tokens)
         yield server
     finally:
         process.send_signal(signal.SIGTERM)
@@ -85,22 +86,26 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def _await(server: Server, token: str) -> None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    asked = urllib.request.Request(server.url, headers={"Authorization": f"Bearer {token}"})
+def _await(server: Server, tokens: Sequence[bytes]) -> None:
+    """Until it has answered a request with each of *tokens*: what a server does once is no cost of a request."""
     end = time.monotonic() + START
-    while server.process.poll() is None and time.monotonic() < end:
-        try:
-            with opener.open(asked, timeout=10) as answer:
-                if answer.status == 200:
-                    return
-        except ConnectionError:
-            pass
-        except OSError as error:
-            if not isinstance(getattr(error, "reason", None), ConnectionError):
-                raise
+    while not _answers(server.port, tokens[0]):
+        if server.process.poll() is not None or time.monotonic() > end:
+            raise RuntimeError(f"{server.name} did not start")
         time.sleep(0.05)
-    raise RuntimeError(f"{server.process.args} did not start")
+    if not all(_answers(server.port, token) for token in tokens):
+        raise RuntimeError(f"{server.name} refuses good tokens")
+
+
+def _answers(port: int, token: bytes) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", PATH, headers={"Authorization": b"Bearer " + token})
+        return connection.getresponse().status == 200
+    except ConnectionError:
+        return False
+    finally:
+        connection.close()
 
 
 def _family(pid: int) -> list[int]:

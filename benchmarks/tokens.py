@@ -9,6 +9,7 @@ import json
 import secrets
 import threading
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from kinde_guard import Guard
-from kinde_guard.issuer import ABSENT, LocalIssuer, Request
+from kinde_guard.issuer import ABSENT, LocalIssuer, Request, SigningKey
 
 from .measure import Run
 
@@ -138,7 +139,20 @@ def _handler(issuer: LocalIssuer) -> type[http.server.BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(answer.body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             pass
 
     return Handler
+
+
+def quick_issuer() -> LocalIssuer:
+    """An issuer that signs with ES256, twenty times as fast as RS256: to fill large caches."""
+    return LocalIssuer(key=SigningKey.make("ES256"))
+
+
+def quick_tokens(issuer: LocalIssuer, count: int, length: int = 847) -> list[bytes]:
+    """*count* M2M tokens of *issuer*, made as long as those that are signed with RS256."""
+    claims = issuer.m2m_claims()
+    short = len(issuer.token(claims))
+    claims["pad"] = "x" * max(0, (length - short) * 3 // 4 - len(',"pad":""'))
+    return [issuer.token({**claims, "jti": str(uuid.uuid4())}).encode() for _ in range(count)]

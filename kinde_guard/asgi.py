@@ -78,7 +78,7 @@ class GuardMiddleware(Attached):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            return await live(self.app, self.ready, scope, receive, send)
+            return await run_lifespan(self.app, self.ready, scope, receive, send)
         attach(scope, self)
         if not is_open(scope, self.public):
             guard = self.ready()
@@ -174,7 +174,7 @@ async def refuse(refusal: AuthError | KeysUnavailable, scope: Scope, send: Send)
     return None
 
 
-async def live(app: ASGIApp, start: Callable[[], object], scope: Scope, receive: Receive, send: Send) -> None:
+async def run_lifespan(app: ASGIApp, start: Callable[[], object], scope: Scope, receive: Receive, send: Send) -> None:
     """Pass lifespan on once *start* has succeeded. If it has not, the server is told, prints the sentence and stops:
     an exception alone would be taken for an app without lifespan, and every request would be answered with 500."""
     try:

@@ -21,6 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -29,6 +30,8 @@ from .claims import AccessToken
 from .errors import AuthError, ConfigurationError, KeysUnavailable, KindeGuardError
 from .guard import Guard
 from .paths import PublicPaths
+
+MOST_MIDDLEWARE = 100  # around one mounted app; that many layers are a loop
 
 
 class KindeGuard(asgi.Attached):
@@ -106,7 +109,9 @@ class _InFront:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         attached = self._attached
         if scope["type"] == "lifespan":
-            return await asgi.live(self.app, functools.partial(attached.start, scope["app"]), scope, receive, send)
+            return await asgi.run_lifespan(
+                self.app, functools.partial(attached.start, scope["app"]), scope, receive, send
+            )
         if not self._checked:
             attached.check(scope["app"])
             self._checked = True
@@ -211,9 +216,9 @@ def name_of(function: Any) -> str:
     return getattr(function, "__qualname__", type(function).__qualname__)
 
 
-def routes_of(app: Any) -> Iterator[Any]:
+def routes_of(app: Starlette | Router | None) -> Iterator[Any]:
     """Every route of *app*, those of included routers and of mounted apps too."""
-    for route in getattr(app, "routes", ()):
+    for route in app.routes if app is not None else ():
         yield from _with_those_below(route)
 
 
@@ -229,10 +234,12 @@ def _with_those_below(route: Any) -> Iterator[Any]:
 
 def _mounted(route: Any) -> Any:
     """The app or router that is mounted by *route*, whatever middleware is around it."""
-    app = getattr(route, "app", None)
-    while app is not None and not hasattr(app, "routes"):
+    app = route
+    for _ in range(MOST_MIDDLEWARE):
         app = getattr(app, "app", None)
-    return app
+        if app is None or isinstance(app, Starlette | Router):
+            return app
+    return None
 
 
 def _of(app: Any) -> KindeGuard | None:

@@ -11,6 +11,7 @@ The rules of this file:
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from .claims import AccessToken
@@ -47,7 +48,8 @@ class TokenCache:
     def __init__(self, entries: int, most_bytes: int | None = None) -> None:
         self._most = entries
         self._most_bytes = entries * BYTES_PER_ENTRY if most_bytes is None else most_bytes
-        self._entries: dict[bytes, Entry] = {}
+        # Not a dict: its oldest entry is found by walking over the places of all that were evicted since it last grew.
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._used: set[bytes] = set()
         self._lock = threading.Lock()  # of those who write
         self._bytes = 0
@@ -59,16 +61,17 @@ class TokenCache:
 
     def put(self, digest: bytes, entry: Entry) -> None:
         """Remember *entry*; something else may have to go, or itself, if it is larger than all the room there is."""
+        entries, size = self._entries, entry[-1]
         with self._lock:
             self._misses += 1
-            if digest in self._entries:  # two threads verified the same token at once
+            if digest in entries:  # two threads verified the same token at once
                 self._remove(digest)
-            size = self._bytes + entry[-1]
-            if size > self._most_bytes or len(self._entries) >= self._most:
-                size = self._make_room(entry[-1])
-            if size:
-                self._entries[digest] = entry
-                self._bytes = size
+            if size > self._most_bytes or self._most == 0:
+                return
+            while len(entries) >= self._most or self._bytes + size > self._most_bytes:
+                self._evict()
+            entries[digest] = entry
+            self._bytes += size
 
     def drop(self, digest: bytes) -> None:
         """Forget an entry that no longer holds."""
@@ -80,19 +83,10 @@ class TokenCache:
         with self._lock:
             return CacheStats(self.hits, self._misses, self._evictions, len(self._entries), self._bytes)
 
-    def _make_room(self, size: int) -> int:
-        """Evict until there is room for *size* bytes more; the bytes there will be then, 0 if it has no room at all."""
-        if self._most == 0 or size > self._most_bytes:
-            return 0
-        while len(self._entries) >= self._most or self._bytes + size > self._most_bytes:
-            self._evict()
-        return self._bytes + size
-
     def _evict(self) -> None:
         """Out with the oldest that was not used since it was passed over; it ends, as passing over forgets the use."""
         while True:
-            digest = next(iter(self._entries))
-            entry = self._entries.pop(digest)
+            digest, entry = self._entries.popitem(last=False)
             if digest not in self._used:
                 self._bytes -= entry[-1]
                 self._evictions += 1

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from .errors import ConfigurationError
 from .requirements import AllOf, Requirement, authenticated, org_of_route, permission, role, scope
 
-_DEMANDED = "__kinde_guard_demanded__"  # on the bare function, and on everything it wraps
+_DEMANDED = "__kinde_guard_demanded__"  # on what was decorated, on everything it wraps, and on the wrapper
 _ENFORCED = "__kinde_guard_enforced__"  # on the wrapper; functools.wraps carries both on to whoever wraps the wrapper
 _WRAPPER = "__kinde_guard_wrapper__"  # the wrapper itself, which tells it from those it was carried on to
 
@@ -65,9 +65,9 @@ def check_function(function: object) -> None:
         raise ConfigurationError(f"@requires_… decorates functions, not {function!r}")
 
 
-def mark(bare: Callable[..., Any], wrapper: Callable[..., Any], requirement: Requirement) -> None:
-    """Note that *wrapper* enforces *requirement* for *bare*."""
-    for function in within(bare):
+def mark(decorated: Callable[..., Any], wrapper: Callable[..., Any], requirement: Requirement) -> None:
+    """Note that *wrapper* enforces *requirement* for *decorated*, and for all that is within it."""
+    for function in (wrapper, *within(decorated)):
         _set(function, _DEMANDED, requirement)
     _set(wrapper, _ENFORCED, requirement)
     _set(wrapper, _WRAPPER, wrapper)
@@ -93,9 +93,12 @@ def innermost(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def misplaced(endpoint: Callable[..., Any]) -> bool:
-    """Whether *endpoint* carries a demand that nothing around it enforces: its decorator is above the route's."""
+    """Whether *endpoint* carries a demand that nothing around it enforces: its decorator is above the route's.
+
+    By identity: a decorator above the route has left a demand that another, below it, does not enforce.
+    """
     whole = _whole(endpoint)
-    return hasattr(whole, _DEMANDED) and not hasattr(whole, _ENFORCED)
+    return getattr(whole, _DEMANDED, None) is not getattr(whole, _ENFORCED, None)
 
 
 def within(function: Any) -> Iterator[Any]:

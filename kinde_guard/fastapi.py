@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
-PASTE = "An access token from Kinde. `kinde-guard token` gets one."
+_PASTE = "An access token from Kinde. `kinde-guard token` gets one."
 
 
 class AccessTokenSecurity(SecurityBase):
@@ -57,7 +57,7 @@ class AccessTokenSecurity(SecurityBase):
     that other tokens open, and needs a *scheme_name* of its own.
     """
 
-    def __init__(self, guard: Guard | None = None, *, scheme_name: str = "Kinde", description: str = PASTE) -> None:
+    def __init__(self, guard: Guard | None = None, *, scheme_name: str = "Kinde", description: str = _PASTE) -> None:
         self.model = HTTPBearer(bearerFormat="JWT", description=description)
         self.scheme_name = scheme_name
         self._guard = guard
@@ -150,7 +150,9 @@ class Requires(params.Security):
     def __call__(self, function: F) -> F:
         demands.check_function(function)
         requirement = demands.stacked(function, self.requirement)
-        return cast(F, _inject(demands.innermost(function), Requires.of(requirement)))
+        wrapper = _inject(demands.innermost(function), Requires.of(requirement))
+        demands.mark(function, wrapper, requirement)
+        return cast(F, wrapper)
 
     @property
     def __signature__(self) -> NoReturn:
@@ -197,7 +199,6 @@ def _inject(function: Callable[..., Any], demand: Requires) -> Callable[..., Any
     scopes = tuple(demand.scopes or ()) if demand.dependency is access_token else ()
     wrapper = (_async_wrapper if is_async(function) else _sync_wrapper)(function, name, scopes)
     wrapper.__signature__ = _with_token(signature, name, demand)  # type: ignore[attr-defined]
-    demands.mark(function, wrapper, demand.requirement)
     return wrapper
 
 

@@ -121,11 +121,11 @@ class Guard:
     def authenticate(self, authorization: Sequence[str]) -> AccessToken:
         """For adapters: the token of a request, from *all* its Authorization values; also :class:`MissingToken`,
         :class:`InvalidRequest`."""
-        return self.verify(bearer.token_from(authorization))
+        return self._recognise(authorization) or self.verify(bearer.token_from(authorization))
 
     async def aauthenticate(self, authorization: Sequence[str]) -> AccessToken:
         """:meth:`authenticate` for event loops."""
-        return await self.averify(bearer.token_from(authorization))
+        return self._recognise(authorization) or await self.averify(bearer.token_from(authorization))
 
     def demand(self, token: AccessToken, requirement: Requirement) -> None:
         """For adapters: ``token.require(requirement)``, and the hint in the log if it is not met."""
@@ -162,6 +162,17 @@ class Guard:
         return (
             f"<Guard of {', '.join(self._settings.issuers)} for {', '.join(self._settings.audiences) or 'no audience'}>"
         )
+
+    def _recognise(self, authorization: Sequence[str]) -> AccessToken | None:
+        """A token that was verified before, before the header is taken apart: what comes after ``Bearer`` has the
+        digest of a token only if it is that token. Everything else goes the long way."""
+        if len(authorization) != 1 or not authorization[0].startswith("Bearer "):
+            return None
+        raw = authorization[0][7:]
+        try:
+            return self._recall(_digest(raw.encode("ascii"))) if len(raw) <= jws.MAX_TOKEN else None
+        except UnicodeEncodeError:
+            return None
 
     def _recall(self, digest: bytes) -> AccessToken | None:
         """The token with this digest, if it was verified before and holds still."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from .errors import ConfigurationError
 
+_METHOD_OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
 _AMBIGUOUS = re.compile(r"//|\.\.|/\.(?:/|\Z)|[\\%\x00\ufffd]")  # U+FFFD: bytes that were not UTF-8
 
 
@@ -40,8 +41,12 @@ class PublicPaths:
 
 
 def is_preflight(method: str, has_header: Callable[[str], bool]) -> bool:
-    """A browser's CORS preflight (Fetch standard, CORS-preflight fetch): it never carries a token, and does nothing."""
-    return method == "OPTIONS" and has_header("origin") and has_header("access-control-request-method")
+    """A browser's CORS preflight (Fetch standard, CORS-preflight fetch): it never carries a token, and does nothing.
+
+    Nor does it ask to be taken for another method, as an app behind a method-override middleware might.
+    """
+    wanted = has_header("origin") and has_header("access-control-request-method")
+    return method == "OPTIONS" and wanted and not any(map(has_header, _METHOD_OVERRIDES))
 
 
 def _checked(patterns: Iterable[str]) -> tuple[str, ...]:

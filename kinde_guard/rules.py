@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .claims import Json, client_of, is_event, is_id_token, subject_of
+from .claims import Json, client_of, is_event, is_id_token, is_m2m
 from .errors import InvalidToken
 from .settings import Settings
 
 MAX_KID = 256
 MAX_DATE = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that datetime can tell
+NOBODY: list[str] = []
 TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 
 
@@ -61,11 +62,14 @@ def check_kind(claims: Json, settings: Settings, now: float) -> None:
 
 def check_subject(claims: Json, settings: Settings, now: float) -> None:
     """Every access token is a user's (``sub``) or a machine-to-machine app's."""
-    if "azp" in claims and type(claims["azp"]) is not int:
-        _check_text(claims, "azp")
+    azp = claims.get("azp")
+    if azp == "" or (type(azp) is not str and type(azp) is not int and "azp" in claims):
+        raise InvalidToken("malformed", "azp is neither text nor a number")
     if "sub" in claims:
-        _check_text(claims, "sub")
-    elif subject_of(claims) is None:
+        sub = claims["sub"]
+        if type(sub) is not str or not sub:
+            raise InvalidToken("malformed", "sub is not text")
+    elif azp is None or not is_m2m(claims):
         raise InvalidToken("wrong_token_type", "the token is neither a user's (sub) nor a machine-to-machine app's")
 
 
@@ -81,7 +85,7 @@ def check_issuer(claims: Json, settings: Settings, now: float) -> None:
 
 def check_audience(claims: Json, settings: Settings, now: float) -> None:
     """RFC 7519 §4.1.3: whoever is not named must refuse."""
-    aud = claims.get("aud", [])
+    aud = claims.get("aud", NOBODY)
     named = [aud] if type(aud) is str else aud
     if not _are_texts(named):
         raise InvalidToken("malformed", "aud is neither text nor a list of text")
@@ -147,12 +151,6 @@ def _are_texts(values: object) -> bool:
         if type(value) is not str:
             return False
     return True
-
-
-def _check_text(claims: Json, name: str) -> None:
-    value = claims[name]
-    if type(value) is not str or not value:
-        raise InvalidToken("malformed", f"{name} is not text")
 
 
 def _date(claims: Json, name: str) -> Any:

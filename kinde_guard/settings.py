@@ -91,7 +91,7 @@ class Settings:
             permissions_as_scopes=_flag("permissions_as_scopes", permissions_as_scopes),
             retry_after=_number("retry_after", retry_after, 0, 3_600),
             usable_for=_number("usable_for", usable_for, 1, 30 * 86_400),
-            cache_size=int(_number("cache_size", cache_size, 0, 10_000_000)),
+            cache_size=_whole("cache_size", cache_size, 10_000_000),
             transport=checked_transport(transport),
         )
 
@@ -114,6 +114,8 @@ def issuer_url(text: str, name: str = "domain") -> str:
         )
     if not _HOST.fullmatch(host):
         raise ConfigurationError(f"{name} is not a host name: {text!r}")
+    if "." not in host and ":" not in host and not is_loopback(host):
+        raise ConfigurationError(f"{name} is not a whole domain: write {host}.kinde.com, not {text!r}")
     if parts.path not in ("", "/") or "?" in value or "#" in value:
         raise ConfigurationError(f"{name} must be a domain alone, without a path or a query: {text!r}")
     _check_scheme(parts, name, text)
@@ -290,6 +292,12 @@ def _words(name: str, value: object) -> list[str]:
 def _number(name: str, value: float, least: float, most: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise ConfigurationError(f"{name} must be a number from {least} to {most}, not {value!r}")
+    return value
+
+
+def _whole(name: str, value: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise ConfigurationError(f"{name} must be a whole number from 0 to {most}, not {value!r}")
     return value
 
 

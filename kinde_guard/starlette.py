@@ -57,7 +57,7 @@ class Requires:
         requirement = demands.stacked(function, self.requirement)
         bare = demands.innermost(function)
         wrapper = _async_wrapper(bare, requirement) if is_async(bare) else _sync_wrapper(bare, requirement)
-        demands.mark(bare, wrapper, requirement)
+        demands.mark(function, wrapper, requirement)
         return cast(F, wrapper)
 
 

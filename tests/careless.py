@@ -164,7 +164,7 @@ class NoExpiry(Careful):
 
 
 class NoNotBefore(Careful):
-    """As fastmcp and auth0-api-python have it."""
+    """Kinde never sends it, so it was not looked at."""
 
     def options(self, token: str) -> Any:
         return {**super().options(token), "verify_nbf": False}
@@ -185,7 +185,7 @@ class WideLeeway(Careful):
 
 
 class NoSignature(Careful):
-    """As kinde-python-sdk 2 reads its tokens."""
+    """As a client may read a token that it has just been given."""
 
     def decoded(self, token: str, key: Any) -> Claims:
         return unverified(token)
@@ -287,7 +287,7 @@ class UnsignedToo(Careful):
 
 
 class FirstKey(Careful):
-    """`jwks.keys[0]`, as on a page of Kinde's about Cloudflare Workers."""
+    """`keys[0]`: there was only one."""
 
     def key(self, header: Claims) -> Any:
         return next(iter(self.keys.values())).key
@@ -397,7 +397,7 @@ class PermissionIsGranted(Careful):
 
 
 class NoScope(Careful):
-    """Any valid token, as fastapi-cognito and flask-jwt-extended leave it."""
+    """Any valid token will do."""
 
     def granted(self, claims: Claims) -> bool:
         return True
@@ -481,7 +481,7 @@ class OtherHeaderToo(Careful):
 
 
 class InvalidIsAnonymous(Careful):
-    """Optional authentication that swallows bad tokens too, as propelauth and fastapi-azure-auth have it."""
+    """Optional authentication that swallows bad tokens too."""
 
     def admit(self, environ: Claims) -> None:
         try:
@@ -527,7 +527,7 @@ class RemembersTokenId(RemembersClaims):
 
 
 class EverythingForbidden(Careful):
-    """As @kinde-oss/kinde-node-express answers."""
+    """403 for all that is refused."""
 
     def admit(self, environ: Claims) -> None:
         try:
@@ -537,7 +537,7 @@ class EverythingForbidden(Careful):
 
 
 class MissingIsBadRequest(Careful):
-    """As auth0-fastapi-api answers."""
+    """400 where there are no credentials."""
 
     def admit(self, environ: Claims) -> None:
         if not self.header(environ):
@@ -560,21 +560,21 @@ class NoChallengeWhenForbidden(Careful):
 
 
 class ErrorWithoutCredentials(Careful):
-    """As mcp answers."""
+    """The same answer for no token as for a bad one."""
 
     def challenge(self, refusal: Refused) -> str:
         return super().challenge(Refused(refusal.status, refusal.code or "invalid_token"))
 
 
 class SingleQuotes(Careful):
-    """As axioms-flask answers."""
+    """A list of parameters made with `repr`."""
 
     def challenge(self, refusal: Refused) -> str:
         return super().challenge(refusal).replace('"', "'")
 
 
 class NoQuotes(Careful):
-    """As werkzeug's WWWAuthenticate renders it."""
+    """A list of parameters made by hand."""
 
     def challenge(self, refusal: Refused) -> str:
         return super().challenge(refusal).replace(f'"{refusal.code}"', refusal.code)

@@ -6,7 +6,7 @@ import os
 
 from fastapi import FastAPI
 
-from benchmarks.fleet import state, the_guard
+from benchmarks.paced import state, the_guard
 from kinde_guard.fastapi import KindeGuard, Token, requires_scope
 
 app = FastAPI()

@@ -7,7 +7,7 @@ import os
 from flask import Flask
 from flask.typing import ResponseReturnValue
 
-from benchmarks.fleet import state, the_guard
+from benchmarks.paced import state, the_guard
 from kinde_guard.flask import KindeGuard, current_token, requires_auth, requires_scope
 
 app = Flask(__name__)

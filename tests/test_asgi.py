@@ -189,7 +189,7 @@ def test_websocket_is_let_in_by_its_token(app: App, guard: Guard, token: str) ->
 
 def test_websocket_is_refused_with_a_status(app: App, guard: Guard) -> None:
     """By the extension ``websocket.http.response``; a header for CORS preflights opens nothing."""
-    reply = talk(GuardMiddleware(app, guard), websocket("/ws", PREFLIGHT)).reply
+    reply = talk(GuardMiddleware(app, guard), websocket("/ws", PREFLIGHT, method="OPTIONS")).reply
     assert (reply.status, reply.json["error"]) == (401, "missing_token")
     assert reply.challenge == 'Bearer realm="api"'
     assert app.asked == []

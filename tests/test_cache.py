@@ -6,12 +6,13 @@ import asyncio
 import gc
 import threading
 import tracemalloc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from helpers import AUDIENCE, KID, M2M, NOW, USER, Issuer, Time, guard_of, jwk, key_set, mint, reason_of, rsa_key
 
-from kinde_guard import Guard, KeysUnavailable
+from kinde_guard import AuthError, Guard, InvalidRequest, InvalidToken, KeysUnavailable, MissingToken
 from kinde_guard.cache import BYTES_PER_ENTRY, TokenCache, size_of
 from kinde_guard.claims import AccessToken
 from kinde_guard.jwks import Key
@@ -333,3 +334,45 @@ def test_headers_remembered_are_bounded(issuer: Issuer) -> None:
     for number in range(200):
         assert reason_of(guard, mint(header={"x": number})) == "accepted"
     assert len(guard._headers) <= 64
+
+
+class TestRecognition:
+    """A header whose token was verified before is not taken apart again; every other goes the long way."""
+
+    def test_the_same_header(self, issuer: Issuer) -> None:
+        guard = guard_of(issuer)
+        raw = mint()
+        token = guard.authenticate([f"Bearer {raw}"])
+        assert guard.authenticate([f"Bearer {raw}"]) is token
+        assert asyncio.run(guard.aauthenticate([f"Bearer {raw}"])) is token
+        assert guard.authenticate([f"bearer  {raw} "]) is token
+
+    @pytest.mark.parametrize(
+        ("change", "refusal"),
+        [
+            (lambda header: [header, header], InvalidRequest),
+            (lambda header: [header + ",x"], InvalidRequest),
+            (lambda header: [header + "\u00e9"], InvalidRequest),
+            (lambda header: [header + "A"], InvalidToken),
+            (lambda header: [header + "A" * 20_000], InvalidToken),
+            (lambda header: ["Basic" + header[6:]], MissingToken),
+            (lambda header: [], MissingToken),
+            (lambda header: ["Bearer "], InvalidRequest),
+        ],
+        ids=["twice", "a list", "beyond ASCII", "longer", "far longer", "another scheme", "none", "no token"],
+    )
+    def test_any_other(self, issuer: Issuer, change: Callable[[str], list[str]], refusal: type[AuthError]) -> None:
+        guard = guard_of(issuer)
+        header = f"Bearer {mint()}"
+        guard.authenticate([header])
+        with pytest.raises(refusal):
+            guard.authenticate(change(header))
+        assert hits(guard) == 0
+
+    def test_once_it_has_expired(self, issuer: Issuer, time: Time) -> None:
+        guard = guard_of(issuer, time)
+        header = f"Bearer {mint({'exp': NOW + 100})}"
+        guard.authenticate([header])
+        time.passes(130)
+        with pytest.raises(InvalidToken, match="expired"):
+            guard.authenticate([header])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import hashlib
 import json
 import pickle
 from typing import Any
@@ -272,7 +273,8 @@ def test_a_token_cannot_be_changed(guard: Guard) -> None:
         with pytest.raises(AttributeError):
             delattr(token, name)
     assert not hasattr(token, "__dict__")
-    assert not hasattr(token, "made_up")
+    with pytest.raises(AttributeError, match="AccessToken has no attribute 'made_up'"):
+        _ = token.made_up  # type: ignore[attr-defined]
     assert token.subject == USER["sub"]
 
 
@@ -312,8 +314,7 @@ def test_a_token_in_a_log_shows_no_token(guard: Guard) -> None:
     assert CLIENT in shown
     for secret in (*raw.split("."), "someone", USER["sub"], USER["jti"]):
         assert secret not in shown
-    other = guard.verify(mint({"email": "other@example.com"}))
-    assert repr(other) != repr(token)  # the fingerprint tells them apart
+    assert f"{hashlib.sha256(raw.encode()).hexdigest()[:12]}>" in shown  # enough to tell tokens apart
 
 
 def test_a_token_keeps_no_text_of_itself(guard: Guard) -> None:

@@ -176,3 +176,21 @@ def test_classes_and_values_cannot_be_decorated() -> None:
     with pytest.raises(ConfigurationError, match="decorates functions"):
         check_function("users")
     check_function(view)
+
+
+def test_above_and_below() -> None:
+    """A decorator below the route does not make up for one above it: what that one demanded would not be asked."""
+
+    def bare() -> None: ...
+
+    @functools.wraps(bare)
+    def below() -> None: ...
+
+    @functools.wraps(below)
+    def above() -> None: ...
+
+    mark(bare, below, scope("a"))
+    assert not misplaced(below)
+    mark(below, above, stacked(below, scope("b")))
+    assert misplaced(below)
+    assert not misplaced(above)

@@ -295,6 +295,17 @@ class TestMistakes:
         with pytest.raises(ConfigurationError, match=r"'users' .* below the route decorator"):
             get(app)
 
+    def test_above_and_below_the_route(self, app: Flask) -> None:
+        """What the decorator above demands would not be asked, whatever the one below does."""
+
+        @requires_scope("write:flags")
+        @app.get("/users")
+        @requires_scope("read:users")
+        def users() -> str:
+            return "half open"
+
+        assert get(app, "/users", mint({"scope": "read:users"})).status_code == 500
+
     def test_above_the_route_of_a_blueprint(self, app: Flask) -> None:
         blueprint = Blueprint("bp", __name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
@@ -103,6 +104,18 @@ def test_a_name_that_is_not_there() -> None:
         _ = kinde_guard.made_up
     with pytest.raises(ImportError):
         from kinde_guard import made_up  # noqa: F401
+
+
+@pytest.mark.parametrize("code", [
+    "from kinde_guard.m2m import ClientCredentials; from kinde_guard import m2m",
+    "from kinde_guard import m2m; from kinde_guard.m2m import ClientCredentials",
+])  # fmt: skip
+def test_m2m_is_a_requirement_though_a_module_has_that_name(code: str) -> None:
+    """Whichever of the two is imported first."""
+    done = run(f"{code}; import kinde_guard; print(m2m, kinde_guard.m2m is m2m, ClientCredentials.__name__)")
+    assert done.stdout.split() == ["m2m", "True", "ClientCredentials"], done.stderr
+    importlib.import_module("kinde_guard.m2m")
+    assert str(kinde_guard.m2m) == "m2m"
 
 
 def test_type_checkers_see_the_same_names() -> None:

@@ -129,12 +129,18 @@ def test_an_odd_curve_is_skipped(curve: Json) -> None:
     assert list(read(curve, jwk({"kid": "good"}), algorithms=ASYMMETRIC).keys) == [("good", "RSA")]
 
 
+def test_a_curve_for_key_agreement_is_not_even_read() -> None:
+    assert read(ed_jwk(crv="X25519"), jwk(), algorithms=ASYMMETRIC).skipped == ("key 0: its crv is unknown",)
+
+
 @pytest.mark.parametrize(("key", "algorithms"), [
     pytest.param(jwk(), {"RS256"}, id="as Kinde publishes it"),
     pytest.param(jwk({"alg": ABSENT}), RSA, id="RSA without alg"),
     pytest.param(jwk({"alg": "PS384"}), {"PS384"}, id="RSA with another alg"),
     pytest.param(jwk({"use": ABSENT, "key_ops": ["sign", "verify"]}), {"RS256"}, id="RSA with key_ops"),
     pytest.param(jwk({"x5c": ["?"], "x5t": 1, "nonsense": {}}), {"RS256"}, id="RSA with members that are not read"),
+    pytest.param(jwk({"kid": "k" * 256}), {"RS256"}, id="RSA under the longest kid"),
+    pytest.param(rsa_jwk(8192, (1 << 63) + 1), {"RS256"}, id="RSA of the most bits"),
     pytest.param(ec_jwk(), {"ES256"}, id="P-256"),
     pytest.param(ec_jwk(P384, "P-384"), {"ES384"}, id="P-384"),
     pytest.param(ec_jwk(P521, "P-521", alg="ES512", use="sig"), {"ES512"}, id="P-521"),
@@ -148,8 +154,8 @@ def test_an_odd_curve_is_skipped(curve: Json) -> None:
 def test_a_key_verifies_what_its_members_agree_on(key: Json, algorithms: set[str]) -> None:
     (found,) = read(key, algorithms=ASYMMETRIC).keys.values()
     assert found.algorithms == algorithms
-    known = jwks.KeySet(read(key, algorithms=ASYMMETRIC).keys)
-    assert {alg for alg in ASYMMETRIC if known.find(KID, alg) is not None} == algorithms
+    known = jwks.KeySet({(found.kid, found.kty): found})
+    assert {alg for alg in ASYMMETRIC if known.find(found.kid, alg) is not None} == algorithms
     assert known.find("another", min(algorithms)) is None
 
 

@@ -112,6 +112,10 @@ def test_patterns_can_be_read() -> None:
         ("GET", {"origin", "access-control-request-method"}, False),
         ("POST", {"origin", "access-control-request-method"}, False),
         ("options", {"origin", "access-control-request-method"}, False),
+        # Behind a method-override middleware these would be a DELETE; no browser sends them with a preflight.
+        ("OPTIONS", {"origin", "access-control-request-method", "x-http-method-override"}, False),
+        ("OPTIONS", {"origin", "access-control-request-method", "x-http-method"}, False),
+        ("OPTIONS", {"origin", "access-control-request-method", "x-method-override"}, False),
     ],
 )
 def test_preflight(method: str, headers: set[str], genuine: bool) -> None:

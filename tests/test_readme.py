@@ -85,7 +85,7 @@ def test_code_runs(block: str, environment: LocalIssuer) -> None:
 
 
 def block_with(text: str) -> str:
-    return next(block for _, block in BLOCKS if text in block)
+    return next(str(block) for _, block in BLOCKS if text in block)
 
 
 @pytest.mark.parametrize(

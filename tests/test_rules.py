@@ -56,6 +56,7 @@ HEADERS = [
     *values("unsupported_header", "crit", [], ["exp"], ["b64"], None, "exp"),
     *values("unsupported_header", "b64", False, True, None),
     *values("unsupported_header", "zip", "DEF", None),
+    *values("unsupported_header", "cty", "JWT", "jwt", "application/JWT"),
     *values("malformed", "kid", "", None, 1, True, [KID], {}, "k" * 257, ABSENT),
 ]  # fmt: skip
 
@@ -100,7 +101,8 @@ CLAIMS = [
 ACCEPTED_HEADERS: list[Changes] = [
     {}, {"typ": ABSENT}, {"typ": "jwt"}, {"typ": "at+jwt"}, {"typ": "AT+JWT"}, {"typ": "application/at+jwt"},
     {"typ": "Application/AT+JWT"}, {"unknown": [1]}, {"jku": "https://evil.example/jwks"}, {"x5u": 1},
-    {"x5c": ["x"]}, {"jwk": jwk(key=rsa_key("a stranger's"))}, {"cty": "x"},
+    {"x5c": ["x"]}, {"jwk": jwk(key=rsa_key("a stranger's"))},
+    {"cty": "x"}, {"cty": None}, {"cty": ["JWT"]},
 ]  # fmt: skip
 ACCEPTED_CLAIMS: list[Changes] = [
     {}, {"aud": AUDIENCE}, {"aud": ["x", AUDIENCE]}, {"exp": NOW - 29.5}, {"exp": LAST_DATE}, {"exp": FAR + 0.25},

@@ -53,6 +53,7 @@ def test_the_refresh_is_due_at_about_four_fifths_of_the_life(chance: float) -> N
 
 def test_refreshes_are_spread() -> None:
     first, last = (fresh(chance=chance) for chance in (0.0, 1.0))
+    assert first.refresh_due(first.refresh_at)
     assert first.refresh_due(T + 455)
     assert not last.refresh_due(T + 505)
 

@@ -112,7 +112,7 @@ def test_a_wrong_domain_in_a_variable_is_called_by_its_name(domain: str, words: 
       (-1, -0.1, 300.1, 301, math.inf, -math.inf, math.nan, True, "30", None, [30])),
     *(({"retry_after": value}, "retry_after must be a number") for value in (-1, 3601, math.nan, "30", None, False)),
     *(({"usable_for": value}, "usable_for must be a number") for value in (0, -1, 31 * 86_400, math.inf, "1", None)),
-    *(({"cache_size": value}, "cache_size must be a") for value in (-1, 10**8, math.nan, "4096", None, True)),
+    *(({"cache_size": value}, "cache_size must be a") for value in (-1, 10**8, math.nan, 1.5, "4096", None, True)),
     *(({"permissions_as_scopes": value}, "must be True or False") for value in (None, 1, "true", "")),
     *(({"jwks_url": value}, "jwks_url is empty") for value in ("", " ")),
     *(({"jwks_url": value}, "must be https") for value in ("http://acme.kinde.com/jwks", "ftp://a/b")),

@@ -21,8 +21,9 @@ MODULES = ("pyjwt", "joserfc", "authlib", "fastmcp", "auth0", "ryjwt", "node")
 class Way(Protocol):
     """A way of using a library."""
 
-    remembers: bool
-    """Whether a token that it has seen before may cost less: then it has to see them all."""
+    @property
+    def remembers(self) -> bool:
+        """Whether a token that it has seen before may cost less: then it has to see them all."""
 
     def accepts(self, token: str) -> bool:
         """Whether it lets this token in."""
@@ -72,9 +73,7 @@ class Found:
     def in_process(self, *names: str) -> dict[str, Verify]:
         """Those of *names* that verify in this process."""
         return {
-            peer.name: peer.way.verify
-            for peer in self.peers
-            if peer.name in names and isinstance(peer.way, InProcess)
+            peer.name: peer.way.verify for peer in self.peers if peer.name in names and isinstance(peer.way, InProcess)
         }
 
 
@@ -96,8 +95,7 @@ def find(site: Site) -> Found:
             continue
         for name, way in ways.items():
             if way.accepts(good):
-                accepted = tuple(sorted(wrong for wrong, token in bad.items() if way.accepts(token)))
-                peers.append(Peer(name, way, accepted))
+                peers.append(Peer(name, way, tuple(wrong for wrong, token in bad.items() if way.accepts(token))))
             else:
                 missing[name] = "refuses a good token"
     return Found(peers, missing)

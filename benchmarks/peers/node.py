@@ -1,4 +1,4 @@
-"""From npm: aws-jwt-verify, and fast-jwt with and without its cache. Installed into ``results/node`` when first used."""
+"""From npm: aws-jwt-verify, and fast-jwt with and without its cache. Installed into ``results/node`` at first use."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from . import Way
 from .worker import Worker
 
 PACKAGES = ("aws-jwt-verify@5", "fast-jwt@6")
+OPTIONS = ("--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
 
 
 def peers(site: Site) -> dict[str, Way]:
@@ -44,8 +45,9 @@ def installed() -> Path:
         if npm is None:
             raise ImportError("there is no npm")
         folder.mkdir(parents=True, exist_ok=True)
-        options = ["--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--prefix", "."]
-        done = subprocess.run([npm, "install", *options, *PACKAGES], cwd=folder, stdout=sys.stderr, timeout=120)
+        done = subprocess.run(
+            [npm, "install", *OPTIONS, "--prefix", ".", *PACKAGES], cwd=folder, stdout=sys.stderr, timeout=120
+        )
         if done.returncode:
             raise ImportError("npm could not install them")
     return folder

@@ -20,8 +20,8 @@ def peers(site: Site) -> dict[str, Way]:
         return {"ryjwt": InProcess(client(site.jwks_url, **settings).decode)}
     python, uv = newer_python(), os.environ.get("UV") or shutil.which("uv")
     if python is None or uv is None:
-        raise ImportError("it needs CPython 3.12 or newer")
-    run = [uv, "run", "--quiet", "--no-project", "--isolated", "--python", python, "--with", "ryjwt", "python"]
+        raise ImportError("it needs CPython 3.12, here or beside this one with uv to run it")
+    run = [uv, "run", "--quiet", "--no-project", "--isolated", "--python", python, "--with", "ryjwt", "python", "-P"]
     worker = Worker([*run, str(Path(__file__).with_name("ryjwt_worker.py"))], {"jwks_url": site.jwks_url, **settings})
     site.closing.callback(worker.close)
     version = Path(python).parent.parent.name

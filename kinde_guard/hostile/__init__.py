@@ -2,7 +2,8 @@
 
     assert_resists_hostile_tokens(client, "/users", issuer=issuer, scope="read:users")
 
-The tokens are made fresh from a :class:`~kinde_guard.issuer.LocalIssuer` that the app trusts.
+The tokens are made fresh from a :class:`~kinde_guard.issuer.LocalIssuer` that the app trusts. Keys that an issuer
+publishes and should not are in :mod:`.published`.
 """
 
 from __future__ import annotations

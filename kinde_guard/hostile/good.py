@@ -57,7 +57,15 @@ def _headers(forge: Forge) -> Iterator[Benign]:
 def _members(forge: Forge) -> Iterator[Benign]:
     types = (ABSENT, "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/At+JWT")
     yield from _each(forge, "typ is", types, forge.member("typ"), TYP)
-    members = {"x": 1, "x5t": "abc", "nonce": None, "iss": "somebody", "exp": 1, "ver": {"a": [1]}}
+    members = {
+        "x": 1,
+        "x5t": "abc",
+        "cty": "application/json",
+        "nonce": None,
+        "iss": "somebody",
+        "exp": 1,
+        "ver": {"a": [1]},
+    }
     yield _token("unknown members in the header", forge.token(header=members), MEMBERS)
     located = {"jku": "https://attacker.example", "x5u": "https://attacker.example", "jwk": {}, "x5c": ["x"]}
     yield _token("jku, x5u, jwk and x5c, truly signed", forge.token(header=located), f"{MEMBERS}, so none is looked at")

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ..issuer import ABSENT
-from .cases import Hostile, invalid
-from .forge import Forge, encoded
+from .cases import Hostile, invalid, unreadable
+from .forge import Forge, dumped, encoded, segment
 
 BROUGHT = "RFC 8725 §3.10, RFC 7515 §4.1.2 to §4.1.6: keys come from the issuer alone; CVE-2018-0114, CVE-2026-27962"
 CRIT = "RFC 7515 §4.1.11: what is not understood must be refused; CVE-2025-59420, CVE-2026-32597"
@@ -129,6 +129,10 @@ def _extensions(forge: Forge) -> Iterator[Hostile]:
 
     yield from forge.each("crit is", (*_LIST_CRITS, *_OTHER_CRITS), critical, reason, CRIT)
     yield from forge.each("b64 is", (False, True, None, 0, "false"), forge.member("b64"), reason, B64)
+    raw = forge.signed(
+        segment({"alg": "RS256", "b64": False, "crit": ["b64"], "kid": forge.kid}), dumped(forge.m2m).decode()
+    )
+    yield unreadable("b64 is false, and the claims stand there as they are", f"Bearer {raw}", f"RFC 7797 §5.2; {B64}")
     for b64 in (False, True):
         token = forge.token(header={"b64": b64, "crit": ["b64"]})
         yield invalid(f"b64 is {b64}, and critical", token, reason, f"{B64}; {CRIT}")

@@ -43,6 +43,9 @@ def _flipped(forge: Forge) -> Iterator[Hostile]:
     for name, changed in {"typ": forge.header.replace(b"JWT", b"jwt"), "its order": reordered}.items():
         token = f"{encoded(changed)}.{payload}.{signature}"
         yield invalid(f"header changed afterwards: {name}", token, "bad_signature", WHOLE)
+    renamed = forge.header.replace(forge.kid.encode(), forge.kid[:-1].encode() + bytes([ord(forge.kid[-1]) ^ 1]))
+    token = f"{encoded(renamed)}.{payload}.{signature}"
+    yield invalid("header changed afterwards: one bit of the kid", token, "unknown_key", WHOLE)
 
 
 def _changed(forge: Forge, claims: bytes) -> dict[str, bytes]:

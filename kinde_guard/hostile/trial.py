@@ -68,17 +68,17 @@ def assert_resists_hostile_tokens(
     (seconds) and *permissions_as_scopes* are the guard's; *claims* is what a token needs besides, such as
     ``{"org_code": "org_123"}``.
     """
-    forge = Forge(
-        issuer,
-        issuer.audience if audience is None else audience,
-        scope,
-        leeway=leeway,
-        slack=300,  # what is not valid yet must not become valid while the trial goes on
-        permissions_as_scopes=permissions_as_scopes,
-        claims=claims,
-    )
-    benign_cases, hostile_cases, where = benign_of(forge), hostile_of(forge), f"{method} {path}"
     with asking(client, path, method) as ask:
+        forge = Forge(
+            issuer,
+            issuer.audience if audience is None else audience,
+            scope,
+            leeway=leeway,
+            slack=300,  # what is not valid yet must not become valid while the trial goes on
+            permissions_as_scopes=permissions_as_scopes,
+            claims=claims,
+        )
+        benign_cases, hostile_cases, where = benign_of(forge), hostile_of(forge), f"{method} {path}"
         _prove_that_it_lets_in(ask, benign_cases[:2], where)
         found = list(findings(ask, benign_cases, hostile_cases, judge(forge)))
     if found:

@@ -1,10 +1,11 @@
-"""A local Kinde: apps, APIs, keys, tokens in Kinde's shapes (wrong ones to order), and the endpoints for them.
+"""A local Kinde: apps, APIs, keys, tokens in Kinde's shapes (wrong ones to order), the endpoints, and their faults.
 
 For development and tests. The guard itself never imports it.
 """
 
 from __future__ import annotations
 
+from .faults import FAULTS, Fault
 from .keys import UNSIGNED, SigningKey
 from .local import LocalIssuer
 from .messages import Request, Response
@@ -12,4 +13,17 @@ from .presets import PRESETS, Preset
 from .registry import Api, App
 from .tokens import ABSENT
 
-__all__ = ["ABSENT", "PRESETS", "UNSIGNED", "Api", "App", "LocalIssuer", "Preset", "Request", "Response", "SigningKey"]
+__all__ = [
+    "ABSENT",
+    "FAULTS",
+    "PRESETS",
+    "UNSIGNED",
+    "Api",
+    "App",
+    "Fault",
+    "LocalIssuer",
+    "Preset",
+    "Request",
+    "Response",
+    "SigningKey",
+]

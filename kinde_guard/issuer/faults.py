@@ -6,6 +6,7 @@ A fault takes the answer that would have been right and spoils it: what it says,
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ OTHER_HOST = "other.kinde.test"
 HTML = b"<!doctype html><title>Sign in</title><p>Please sign in to this network first."
 _MIB = 1 << 20
 _MOVED = "moved=1"
+_GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 
 
 class Option(NamedTuple):
@@ -94,12 +96,12 @@ class Breakable:
         """What is wrong now, by endpoint."""
         return self._broken
 
-    def break_down(self, name: str, at: Place = "keys", **options: float) -> None:
+    def break_down(self, name: str, /, at: Place = "keys", **options: float) -> None:
         """From now on the endpoint *at* is broken in the way *name*; ``ConfigurationError`` if there is no such way.
 
         The options of each fault are in ``FAULTS``; *seconds* are seconds, *size* is in bytes.
         """
-        if name not in FAULTS:
+        if not isinstance(name, str) or name not in FAULTS:
             raise ConfigurationError(f"there is no fault {name!r}: use one of {', '.join(FAULTS)}")
         fault = FAULTS[name]
         if at not in PLACE_NAMES:
@@ -113,7 +115,7 @@ class Breakable:
         self._broken = {place: broken for place, broken in self._broken.items() if at not in (None, place)}
 
     @contextmanager
-    def broken(self, name: str, at: Place = "keys", **options: float) -> Iterator[None]:
+    def broken(self, name: str, /, at: Place = "keys", **options: float) -> Iterator[None]:
         """:meth:`break_down` for as long as the block runs; afterwards what was before."""
         before = self._broken.get(at)
         self.break_down(name, at, **options)
@@ -194,16 +196,20 @@ def _oversized_unannounced(case: Case) -> Response:
 
 
 def _gzip_bomb(case: Case) -> Response:
-    return _reworded(lambda body: b"".join(_gzip(body, int(case.options["size"]))), content_encoding="gzip")(case)
+    return _reworded(lambda body: _gzip(body, int(case.options["size"])), content_encoding="gzip")(case)
 
 
-def _gzip(body: bytes, size: int) -> Iterator[bytes]:
-    """*body* and *size* bytes of white space behind it, as gzip (RFC 1952)."""
-    packer = zlib.compressobj(3, wbits=31)
-    yield packer.compress(body)
-    for start in range(0, size, _MIB):
-        yield packer.compress(b" " * min(_MIB, size - start))
-    yield packer.flush()
+def _gzip(body: bytes, size: int) -> bytes:
+    """*body*, and white space behind it up to *size* and more, as gzip (RFC 1952). A mebibyte is packed once: after a
+    full flush its blocks stand for themselves, and can be repeated."""
+    packer, blank = zlib.compressobj(wbits=-15), b" " * _MIB
+    start, mebibyte = (packer.compress(part) + packer.flush(zlib.Z_FULL_FLUSH) for part in (body, blank))
+    times = -(-size // _MIB)
+    checksum = zlib.crc32(body)
+    for _ in range(times):
+        checksum = zlib.crc32(blank, checksum)
+    length = (len(body) + times * _MIB) % (1 << 32)
+    return _GZIP_HEADER + start + mebibyte * times + packer.flush() + struct.pack("<II", checksum, length)
 
 
 def _clock_skewed(case: Case) -> Response:

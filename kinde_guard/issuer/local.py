@@ -112,7 +112,8 @@ class LocalIssuer(Breakable, Mint):
         """Certificates to serve this issuer over TLS with, for the host of its URL and for another one."""
         from .tls import LocalTls
 
-        return LocalTls(self)
+        tls: LocalTls = self.__dict__.setdefault("tls", LocalTls(self))  # as in stranger
+        return tls
 
     def now(self) -> float:
         """The time by ``clock``, plus what the fault ``clock_skewed`` adds."""

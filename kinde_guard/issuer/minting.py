@@ -43,7 +43,9 @@ class Mint:
     @cached_property
     def stranger(self) -> SigningKey:
         """A key that this issuer never publishes: somebody else's."""
-        return SigningKey.make()
+        # Threads may ask at once, and cached_property has no lock: the first that is stored is everybody's.
+        key: SigningKey = self.__dict__.setdefault("stranger", SigningKey.make())
+        return key
 
     def token(
         self,

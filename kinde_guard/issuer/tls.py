@@ -58,7 +58,8 @@ class LocalTls:
 
 def _certificate(host: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     """Signed by itself, for *host* alone (RFC 6125 §6.4: the name is in subjectAltName)."""
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "A local Kinde")])
+    # Each has a name of its own, as who signed a certificate is found by name.
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"Local Kinde at {host}"[:64])])
     now = datetime.datetime.now(datetime.UTC)
     public = key.public_key()
     return (

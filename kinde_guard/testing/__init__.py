@@ -32,6 +32,7 @@ pytest_plugins = ["kinde_guard.testing.fixtures"]
 _HOME = {
     "LocalIssuer": "kinde_guard.issuer",
     "as_caller": "kinde_guard.testing.fastapi",
+    "assert_resists_hostile_tokens": "kinde_guard.hostile",
     "caller": "kinde_guard.testing.apps",
     "caller_token": "kinde_guard.testing.tokens",
     "guard_for": "kinde_guard.testing.tokens",

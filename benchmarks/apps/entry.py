@@ -24,6 +24,6 @@ def app() -> Any:
     if front == apps.NOTHING:
         return apps.nothing(stack)
     if front == PYJWT:
-        issuer = SimpleNamespace(url=wanted["issuer"])
-        return apps.by_hand(stack, with_client(cast(Site, SimpleNamespace(jwks_url=url, audience=audience, issuer=issuer))))
+        site = SimpleNamespace(jwks_url=url, audience=audience, issuer=SimpleNamespace(url=wanted["issuer"]))
+        return apps.by_hand(stack, with_client(cast(Site, site)))
     return apps.guarded(stack, Guard(wanted["issuer"], audience=audience, jwks_url=url))

@@ -1,0 +1,60 @@
+"""The tables as a picture. matplotlib is one of the peers' group, and there is no picture without it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .report import Report, Table
+
+OURS, OTHERS, NEUTRAL = "#0b6e4f", "#9aa5b1", "#3d4f60"
+ACROSS = 2
+
+
+def draw(path: Path, reports: Sequence[Report]) -> str:
+    """Draw *reports* to *path*; the reason if there is nothing to see."""
+    tables = [table for report in reports for table in report.tables if table.charted is not None]
+    if not tables:
+        return "none of the tables is for drawing"
+    try:
+        matplotlib = importlib.import_module("matplotlib")
+    except ImportError:
+        return "matplotlib is not installed"
+    matplotlib.use("agg")
+    plots = importlib.import_module("matplotlib.pyplot")
+    down = -(-len(tables) // ACROSS)
+    figure, axes = plots.subplots(down, ACROSS, figsize=(9 * ACROSS, 3.6 * down), squeeze=False, layout="constrained")
+    for place, table in zip(axes.flat, tables, strict=False):
+        _draw(place, table)
+    for place in axes.flat[len(tables) :]:
+        place.axis("off")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plots.close(figure)
+    return ""
+
+
+def _draw(place: Any, table: Table) -> None:
+    column = table.charted or 0
+    rows = [(name, value) for name, values in table.rows if isinstance(value := values[column], float) and value > 0]
+    names, lengths = [name for name, _ in rows], [length for _, length in rows]
+    bars = place.barh(names, lengths, color=[_colour(name) for name in names])
+    place.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
+    place.set_xscale("log")
+    place.xaxis.set_major_formatter("{x:g}")
+    place.xaxis.set_minor_formatter("")
+    place.margins(x=0.15)
+    place.invert_yaxis()
+    place.set_title(table.title, fontsize=9)
+    place.set_xlabel(table.columns[column], fontsize=8)
+    place.tick_params(labelsize=8)
+    if table.bars:
+        place.axvline(table.bars[0].limit, color="#c0392b", linestyle="--", linewidth=1)
+
+
+def _colour(name: str) -> str:
+    if name.startswith("kinde_guard"):
+        return OURS
+    return NEUTRAL if name.startswith(("bare", "no-op", "cryptography", "python")) else OTHERS
