@@ -180,7 +180,7 @@ class Guard:
         if entry is None:
             return None
         token, store, key, (start, end), _ = entry
-        if start <= self._wall() < end and store.still_holds(key):
+        if start <= self._wall() < end and store.current().holds(key):
             self._cache.note_use(digest)
             self._cache.hits += 1
             return token

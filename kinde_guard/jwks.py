@@ -117,7 +117,7 @@ class KeySet:
             skipped=read.skipped,
             loaded_at=now,
             stale_at=now + life,
-            refresh_at=now + life * (REFRESH_AT - 0.05 + 0.1 * chance),
+            refresh_at=now + min(life * (REFRESH_AT - 0.05 + 0.1 * chance), usable_for),
             usable_until=now + usable_for,
             cool_until=self.cool_until,
         )

@@ -26,9 +26,10 @@ from .errors import InvalidToken, KeysUnavailable
 from .fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
 from .jwks import Key, KeySet, KeysRead, State, UnusableKeySet
 
-WAIT_COLD = TOTAL_TIMEOUT
+WAIT_COLD = TOTAL_TIMEOUT + 0.25  # the deadline lands its failure first, so that a refusal can say why
 WAIT_UNKNOWN = 1.0
 _ACCEPT = {"accept": "application/jwk-set+json, application/json"}
+NO_KEYS = KeySet()
 log = logging.getLogger("kinde_guard")
 
 
@@ -93,23 +94,24 @@ class KeyStore:
         self._set = KeySet()
         self._flight: flight.Flight[_Fetched | None] = flight.Flight(self._land, _crashed, deadline=TOTAL_TIMEOUT)
 
-    def find(self, kid: str, alg: str) -> Key | None:
-        """The key if it is held and usable; never waits. Starts a refresh that is due."""
-        now, keys = self._now(), self._set
-        if now >= keys.refresh_at:
-            self._refresh_behind(keys, now)
-        return keys.find(kid, alg) if keys.usable(now) else None
+    def current(self) -> KeySet:
+        """The key set if it is usable, else an empty one; never waits. Starts a refresh that is due.
 
-    def still_holds(self, key: Key) -> bool:
-        """Whether *key* is in the current set, and that set usable; never waits. Starts a refresh that is due."""
-        now, keys = self._now(), self._set
-        if now >= keys.refresh_at:
-            self._refresh_behind(keys, now)
-        return keys.usable(now) and keys.holds(key)
+        Every request comes through here, so while nothing is due it is one look at the clock and one comparison.
+        """
+        keys, now = self._set, self._now()
+        if now < keys.refresh_at:  # and so usable: see KeySet.loaded
+            return keys
+        self._refresh_behind(keys, now)
+        return keys if keys.usable(now) else NO_KEYS
+
+    def find(self, kid: str, alg: str) -> Key | None:
+        """The key if it is held and usable; never waits."""
+        return self.current().find(kid, alg)
 
     def get(self, kid: str, alg: str) -> Key:
         """The key, or :class:`InvalidToken` (``unknown_key``), or :class:`KeysUnavailable`."""
-        key = self.find(kid, alg)
+        key = self.current().find(kid, alg)
         if key is None:
             future, seconds = self._ask(kid, alg)
             if future is not None:
@@ -119,7 +121,7 @@ class KeyStore:
 
     async def aget(self, kid: str, alg: str) -> Key:
         """:meth:`get` for event loops."""
-        key = self.find(kid, alg)
+        key = self.current().find(kid, alg)
         if key is None:
             future, seconds = self._ask(kid, alg)
             if future is not None:

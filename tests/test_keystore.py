@@ -120,7 +120,7 @@ def use_find(store: KeyStore) -> Key | None:
 def use_still_holds(store: KeyStore) -> Key | None:
     key = store._set.find("a", "RS256")
     assert key is not None
-    return key if store.still_holds(key) else None
+    return key if store.current().holds(key) else None
 
 
 def use_get(store: KeyStore) -> Key | None:
@@ -478,10 +478,10 @@ def test_a_new_set_replaces_the_old_one_whole() -> None:
     a, b = (store.get(kid, "RS256") for kid in "ab")
     kinde.publish("b", "c")
     time.passes(600)
-    assert store.still_holds(a)
+    assert store.current().holds(a)
     settle(store)
-    assert not store.still_holds(a)
-    assert store.still_holds(b)
+    assert not store.current().holds(a)
+    assert store.current().holds(b)
     assert store.get("b", "RS256") is b
     assert verdict(store, "c") == "c"
     assert kinde.fetches == 2
@@ -493,9 +493,9 @@ def test_new_material_under_an_old_kid_is_another_key() -> None:
     key = store.get("a", "RS256")
     kinde.answer(200, key_set(jwk({"kid": "a"}, key=rsa_key("another"))))
     time.passes(600)
-    assert store.still_holds(key)
+    assert store.current().holds(key)
     settle(store)
-    assert not store.still_holds(key)
+    assert not store.current().holds(key)
     assert store.get("a", "RS256").material != key.material
 
 

@@ -187,12 +187,12 @@ class Machine(RuleBasedStateMachine):
         starts = self.model.under_way is None and self.model.usable(self.now) and self.model.due(self.now)
         if starts:
             self.model.under_way = -inf
-        if self.store.still_holds(key):
+        if self.store.current().holds(key):
             assert self.model.usable(self.now)
             assert self.model.held[key.kid] == _material(key)
         self._check_fetches(fetches + starts)
         self._land()
-        assert self.store.still_holds(key) == (self.store.find(key.kid, "RS256") is key)
+        assert self.store.current().holds(key) == (self.store.find(key.kid, "RS256") is key)
 
     # What must be so
 
