@@ -206,7 +206,7 @@ async def _ajoin_asyncio(future: futures.Future[None], timeout: float) -> None:
 
     def wake(_: futures.Future[None]) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is waiting any more
-            loop.call_soon_threadsafe(landed.cancel)
+            loop.call_soon_threadsafe(landed.set_result, None)
 
     future.add_done_callback(wake)
     await asyncio.wait([landed], timeout=timeout)

@@ -178,7 +178,7 @@ class KeyStore:
         return key
 
     def _usable(self) -> KeySet:
-        keys, now = self._set, self._now()
+        now, keys = self._now(), self._set
         if not keys.usable(now):
             raise KeysUnavailable(max(1, math.ceil(keys.retry_at - now)) if keys.failures else 1)
         return keys

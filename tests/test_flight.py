@@ -343,6 +343,31 @@ def test_at_the_deadline_the_call_is_over_whatever_its_thread_does() -> None:
     assert owner.said == owner.landed
 
 
+def test_an_answer_in_the_moment_of_the_deadline_does_not_land_beside_it() -> None:
+    """Here while the time-out is landing; only one of them may."""
+    landing, free, landed = threading.Event(), threading.Event(), []
+
+    def work(watch: Watch) -> object:
+        assert landing.wait(LONG)
+        return "late"
+
+    def land(outcome: object) -> Say:
+        landed.append(type(outcome))
+        landing.set()
+        assert free.wait(LONG)
+        return lambda: None
+
+    tight: Flight[object] = Flight(land, lambda error: error, deadline=0.05)
+    future = tight.start(work)
+    assert landing.wait(LONG)
+    for thread in threading.enumerate():
+        if thread.name == "kinde_guard-call":
+            thread.join(LONG)
+    free.set()
+    join(future, LONG)
+    assert landed == [TimeoutError]
+
+
 def test_at_the_deadline_the_sockets_are_cut() -> None:
     """A read that would never end ends, in a thread that knows nothing of a deadline."""
     owner, ended = Owner(deadline=0.05), threading.Event()
@@ -364,6 +389,7 @@ def test_a_socket_that_comes_after_the_deadline_is_cut_at_once() -> None:
     """The connection was slow to be made."""
     watch = Watch()
     ours, theirs = socket.socketpair()
+    theirs.settimeout(LONG)
     with ours, theirs:
         watch.cut()
         watch.add(ours)
@@ -373,6 +399,7 @@ def test_a_socket_that_comes_after_the_deadline_is_cut_at_once() -> None:
 def test_a_socket_that_is_closed_already_does_not_keep_the_others_from_being_cut() -> None:
     watch = Watch()
     ours, theirs = socket.socketpair()
+    theirs.settimeout(LONG)
     with ours, theirs, socket.socket() as closed:
         watch.add(closed)
         watch.add(ours)
@@ -382,7 +409,8 @@ def test_a_socket_that_is_closed_already_does_not_keep_the_others_from_being_cut
 
 
 def test_a_call_leaves_no_thread_behind() -> None:
-    owner = Owner()
+    """Nor its watchdog, which has all day."""
+    owner = Owner(deadline=86_400)
     before = set(threading.enumerate())
     for _ in range(20):
         join(owner.flight.start(at_once), LONG)

@@ -146,7 +146,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def the_issuer_hangs(self) -> None:
         self.kinde.may_answer.clear()
-        _patience(0.01)
+        _patience(0.002)
 
     @rule()
     def the_issuer_hangs_no_more(self) -> None:

@@ -79,6 +79,12 @@ def told(app: App, tell: Callable[[str, str, int], None]) -> App:
 
 def _server(app: App) -> uvicorn.Server:
     config = uvicorn.Config(
-        app, log_config=None, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=1
+        app,
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        ws="none",
+        timeout_graceful_shutdown=1,
+        date_header=False,
     )
     return uvicorn.Server(config)

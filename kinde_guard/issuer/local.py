@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from email.utils import formatdate
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,9 @@ class LocalIssuer(Breakable, Mint):
         Its ``delivery`` is for the caller to carry out.
         """
         self._count(request)
-        return None if self.down else endpoints.respond(self, request)
+        if self.down:
+            return None
+        return endpoints.respond(self, request).with_headers({"date": formatdate(self.now(), usegmt=True)})
 
     @cached_property
     def transport(self) -> LocalTransport:
