@@ -50,8 +50,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="kinde_guard beside its peers.")
+    nothing: list[str] = []  # argparse looks for the default, too, among the choices
     parser.add_argument(
-        "names", nargs="*", metavar="name", choices=[*NAMES, []], help=f"of {', '.join(NAMES)}; else all"
+        "names", nargs="*", metavar="name", choices=[*NAMES, nothing], help=f"of {', '.join(NAMES)}; else all"
     )
     parser.add_argument(
         "--quick", action="store_true", help="fewer rounds: under a minute and a half, and less certain"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kinde_guard import Guard
-from kinde_guard.cache import BYTES_PER_ENTRY
+from kinde_guard.cache import BYTES_PER_ENTRY, LEAST_BOUND
 
 from .bench import Bench
 from .report import Bar, Table, Value
@@ -36,7 +36,7 @@ def table(bench: Bench) -> Table:
         return Table(title, [], [], notes=["Skipped: it needs Linux."])
     rows: list[tuple[str, list[Value]]] = []
     bars = []
-    bound = size * BYTES_PER_ENTRY
+    bound = max(size * BYTES_PER_ENTRY, LEAST_BOUND)
     for kind in KINDS:
         bench.progress.say(f"scale: memory of {kind} tokens")
         taken = _measured(bench, kind, size)

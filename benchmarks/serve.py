@@ -110,29 +110,23 @@ def _load(server: Server, tokens: Path, seconds: int) -> Load:
     """Make requests for *seconds*, from the other processor if there is one."""
     processors = sorted(os.sched_getaffinity(0))
     server.pin(processors[0])
-    script = str(Path(__file__).with_name("wrk.lua"))
-    command = [
-        "wrk",
-        "-t1",
-        f"-c{CONNECTIONS}",
-        f"-d{seconds}s",
-        "-s",
-        script,
-        server.url,
-        "--",
-        str(tokens),
-        str(MOST),
-    ]
     before = server.cpu_seconds()
+    result = _wrk(server.url, tokens, seconds, processors[-1])
+    spent = server.cpu_seconds() - before
+    return Load(spent / result["requests"] * 1e6, result["p99_ms"], result["requests"] / result["seconds"])
+
+
+def _wrk(url: str, tokens: Path, seconds: int, processor: int) -> dict[str, float]:
+    """What wrk.lua says of a run; every request has to be answered with 200."""
+    options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(Path(__file__).with_name("wrk.lua"))]
     said = subprocess.run(
-        command,
+        ["wrk", *options, url, "--", str(tokens), str(MOST)],
         stdout=subprocess.PIPE,
         check=True,
         timeout=60,
-        preexec_fn=lambda: os.sched_setaffinity(0, {processors[-1]}),
+        preexec_fn=lambda: os.sched_setaffinity(0, {processor}),
     )
-    spent = server.cpu_seconds() - before
-    result = json.loads(said.stdout.splitlines()[-1])
+    result: dict[str, float] = json.loads(said.stdout.splitlines()[-1])
     if result["failed"] or not result["requests"]:
-        raise RuntimeError(f"{server.url}: {result}")
-    return Load(spent / result["requests"] * 1e6, result["p99_ms"], result["requests"] / result["seconds"])
+        raise RuntimeError(f"{url}: {result}")
+    return result

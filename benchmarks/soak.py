@@ -26,11 +26,11 @@ from kinde_guard.hostile import assert_resists_hostile_tokens
 from kinde_guard.issuer.faults import FAULTS
 
 from .fleet import Kind, Standing, fleet
-from .load import Tally, burst, met
+from .load import Tally, burst
 from .measure import FULL
 from .paced import Pace
 from .report import Bar, Report, Table
-from .traffic import LONG, Traffic, Wallet, all_say, call_all, roll, traffic
+from .traffic import Traffic, Wallet, all_say, call_all, roll, states, traffic
 from .vitals import PROC, Vitals, vitals
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }  # to pack a larger one takes the time of everything else
 WARM_UP = 0.3
 """The part of the time after which a server holds what it is going to hold: threads, a full cache."""
+REST = 12.0
+"""Seconds; idle threads of pools live for ten, and connections for five."""
 MORE_MEMORY = 0.05, 3.0
 """What may be added: a part of it, and MiB."""
 
@@ -99,15 +101,11 @@ class Soak:
             self.trials.append(str(found))
 
     async def _at_rest(self) -> Vitals:
-        """Its calls are over; threads that a pool keeps for a while are waited for, as far as there were fewer."""
-        await asyncio.sleep(1)
-        before = self.vitals[0] if self.vitals else None
-
-        async def as_before() -> bool:
-            now = vitals(self.server.process.pid)
-            return before is None or (now.threads <= before.threads and now.descriptors <= before.descriptors)
-
-        await met(as_before, LONG)
+        """When nobody calls but one who keeps the server's pools at tidying up."""
+        end = time.monotonic() + REST
+        while time.monotonic() < end:
+            await states(self.server)
+            await asyncio.sleep(0.5)
         return vitals(self.server.process.pid)
 
     def bars(self) -> list[Bar]:
@@ -170,7 +168,7 @@ def soaked(seconds: float, seed: int, say: Callable[[str], None]) -> Report:
     """At least so many *seconds* of it, and what there is to say."""
     with tempfile.TemporaryDirectory() as folder:
         pace = Pace(Path(folder) / "pace")
-        with fleet(KINDS, Path(folder), PACE=str(pace.path)) as standing:
+        with fleet(KINDS, Path(folder), PACE=str(pace.path), MALLOC_ARENA_MAX="1") as standing:
             soaks = [Soak(server, random.Random(f"{seed} {name}")) for name, server in standing.items()]
             asyncio.run(_all(soaks, pace, seconds, say))
             return _report(soaks, f"soak, {seconds:g} s, seed {seed}")

@@ -5,6 +5,7 @@ Wall time, alone in these benchmarks: what threads cost each other is waiting.
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import threading
@@ -152,16 +153,31 @@ def _moment(work: Callable[[Any], object], item: Any) -> float:
 
 @contextmanager
 def _busy_thread() -> Iterator[None]:
+    """It has a processor of its own, where there are two: on the same one it could not take the lock meanwhile."""
     stop = threading.Event()
+    ours = _processors()
 
     def spin() -> None:
+        _stay_on(ours[-1:])
         while not stop.is_set():
             sum(range(500))
 
     thread = threading.Thread(target=spin, daemon=True)
     thread.start()
+    _stay_on(ours[:1])
     try:
         yield
     finally:
         stop.set()
         thread.join()
+        _stay_on(ours)
+
+
+def _processors() -> list[int]:
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def _stay_on(processors: Sequence[int]) -> None:
+    """The calling thread alone: sched_setaffinity(2). Elsewhere than on Linux it goes where the system likes."""
+    if processors:
+        os.sched_setaffinity(0, processors)

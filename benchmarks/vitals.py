@@ -15,7 +15,7 @@ class Vitals:
     """Of a process and all that it has started."""
 
     memory: float = 0.0
-    """Resident, in MiB."""
+    """Of their own (what is mapped from files comes and goes as the system likes), swapped out or not, in MiB."""
     threads: int = 0
     descriptors: int = 0
     processes: int = 0
@@ -27,7 +27,7 @@ def vitals(pid: int) -> Vitals:
     for process in _family(pid):
         with suppress(OSError):  # it has ended meanwhile
             told = dict(line.split(":", 1) for line in (PROC / str(process) / "status").read_text().splitlines())
-            memory += int(told.get("VmRSS", "0 kB").split()[0])
+            memory += sum(int(told.get(name, "0 kB").split()[0]) for name in ("RssAnon", "VmSwap"))
             threads += int(told["Threads"])
             descriptors += sum(1 for _ in (PROC / str(process) / "fd").iterdir())
             processes += 1

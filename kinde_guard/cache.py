@@ -18,7 +18,8 @@ from .claims import AccessToken
 from .jwks import Key
 from .keystore import KeyStore
 
-BYTES_PER_ENTRY = 8 * 1024  # the bound in bytes, for each entry that the cache may hold
+BYTES_PER_ENTRY = 2 * 1024  # the bound in bytes of a large cache, for each entry that it may hold
+LEAST_BOUND = 32 * 1024 * 1024  # the bound in bytes of every other
 
 
 def size_of(payload: bytes) -> int:
@@ -47,7 +48,7 @@ class TokenCache:
 
     def __init__(self, entries: int, most_bytes: int | None = None) -> None:
         self._most = entries
-        self._most_bytes = entries * BYTES_PER_ENTRY if most_bytes is None else most_bytes
+        self._most_bytes = max(entries * BYTES_PER_ENTRY, LEAST_BOUND) if most_bytes is None else most_bytes
         # Not a dict: its oldest entry is found by walking over the places of all that were evicted since it last grew.
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._used: set[bytes] = set()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, dataclass_transform
 
 from .errors import ConfigurationError
 
@@ -45,19 +45,21 @@ def audience_of(claims: Json) -> tuple[str, ...]:
     return (aud,) if type(aud) is str else _texts(aud)
 
 
-def is_id_token(claims: Json) -> bool:
-    """Kinde's ID tokens carry ``at_hash`` or ``nonce``, and name the issuer and the client as their audience."""
+def kind_of(claims: Json) -> Literal["access token", "ID token", "event"]:
+    """Kinde signs ID tokens and webhooks with the same keys, and with the same ``typ``.
+
+    ID tokens carry ``at_hash`` or ``nonce``, and name the issuer and the client as their audience. A webhook's JWT, or
+    a security event token (RFC 8417), is an event; neither lets anyone in.
+    """
+    if "events" in claims or ("event_id" in claims and "iss" not in claims):
+        return "event"
     if "at_hash" in claims or "nonce" in claims:
-        return True
-    aud = claims.get("aud")
+        return "ID token"
+    aud, iss, azp = claims.get("aud"), claims.get("iss"), claims.get("azp")
     audience = aud if type(aud) is list else (aud,)
-    iss, client = claims.get("iss"), client_of(claims)
-    return (iss in audience and iss is not None) or (client in audience and client is not None)
-
-
-def is_event(claims: Json) -> bool:
-    """A webhook's JWT (signed with the same keys) or a security event token (RFC 8417): neither lets anyone in."""
-    return "events" in claims or ("event_id" in claims and "iss" not in claims)
+    if (iss in audience and iss is not None) or (azp is not None and str(azp) in audience):
+        return "ID token"
+    return "access token"
 
 
 def scopes_of(claims: Json, permissions_as_scopes: bool = False) -> frozenset[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .claims import Json, client_of, is_event, is_id_token, is_m2m
+from .claims import Json, client_of, is_m2m, kind_of
 from .errors import InvalidToken
 from .settings import Settings
 
@@ -51,9 +51,10 @@ def check_key_id(header: Json, settings: Settings) -> None:
 
 def check_kind(claims: Json, settings: Settings, now: float) -> None:
     """RFC 8725 §3.12: ID tokens and webhooks are signed with the same keys, and are no access tokens."""
-    if is_event(claims):
+    kind = kind_of(claims)
+    if kind == "event":
         raise InvalidToken("wrong_token_type", "this is a webhook's JWT, not an access token")
-    if is_id_token(claims):
+    if kind == "ID token":
         raise InvalidToken("wrong_token_type", "this is an ID token: send the access token instead")
     if "cnf" in claims:
         # RFC 9449 §7.2: a token bound to a key must not pass as a bearer token.
@@ -111,12 +112,15 @@ def validity(claims: Json, settings: Settings) -> tuple[float, float]:
 
 def check_times(claims: Json, settings: Settings, now: float) -> None:
     """RFC 7519 §4.1.4 to §4.1.6, with leeway for clocks that differ."""
-    if now >= _date(claims, "exp") + settings.leeway:
+    leeway = settings.leeway
+    if now >= _date(claims.get("exp"), "exp") + leeway:
         raise InvalidToken(
             "expired", "the client has to request a new token; how long tokens live is set in Kinde, per app"
         )
-    latest = now + settings.leeway
-    if ("iat" in claims and _date(claims, "iat") > latest) or ("nbf" in claims and _date(claims, "nbf") > latest):
+    latest = now + leeway
+    if ("iat" in claims and _date(claims["iat"], "iat") > latest) or (
+        "nbf" in claims and _date(claims["nbf"], "nbf") > latest
+    ):
         raise InvalidToken("not_yet_valid", "nbf or iat is in the future: compare this machine's clock with Kinde's")
 
 
@@ -153,9 +157,8 @@ def _are_texts(values: object) -> bool:
     return True
 
 
-def _date(claims: Json, name: str) -> Any:
+def _date(value: Any, name: str) -> Any:
     """A NumericDate (RFC 7519 §2) as a finite number; ``true`` and ``"1700000000"`` are none."""
-    value = claims.get(name)
-    if (type(value) is not int and type(value) is not float) or not 0 <= value <= MAX_DATE:
-        raise InvalidToken("malformed", f"{name} is missing or not a date")
-    return value
+    if (type(value) is int or type(value) is float) and 0 <= value <= MAX_DATE:
+        return value
+    raise InvalidToken("malformed", f"{name} is missing or not a date")

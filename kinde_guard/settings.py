@@ -74,7 +74,7 @@ class Settings:
         jwks_url: str | None = None,
         retry_after: float = 30,
         usable_for: float = 86_400,
-        cache_size: int = 4096,
+        cache_size: int = 16_384,
         transport: httpx.BaseTransport | None = None,
         sources: Sequence[Variables] = (),
     ) -> Settings:

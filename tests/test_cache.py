@@ -13,7 +13,7 @@ import pytest
 from helpers import AUDIENCE, KID, M2M, NOW, USER, Issuer, Time, guard_of, jwk, key_set, mint, reason_of, rsa_key
 
 from kinde_guard import AuthError, Guard, InvalidRequest, InvalidToken, KeysUnavailable, MissingToken
-from kinde_guard.cache import BYTES_PER_ENTRY, TokenCache, size_of
+from kinde_guard.cache import TokenCache, size_of
 from kinde_guard.claims import AccessToken
 from kinde_guard.jwks import Key
 from kinde_guard.keystore import KeyStore
@@ -307,8 +307,15 @@ class TestBounds:
         assert taken <= 1.1 * (guard.stats().bytes - counted)
 
     def test_the_default_bound_in_bytes(self) -> None:
-        """Tokens of a usual size are bounded by their number, giants by their bytes."""
-        assert size_of(b"x" * 1_100) < BYTES_PER_ENTRY < size_of(b"x" * 12_000)
+        """However few entries, there is room for the largest token; however large they are, 32 MiB are not passed."""
+        one, giants = TokenCache(1), TokenCache(16_384)
+        largest = size_of(b"x" * 12_288)
+        one.put(b"a", entry_of(largest))
+        assert one.find(b"a")
+        for number in range(1_000):
+            giants.put(number.to_bytes(4, "big"), entry_of(largest))
+        assert giants.stats().bytes <= 32 * 1024 * 1024
+        assert giants.stats().entries < 1_000
 
 
 def test_no_token_text_is_kept(issuer: Issuer) -> None:

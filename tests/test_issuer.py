@@ -819,5 +819,5 @@ def test_the_guard_does_not_know_the_issuer_and_the_issuer_no_framework() -> Non
         "kinde_guard.issuer.LocalIssuer()\n"
         "print(*{'httpx', 'starlette', 'fastapi', 'flask', 'asyncio'} & set(sys.modules))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -153,7 +153,7 @@ def test_defaults() -> None:
     found = load(**GOOD)
     assert (found.algorithms, found.leeway, found.retry_after, found.usable_for) == (("RS256",), 30, 30, 86_400)
     assert (found.permissions_as_scopes, found.transport, found.clients) == (False, None, frozenset())
-    assert found.cache_size == 4096
+    assert found.cache_size == 16_384
     assert found.audiences == {AUDIENCE}
 
 
