@@ -55,7 +55,7 @@ WARM_UP = 0.3
 """The part of the time after which a server holds what it is going to hold: threads, a full cache."""
 REST = 12.0
 """Seconds; idle threads of pools live for ten, and connections for five."""
-MORE_MEMORY = 0.05, 3.0
+MORE_MEMORY = 0.03, 2.0
 """What may be added: a part of it, and MiB."""
 
 

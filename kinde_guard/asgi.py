@@ -19,6 +19,7 @@ from .claims import AccessToken
 from .demands import checked
 from .errors import AuthError, ConfigurationError, KeysUnavailable
 from .guard import Guard
+from .pages import Pages
 from .paths import PublicPaths, is_preflight
 from .requirements import Requirement, authenticated
 
@@ -35,6 +36,9 @@ _making = threading.Lock()  # or each of many threads at a cold start would make
 
 class Attached:
     """What stands in front of an app, and is found in the scope of its requests."""
+
+    pages: Pages | None = None
+    """What is answered here, before any token is asked for."""
 
     def __init__(self, guard: Guard | None, settings: Mapping[str, Any]) -> None:
         if guard is not None and settings:
@@ -57,7 +61,8 @@ class GuardMiddleware(Attached):
     """Demands a valid token on every path but the *public* ones, and *requires* of it, if given, on top.
 
     Without *guard* it makes one from ``KINDE_DOMAIN`` and ``KINDE_AUDIENCE`` when the app starts; a mistake in them
-    stops the server. Genuine CORS preflights pass.
+    stops the server. Genuine CORS preflights pass. *healthz* and *readyz* are paths to answer health checks at;
+    *resource* is the https URL of this API, whose metadata (RFC 9728) is then served and named in challenges.
     """
 
     def __init__(
@@ -67,12 +72,16 @@ class GuardMiddleware(Attached):
         *,
         public: Iterable[str] = (),
         requires: Requirement | None = None,
+        healthz: str | None = None,
+        readyz: str | None = None,
+        resource: str | None = None,
     ) -> None:
         if not callable(app):
             raise ConfigurationError(f"GuardMiddleware(app, …) takes an ASGI app first, not {app!r}")
         super().__init__(guard, {})
         self.app = app
         self.public = PublicPaths(public)
+        self.pages = Pages.of(healthz, readyz, resource)
         # No route has been chosen yet, so there are no path parameters to compare with.
         self.requires = authenticated if requires is None else checked(requires).bound({})
 
@@ -80,6 +89,8 @@ class GuardMiddleware(Attached):
         if scope["type"] == "lifespan":
             return await run_lifespan(self.app, self.ready, scope, receive, send)
         attach(scope, self)
+        if self.pages is not None and await answered(self, lambda: [self.requires], scope, send):
+            return None
         if not is_open(scope, self.public):
             guard = self.ready()
             try:
@@ -162,11 +173,30 @@ def can_answer(scope: Scope) -> bool:
     return scope["type"] == "http" or "websocket.http.response" in (scope.get("extensions") or ())
 
 
+async def answered(attached: Attached, demands: Callable[[], Iterable[Requirement]], scope: Scope, send: Send) -> bool:
+    """Whether the request was for one of the pages of *attached*, and so has its answer."""
+    if attached.pages is None or scope["type"] != "http":
+        return False
+    page = attached.pages.answer(scope["method"], path_of(scope), attached.ready, demands)
+    if page is None:
+        return False
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in page.headers]
+    await send({"type": "http.response.start", "status": page.status, "headers": headers})
+    await send({"type": "http.response.body", "body": page.body})
+    return True
+
+
+def metadata_url(scope: Scope) -> str:
+    """That of the app that serves the request, for challenges (RFC 9728 §5.1); empty if it has none."""
+    attached = nearest(scope)
+    return "" if attached is None or attached.pages is None else attached.pages.metadata_url
+
+
 async def refuse(refusal: AuthError | KeysUnavailable, scope: Scope, send: Send) -> None:
     """Answer with the refusal; close a WebSocket (1008, policy violation) that cannot be answered."""
     if not can_answer(scope):
         return await send({"type": "websocket.close", "code": 1008, "reason": ""})
-    answer = bearer.answer(refusal)
+    answer = bearer.answer(refusal, metadata_url(scope))
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.all_headers]
     kind = "http.response" if scope["type"] == "http" else "websocket.http.response"
     await send({"type": f"{kind}.start", "status": answer.status, "headers": headers})

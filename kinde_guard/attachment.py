@@ -29,7 +29,9 @@ from . import asgi, bearer, demands
 from .claims import AccessToken
 from .errors import AuthError, ConfigurationError, KeysUnavailable, KindeGuardError
 from .guard import Guard
+from .pages import Pages
 from .paths import PublicPaths
+from .requirements import Requirement
 
 MOST_MIDDLEWARE = 100  # around one mounted app; that many layers are a loop
 
@@ -39,7 +41,9 @@ class KindeGuard(asgi.Attached):
 
     Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
     too, unknown ones among them, before the body is read. *settings* are those of :class:`Guard`; what they leave out
-    is read from the environment when the app starts, and a mistake in it stops the server.
+    is read from the environment when the app starts, and a mistake in it stops the server. *healthz* and *readyz* are
+    paths to answer health checks at; *resource* is the https URL of this API, whose metadata (RFC 9728) is then served
+    and named in challenges.
     """
 
     http_exception: type[HTTPException] = HTTPException
@@ -51,9 +55,13 @@ class KindeGuard(asgi.Attached):
         *,
         guard: Guard | None = None,
         public: Iterable[str] | None = None,
+        healthz: str | None = None,
+        readyz: str | None = None,
+        resource: str | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(guard, settings)
+        self.pages = Pages.of(healthz, readyz, resource)
         self.public = None if public is None else PublicPaths(public)
         if app is not None:
             self.init_app(app)
@@ -85,14 +93,28 @@ class KindeGuard(asgi.Attached):
             if attached is not None:
                 attached.ready()
 
+    def demands_of(self, route: Any) -> Iterator[Requirement]:
+        """What *route* demands by its decorators."""
+        endpoint = getattr(route, "endpoint", None)
+        for function in (endpoint, *vars(endpoint).values()) if isinstance(endpoint, type) else (endpoint,):
+            demand = demands.enforced(function) if callable(function) else None
+            if demand is not None:
+                yield demand
+
+    def all_demands(self, app: Starlette) -> Iterator[Requirement]:
+        """What the routes of *app* demand, but those of mounted apps that have a guard of their own."""
+        for route in routes_of(app, lambda mounted: _of(mounted) is None):
+            yield from self.demands_of(route)
+
     async def answer(self, conn: HTTPConnection, error: Exception) -> Response | None:
         """The exception handler: the app's own handler for a refusal has precedence over ours."""
         if not isinstance(error, AuthError | KeysUnavailable):
             raise error  # ours, not the caller's: 500
-        raised = refused(error, self.http_exception)
+        url = asgi.metadata_url(conn.scope)
+        raised = refused(error, self.http_exception, url)
         handler = _handler_of(conn.app, raised) if asgi.can_answer(conn.scope) else None
         if handler is None:
-            return Refusal(error)
+            return Refusal(error, url)
         if is_async(handler):
             return cast("Response | None", await handler(conn, raised))
         return cast("Response | None", await run_in_threadpool(handler, conn, raised))
@@ -116,6 +138,10 @@ class _InFront:
             attached.check(scope["app"])
             self._checked = True
         _begin(scope, attached)
+        if attached.pages is not None:
+            demanded = functools.partial(attached.all_demands, scope["app"])
+            if await asgi.answered(attached, demanded, scope, send):
+                return None
         if scope["type"] == "websocket":
             send = _closing_when_too_late(send)
         if attached.public is not None and not asgi.is_open(scope, attached.public):
@@ -174,9 +200,9 @@ def introduce(scope: Scope, token: AccessToken) -> None:
 class Refusal(Response):
     """A refusal as a response: challenge and problem body."""
 
-    def __init__(self, refusal: bearer.Refusal) -> None:
+    def __init__(self, refusal: bearer.Refusal, metadata_url: str = "") -> None:
         self.refusal = refusal
-        answer = bearer.answer(refusal)
+        answer = bearer.answer(refusal, metadata_url)
         super().__init__(answer.body, answer.status, dict(answer.headers), answer.media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,7 +215,7 @@ class Refusal(Response):
 _KINDS: dict[tuple[type, type], Any] = {}
 
 
-def refused(error: bearer.Refusal, base: type[HTTPException] = HTTPException) -> HTTPException:
+def refused(error: bearer.Refusal, base: type[HTTPException] = HTTPException, metadata_url: str = "") -> HTTPException:
     """*error* as an exception of the framework's, and still what it was: ``except`` and handlers find it as either."""
     if isinstance(error, HTTPException):
         return error
@@ -197,7 +223,7 @@ def refused(error: bearer.Refusal, base: type[HTTPException] = HTTPException) ->
     both = _KINDS.get((kind, base))
     if both is None:
         both = _KINDS[kind, base] = type(kind.__name__, (kind, base), {"__module__": __name__})
-    answer = bearer.answer(error)
+    answer = bearer.answer(error, metadata_url)
     raised: HTTPException = both.__new__(both, *error.args)
     raised.__dict__.update(vars(error))
     base.__init__(raised, answer.status, bearer.TEXTS[error.reason], dict(answer.headers))
@@ -216,20 +242,26 @@ def name_of(function: Any) -> str:
     return getattr(function, "__qualname__", type(function).__qualname__)
 
 
-def routes_of(app: Starlette | Router | None) -> Iterator[Any]:
-    """Every route of *app*, those of included routers and of mounted apps too."""
+def _every(mounted: Any) -> bool:
+    return True
+
+
+def routes_of(app: Starlette | Router | None, into: Callable[[Any], bool] = _every) -> Iterator[Any]:
+    """Every route of *app*, those of included routers and of mounted apps (*into* which of them) too."""
     for route in app.routes if app is not None else ():
-        yield from _with_those_below(route)
+        yield from _with_those_below(route, into)
 
 
-def _with_those_below(route: Any) -> Iterator[Any]:
+def _with_those_below(route: Any, into: Callable[[Any], bool]) -> Iterator[Any]:
     included = getattr(route, "effective_route_contexts", None)
     if included is not None:  # a router in FastAPI
         for context in included():
-            yield from _with_those_below(getattr(context, "starlette_route", None) or context)
+            yield from _with_those_below(getattr(context, "starlette_route", None) or context, into)
     else:
         yield route
-        yield from routes_of(_mounted(route))
+        mounted = _mounted(route)
+        if into(mounted):
+            yield from routes_of(mounted, into)
 
 
 def _mounted(route: Any) -> Any:

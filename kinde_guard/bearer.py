@@ -92,11 +92,11 @@ def token_from(values: Sequence[str]) -> str:
     return token[1]
 
 
-def answer(refusal: Refusal) -> Answer:
-    """Status, headers and body for *refusal*."""
+def answer(refusal: Refusal, metadata_url: str = "") -> Answer:
+    """Status, headers and body for *refusal*; *metadata_url* is that of the resource, if it has any (RFC 9728)."""
     status, title, code = _status(refusal)
     body = {"title": title, "status": status, "detail": TEXTS[refusal.reason], "error": code or refusal.reason}
-    return Answer(status, _headers(refusal, code), json.dumps(body).encode())
+    return Answer(status, _headers(refusal, metadata_url), json.dumps(body).encode())
 
 
 def status_of(refusal: Refusal) -> int:
@@ -104,21 +104,24 @@ def status_of(refusal: Refusal) -> int:
     return _status(refusal)[0]
 
 
-def challenge(error: AuthError) -> str:
-    """The WWW-Authenticate value (RFC 6750 §3): fixed words and our own scopes, whose alphabet needs no escaping."""
+def challenge(error: AuthError, metadata_url: str = "") -> str:
+    """The WWW-Authenticate value (RFC 6750 §3, RFC 9728 §5.1): fixed words, our own scopes, and a URL that was checked
+    at start-up; their alphabets need no escaping."""
     code = _status(error)[2]
     params = {"realm": REALM}
     if code:
         params |= {"error": code, "error_description": TEXTS[error.reason]}
     if isinstance(error, InsufficientScope):
         params["scope"] = " ".join(error.required)
+    if metadata_url:
+        params["resource_metadata"] = metadata_url
     return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in params.items())
 
 
-def _headers(refusal: Refusal, code: str) -> tuple[tuple[str, str], ...]:
+def _headers(refusal: Refusal, metadata_url: str) -> tuple[tuple[str, str], ...]:
     if isinstance(refusal, KeysUnavailable):
         return (("Retry-After", str(refusal.retry_after)), ("Cache-Control", "no-store"))
-    return (("WWW-Authenticate", challenge(refusal)), ("Cache-Control", "no-store"))
+    return (("WWW-Authenticate", challenge(refusal, metadata_url)), ("Cache-Control", "no-store"))
 
 
 def _status(refusal: Refusal) -> tuple[int, str, str]:

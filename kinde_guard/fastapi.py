@@ -72,7 +72,7 @@ class AccessTokenSecurity(SecurityBase):
                 # FastAPI ends at the first dependency that refuses; the challenge speaks for the whole route.
                 guard.demand(token, _demand_of_route(self, requirements.scope(*scopes.scopes), scope))
         except (AuthError, KeysUnavailable) as error:
-            raise refused(error, HTTPException) from None
+            raise refused(error, HTTPException, asgi.metadata_url(scope)) from None
         return token
 
 
@@ -115,7 +115,7 @@ class _Check:
             elif not requirement.met_by(token):
                 attached.guard.demand(token, _demand_of_route(access_token, self.requirement, conn.scope))
         except AuthError as error:
-            raise refused(error, HTTPException) from None
+            raise refused(error, HTTPException, asgi.metadata_url(conn.scope)) from None
         return token
 
 
@@ -178,9 +178,15 @@ class KindeGuard(attachment.KindeGuard):
     Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
     too, unknown ones and the docs pages among them, before the body is read. *settings* are those of :class:`Guard`;
     what they leave out is read from the environment when the app starts, and a mistake in it stops the server.
+    *healthz*, *readyz* and *resource* as in :class:`kinde_guard.starlette.KindeGuard`.
     """
 
     http_exception = HTTPException
+
+    def demands_of(self, route: Any) -> Iterator[Requirement]:
+        """Those of decorators are among the dependencies."""
+        dependant = getattr(route, "dependant", None)
+        return super().demands_of(route) if dependant is None else _demands(dependant, access_token)
 
     def start(self, app: Starlette) -> None:
         """A test that overrides ``access_token`` needs no settings."""

@@ -19,11 +19,14 @@ from . import bearer, demands
 from .claims import AccessToken
 from .errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, KindeGuardError, MissingToken
 from .guard import Guard
+from .pages import Pages
 from .paths import PublicPaths
 from .requirements import Requirement, authenticated
-from .wsgi import authenticate, covers, is_cors_preflight
+from .wsgi import authenticate, covers, is_cors_preflight, page_for, send_page
 
 if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
     from flask import Request
     from flask.typing import ResponseReturnValue
 
@@ -51,7 +54,8 @@ class KindeGuard:
 
     Without *public*, the views that carry a demand demand a token. With it (``[]`` included) every other path does
     too, unknown ones and static files among them. *settings* are those of :class:`Guard`; what they leave out is
-    read from ``app.config`` and then from the environment.
+    read from ``app.config`` and then from the environment. *healthz* and *readyz* are paths to answer health checks at;
+    *resource* is the https URL of this API, whose metadata (RFC 9728) is then served and named in challenges.
     """
 
     def __init__(
@@ -60,6 +64,9 @@ class KindeGuard:
         *,
         guard: Guard | None = None,
         public: Iterable[str] | None = None,
+        healthz: str | None = None,
+        readyz: str | None = None,
+        resource: str | None = None,
         **settings: Any,
     ) -> None:
         if guard is not None and settings:
@@ -67,6 +74,8 @@ class KindeGuard:
         inspect.signature(Guard).bind_partial(**settings)  # a misspelt setting is a TypeError here, not later
         self._given = guard
         self._public = None if public is None else PublicPaths(public)
+        self._pages = functools.partial(Pages.of, healthz, readyz, resource)
+        self._pages()  # what is wrong with them is said here
         self._settings = settings
         self._latest: Attached | None = None
         if app is not None:
@@ -81,7 +90,7 @@ class KindeGuard:
         guard = self._given
         if guard is None:
             guard = Guard(**{"variables": (app.config, os.environ), **self._settings})
-        self._latest = attached = Attached(self, guard, self._public)
+        self._latest = attached = Attached(self, guard, self._public, self._pages())
         attached.install(app)
 
     @property
@@ -105,7 +114,8 @@ class KindeGuard:
 class Attached:
     """What one app keeps, as ``app.extensions["kinde_guard"]``; its ``guard`` can be replaced."""
 
-    def __init__(self, by: KindeGuard, guard: Guard, public: PublicPaths | None) -> None:
+    def __init__(self, by: KindeGuard, guard: Guard, public: PublicPaths | None, pages: Pages | None = None) -> None:
+        self.pages = pages
         self.by = by
         self.guard = guard
         self.public = public
@@ -118,6 +128,8 @@ class Attached:
         app.url_value_preprocessors[None] = [*ours, *app.url_value_preprocessors[None][:-1]]
         app.error_handler_spec[None][None].setdefault(KindeGuardError, _handle)
         app.extensions[EXTENSION] = self
+        if self.pages is not None:
+            app.wsgi_app = functools.partial(_answer_pages, app, self, app.wsgi_app)  # type: ignore[method-assign]
 
 
 class Requires:
@@ -207,7 +219,8 @@ def refused(error: AuthError | KeysUnavailable) -> Refused:
     kind = _KINDS.get(type(error)) or _KINDS.setdefault(type(error), _kind(error))
     refusal: Refused = kind.__new__(kind, *error.args)
     refusal.__dict__.update(vars(error), response=None, description=bearer.TEXTS[error.reason])
-    refusal.answer = bearer.answer(error)
+    pages = current_app.extensions[EXTENSION].pages if EXTENSION in current_app.extensions else None
+    refusal.answer = bearer.answer(error, "" if pages is None else pages.metadata_url)
     return refusal
 
 
@@ -267,6 +280,25 @@ def _demands_of_request() -> Iterator[Requirement]:
         demand = demands.enforced(function)
         if demand is not None:
             yield demand
+
+
+def _answer_pages(
+    app: Flask, attached: Attached, served: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """In front of all of Flask: no function of the app has to let a health check pass."""
+    assert attached.pages is not None
+    page = page_for(environ, attached.pages, lambda: attached.guard, functools.partial(_all_demands, app))
+    return served(environ, start_response) if page is None else send_page(page, start_response)
+
+
+def _all_demands(app: Flask) -> Iterator[Requirement]:
+    functions = [function for before in app.before_request_funcs.values() for function in before]
+    for function in (*functions, *app.view_functions.values()):
+        view = getattr(function, "view_class", None)
+        for part in (function, *(vars(view).values() if view is not None else ())):
+            demand = demands.enforced(part) if callable(part) else None
+            if demand is not None:
+                yield demand
 
 
 def _deny_by_default(public: PublicPaths, endpoint: str | None, values: dict[str, Any] | None) -> None:

@@ -12,10 +12,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from . import bearer, flight, jws, rules
+from . import bearer, events, flight, jws, rules
 from .cache import CacheStats, TokenCache, size_of
 from .claims import AccessToken, fingerprint
 from .errors import AuthError, InvalidToken, KeysUnavailable
+from .events import CannotTell, Refused, Verified
 from .fetch import Fetcher
 from .jwks import Key
 from .keystore import WAIT_COLD, Clocks, IssuerHealth, KeyStore
@@ -43,10 +44,13 @@ class Guard:
     from ``KINDE_DOMAIN``, ``KINDE_ISSUER_URL`` or ``KINDE_HOST`` if not given. *audience*: one or several, any of
     which will do; from ``KINDE_AUDIENCE`` if not given. ``audience=None`` with *clients* accepts tokens that name no
     audience, of those client ids alone. *leeway*, *retry_after*, *usable_for*: seconds. *cache_size*: tokens
-    remembered, 0 for none. *transport*: an ``httpx.BaseTransport``, for a proxy or a private CA. *clocks*: for tests.
+    remembered, 0 for none. *transport*: an ``httpx.BaseTransport``, for a proxy or a private CA. *observer*: is told
+    what happens (:mod:`kinde_guard.events`). *clocks*: for tests.
 
     Raises :class:`ConfigurationError` in words that say what to change. Fetches nothing: see :meth:`warm`.
     """
+
+    _tell: events.Tell | None = None
 
     def __init__(
         self,
@@ -60,8 +64,9 @@ class Guard:
         jwks_url: str | None = None,
         retry_after: float = 30,
         usable_for: float = 86_400,
-        cache_size: int = 4096,
+        cache_size: int = 16_384,
         transport: httpx.BaseTransport | None = None,
+        observer: events.Observer | None = None,
         clocks: Clocks | None = None,
         variables: Sequence[Variables] | None = None,
     ) -> None:
@@ -81,7 +86,8 @@ class Guard:
         )
         self._clocks = clocks or Clocks()
         self._wall = self._clocks.wall
-        self._stores = _stores(settings, self._clocks)
+        self._tell = events.teller(observer)
+        self._stores = _stores(settings, self._clocks, self._tell)
         self._headers: dict[bytes, tuple[str, str]] = {}
         self._cache = TokenCache(settings.cache_size)
         self._permissions_as_scopes = settings.permissions_as_scopes
@@ -99,7 +105,7 @@ class Guard:
             if token is not None:
                 return token
             kid, alg, store, unverified = self._read(data, digest)
-            return self._admit(store, store.get(kid, alg), unverified)
+            return self._admit(store, store.current().find(kid, alg) or store.get(kid, alg), unverified)
         except (AuthError, KeysUnavailable) as refusal:
             self._log(refusal, raw)
             raise
@@ -113,7 +119,7 @@ class Guard:
             if token is not None:
                 return token
             kid, alg, store, unverified = self._read(data, digest)
-            return self._admit(store, await store.aget(kid, alg), unverified)
+            return self._admit(store, store.current().find(kid, alg) or await store.aget(kid, alg), unverified)
         except (AuthError, KeysUnavailable) as refusal:
             self._log(refusal, raw)
             raise
@@ -121,17 +127,19 @@ class Guard:
     def authenticate(self, authorization: Sequence[str]) -> AccessToken:
         """For adapters: the token of a request, from *all* its Authorization values; also :class:`MissingToken`,
         :class:`InvalidRequest`."""
-        return self._recognise(authorization) or self.verify(bearer.token_from(authorization))
+        return self._recognise(authorization) or self.verify(self._token_from(authorization))
 
     async def aauthenticate(self, authorization: Sequence[str]) -> AccessToken:
         """:meth:`authenticate` for event loops."""
-        return self._recognise(authorization) or await self.averify(bearer.token_from(authorization))
+        return self._recognise(authorization) or await self.averify(self._token_from(authorization))
 
     def demand(self, token: AccessToken, requirement: Requirement) -> None:
         """For adapters: ``token.require(requirement)``, and the hint in the log if it is not met."""
         refusal = requirement.refusal(token)
         if refusal is not None:
             log.info("refused (%s) %r: %s", refusal.reason, token, refusal.hint, extra={"reason": refusal.reason})
+            if self._tell is not None:
+                self._tell(Refused(refusal.reason, fingerprint(token._digest), refusal.hint))
             raise refusal
 
     def warm(self) -> None:
@@ -163,6 +171,19 @@ class Guard:
             f"<Guard of {', '.join(self._settings.issuers)} for {', '.join(self._settings.audiences) or 'no audience'}>"
         )
 
+    def _load_behind(self) -> None:
+        """Have keys that are not fresh fetched; waits for nothing."""
+        for store in self._stores.values():
+            store.load()
+
+    def _token_from(self, authorization: Sequence[str]) -> str:
+        try:
+            return bearer.token_from(authorization)
+        except AuthError as refusal:
+            if self._tell is not None:
+                self._tell(Refused(refusal.reason, "", refusal.hint))
+            raise
+
     def _recognise(self, authorization: Sequence[str]) -> AccessToken | None:
         """A token that was verified before, before the header is taken apart: what comes after ``Bearer`` has the
         digest of a token only if it is that token. Everything else goes the long way."""
@@ -183,6 +204,8 @@ class Guard:
         if start <= self._wall() < end and store.current().holds(key):
             self._cache.note_use(digest)
             self._cache.hits += 1
+            if self._tell is not None:
+                self._tell(Verified(token, remembered=True))
             return token
         self._cache.drop(digest)
         return None
@@ -211,6 +234,8 @@ class Guard:
             self._remember_header(header, key.kid, alg)
         token = AccessToken._of(payload, digest, self._permissions_as_scopes)
         self._cache.put(digest, (token, store, key, validity, size_of(payload)))
+        if self._tell is not None:
+            self._tell(Verified(token, remembered=False))
         return token
 
     def _remember_header(self, segment: bytes, kid: str, alg: str) -> None:
@@ -221,12 +246,16 @@ class Guard:
         self._headers[segment] = kid, alg
 
     def _log(self, refusal: AuthError | KeysUnavailable, raw: str) -> None:
+        if self._tell is None and not log.isEnabledFor(logging.INFO) and not isinstance(refusal, KeysUnavailable):
+            return
+        mark = fingerprint(hashlib.sha256(raw.encode("utf-8", "surrogatepass")).digest())
+        extra = {"reason": refusal.reason, "fingerprint": mark}
         if isinstance(refusal, KeysUnavailable):
-            log.warning("cannot tell: %s", refusal, extra={"reason": refusal.reason})
-        elif log.isEnabledFor(logging.INFO):
-            mark = fingerprint(hashlib.sha256(raw.encode("utf-8", "surrogatepass")).digest())
-            extra = {"reason": refusal.reason, "fingerprint": mark}
+            log.warning("cannot tell: %s", refusal, extra=extra)
+        else:
             log.info("refused (%s) token %s: %s", refusal.reason, mark, refusal.hint, extra=extra)
+        if self._tell is not None:
+            self._tell(_event_of(refusal, mark))
 
 
 def _digest(data: bytes) -> bytes:
@@ -240,7 +269,13 @@ def _digest(data: bytes) -> bytes:
     return digest.digest()
 
 
-def _stores(settings: Settings, clocks: Clocks) -> Mapping[str, KeyStore]:
+def _event_of(refusal: AuthError | KeysUnavailable, mark: str) -> events.Event:
+    if isinstance(refusal, KeysUnavailable):
+        return CannotTell(mark, refusal.retry_after)
+    return Refused(refusal.reason, mark, refusal.hint)
+
+
+def _stores(settings: Settings, clocks: Clocks, tell: events.Tell | None) -> Mapping[str, KeyStore]:
     fetcher = Fetcher(settings.transport)
     return {
         issuer: KeyStore(
@@ -251,6 +286,8 @@ def _stores(settings: Settings, clocks: Clocks) -> Mapping[str, KeyStore]:
             usable_for=settings.usable_for,
             fetcher=fetcher,
             clocks=clocks,
+            leeway=settings.leeway,
+            tell=tell,
         )
         for issuer, url in settings.issuers.items()
     }

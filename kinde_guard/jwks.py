@@ -6,9 +6,9 @@ A :class:`KeySet` is replaced, never edited, so readers need no lock. Time is an
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from jwt.algorithms import Algorithm, get_default_algorithms
 
@@ -44,6 +44,10 @@ class UnusableKey(Exception):
     """A key that is skipped; the text says why."""
 
 
+class WeakKey(UnusableKey):
+    """It has too few bits."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Key:
     """One public key, and the algorithms it may verify."""
@@ -68,6 +72,8 @@ class KeySet:
 
     keys: Mapping[KeyId, Key] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
+    weak: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
     loaded_at: float = NEVER
     stale_at: float = NEVER
     refresh_at: float = NEVER
@@ -115,6 +121,8 @@ class KeySet:
         return KeySet(
             keys=read.keys,
             skipped=read.skipped,
+            weak=read.weak,
+            private=read.private,
             loaded_at=now,
             stale_at=now + life,
             refresh_at=now + min(life * (REFRESH_AT - 0.05 + 0.1 * chance), usable_for),
@@ -149,6 +157,41 @@ class KeysRead:
 
     keys: Mapping[KeyId, Key]
     skipped: tuple[str, ...]
+    weak: tuple[str, ...] = ()
+    """By kid, those of too few bits."""
+    private: tuple[str, ...] = ()
+    """By kid, those published together with their private half, and shared secrets."""
+
+
+class Changes(NamedTuple):
+    """What one key set has that another had not, by kid: see :class:`~kinde_guard.events.KeysChanged`."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    replaced: tuple[str, ...]
+    weak: tuple[str, ...]
+    private: tuple[str, ...]
+
+
+def changes(before: KeySet, after: KeySet) -> Changes:
+    """What has changed since *before*. Of the first set that is loaded, nothing is new but what should not be there."""
+    old, new = before.keys, after.keys
+    replaced = [key_id for key_id in new if key_id in old and _material(old[key_id]) != _material(new[key_id])]
+    return Changes(
+        added=_kids(key_id for key_id in new if key_id not in old and before.loaded_at != NEVER),
+        removed=_kids(key_id for key_id in old if key_id not in new),
+        replaced=_kids(replaced),
+        weak=tuple(kid for kid in after.weak if kid not in before.weak),
+        private=tuple(kid for kid in after.private if kid not in before.private),
+    )
+
+
+def _kids(key_ids: Iterable[KeyId]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(kid for kid, _ in key_ids))
+
+
+def _material(key: Key) -> tuple[Any, ...]:
+    return key.material[_MATERIAL.index("crv") :]
 
 
 def read(body: bytes, algorithms: Sequence[str], known: Mapping[KeyId, Key]) -> KeysRead:
@@ -158,12 +201,16 @@ def read(body: bytes, algorithms: Sequence[str], known: Mapping[KeyId, Key]) -> 
     unchanged stays the same object.
     """
     usable: dict[KeyId, Key | None] = {}
-    skipped = []
+    skipped, weak, private = [], [], []
     for number, jwk in enumerate(_listed(body)):
+        if isinstance(jwk, dict) and not _PRIVATE.isdisjoint(jwk):
+            private.append(_called(jwk, number))
         try:
             key = _read_key(jwk, algorithms, known)
         except UnusableKey as problem:
             skipped.append(f"key {number}: {problem}")
+            if isinstance(problem, WeakKey):
+                weak.append(_called(jwk, number))
             continue
         if (key.kid, key.kty) in usable:
             skipped.append(f"key {number}: another key has the same kid and kty, so neither is used")
@@ -173,7 +220,7 @@ def read(body: bytes, algorithms: Sequence[str], known: Mapping[KeyId, Key]) -> 
     keys = {key_id: key for key_id, key in usable.items() if key is not None}
     if not keys:
         raise UnusableKeySet("; ".join(["no usable key in the set", *skipped[:5]]))
-    return KeysRead(keys, tuple(skipped))
+    return KeysRead(keys, tuple(skipped), tuple(weak), tuple(private))
 
 
 def life_of(cache_control: str) -> float:
@@ -184,6 +231,11 @@ def life_of(cache_control: str) -> float:
         if name == "max-age" and value.isascii() and value.isdigit():
             return min(max(float(value[:9]), LEAST_LIFE), MOST_LIFE)
     return LIFE
+
+
+def _called(jwk: dict[str, Any], number: int) -> str:
+    kid = jwk.get("kid")
+    return kid if isinstance(kid, str) and 1 <= len(kid) <= MAX_KID else f"key {number}"
 
 
 def _listed(body: bytes) -> list[Any]:
@@ -264,6 +316,7 @@ def _public(jwk: dict[str, Any], kty: str, alg: str) -> Any:
 def _check_rsa(public: Any) -> None:
     """RFC 7518 §3.3: 2048 bits or more. The upper bound keeps a published giant from costing a second a token."""
     if not MIN_RSA_BITS <= public.key_size <= MAX_RSA_BITS:
-        raise UnusableKey(f"it has {public.key_size} bits, not {MIN_RSA_BITS} to {MAX_RSA_BITS}")
+        kind = WeakKey if public.key_size < MIN_RSA_BITS else UnusableKey
+        raise kind(f"it has {public.key_size} bits, not {MIN_RSA_BITS} to {MAX_RSA_BITS}")
     if public.public_numbers().e.bit_length() > 64:  # cryptography itself refuses tiny and even ones
         raise UnusableKey("its exponent has more than 64 bits")

@@ -11,7 +11,6 @@ The rules of this file:
 
 from __future__ import annotations
 
-import logging
 import math
 import random
 import time
@@ -23,14 +22,15 @@ from functools import partial
 
 from . import flight, jwks
 from .errors import InvalidToken, KeysUnavailable
+from .events import Tell
 from .fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
 from .jwks import Key, KeySet, KeysRead, State, UnusableKeySet
+from .news import News, drift
 
 WAIT_COLD = TOTAL_TIMEOUT + 0.25  # the deadline lands its failure first, so that a refusal can say why
 WAIT_UNKNOWN = 1.0
 _ACCEPT = {"accept": "application/jwk-set+json, application/json"}
 NO_KEYS = KeySet()
-log = logging.getLogger("kinde_guard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,9 @@ class IssuerHealth:
     """How many usable keys the last good answer held."""
     problem: str
     """Why the last fetch failed; empty if it did not."""
+    clock_drift: float | None = None
+    """By how many seconds the clock here is ahead of the issuer's (negative: behind), by the ``Date`` of the last good
+    answer, as far as that is certain; ``None`` if it had none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,10 @@ class _Fetched:
 
     read: KeysRead | None = None
     life: float = 0.0
+    kind: str = ""
     problem: str = ""
     retry_after: float | None = None
+    drift: float | None = None
     cool_until: float = jwks.NEVER
 
 
@@ -80,6 +85,8 @@ class KeyStore:
         fetcher: Fetcher,
         clocks: Clocks,
         chance: Callable[[], float] = random.random,
+        leeway: float = 30,
+        tell: Tell | None = None,
     ) -> None:
         self.issuer = issuer
         self._url = url
@@ -90,6 +97,9 @@ class KeyStore:
         self._clocks = clocks
         self._now = clocks.monotonic
         self._chance = chance
+        self._news = News(issuer, leeway, tell)
+        self._began: float | None = None
+        self._drift: float | None = None
         self._since = clocks.wall()
         self._set = KeySet()
         self._flight: flight.Flight[_Fetched | None] = flight.Flight(self._land, _crashed, deadline=TOTAL_TIMEOUT)
@@ -148,7 +158,7 @@ class KeyStore:
         state = keys.state(now)
         since = {"fresh": keys.loaded_at, "stale": keys.stale_at, "expired": keys.usable_until}.get(state)
         moment = self._since if since is None else wall - (now - since)
-        return IssuerHealth(self.issuer, state, moment, len(keys.keys), keys.problem)
+        return IssuerHealth(self.issuer, state, moment, len(keys.keys), keys.problem, self._drift)
 
     def _refresh_behind(self, keys: KeySet, now: float) -> None:
         if keys.usable(now) and keys.refresh_due(now):
@@ -187,18 +197,21 @@ class KeyStore:
         """In the flight's thread: ask the issuer, and check the answer whole. *cool_until* is for an unknown kid."""
         if self._set is not seen:
             return None  # another fetch has landed since this one was wanted
+        self._began, sent = self._now(), self._clocks.wall()
         try:
             answer = self._fetcher.send("GET", self._url, watch, headers=_ACCEPT)
             if answer.status != 200:
                 return _refused(answer, self._clocks.wall(), cool_until)
             read = jwks.read(answer.body, self._algorithms, seen.keys)
         except (FetchFailed, UnusableKeySet) as error:
-            return _Fetched(problem=str(error), cool_until=cool_until)
+            return _Fetched(kind=type(error).__name__, problem=str(error), cool_until=cool_until)
         life = min(jwks.life_of(answer.headers.get("cache-control", "")), self._usable_for)
-        return _Fetched(read, life, cool_until=cool_until)
+        ahead = drift(answer.headers, sent, self._clocks.wall())
+        return _Fetched(read, life, drift=ahead, cool_until=cool_until)
 
     def _land(self, fetched: _Fetched | None) -> flight.Say:
         before, now = self._set, self._now()
+        seconds, self._began = now - (self._began or now), None
         if fetched is None:
             return _nothing
         keys = before.cooling(fetched.cool_until)
@@ -212,27 +225,12 @@ class KeyStore:
             )
             # Keys that run out during the wait end the patience that goes with having keys.
             keys = replace(keys, retry_at=min(keys.retry_at, max(now, keys.usable_until) + jwks.COLD_WAIT))
-        else:
-            keys = keys.loaded(fetched.read, now, life=fetched.life, usable_for=self._usable_for, chance=self._chance())
-        self._set = keys
-        return partial(self._say, before, keys, now)
-
-    def _say(self, before: KeySet, after: KeySet, now: float) -> None:
-        if after.problem:
-            log.warning(
-                "keys of %s: fetch %d failed, next in %.1f s at the earliest; keys are %s: %s",
-                self.issuer,
-                after.failures,
-                max(0.0, after.retry_at - now),
-                after.state(now),
-                after.problem,
-            )
-            return
-        if before.problem or after.keys.keys() != before.keys.keys():
-            log.info("keys of %s: %d loaded", self.issuer, len(after.keys))
-        if after.skipped != before.skipped:
-            for sentence in after.skipped:
-                log.warning("keys of %s: skipped %s", self.issuer, sentence)
+            self._set = keys
+            return partial(self._news.of_failure, keys, now, seconds, fetched.kind)
+        keys = keys.loaded(fetched.read, now, life=fetched.life, usable_for=self._usable_for, chance=self._chance())
+        self._set, drifts = keys, (self._drift, fetched.drift)
+        self._drift = fetched.drift
+        return partial(self._news.of_keys, before, keys, now, seconds, drifts)
 
 
 def _nothing() -> None:
@@ -240,7 +238,7 @@ def _nothing() -> None:
 
 
 def _crashed(error: Exception) -> _Fetched:
-    return _Fetched(problem=f"{type(error).__name__}: {one_line(error)}")
+    return _Fetched(kind=type(error).__name__, problem=f"{type(error).__name__}: {one_line(error)}")
 
 
 def _refused(answer: Answer, wall: float, cool_until: float) -> _Fetched:
@@ -250,7 +248,8 @@ def _refused(answer: Answer, wall: float, cool_until: float) -> _Fetched:
     elif 300 <= answer.status < 400:
         hint = " (redirects are not followed)"
     wait = _asked_wait(answer.headers.get("retry-after", ""), wall)
-    return _Fetched(problem=f"the issuer answered {answer.status}{hint}", retry_after=wait, cool_until=cool_until)
+    problem = f"the issuer answered {answer.status}{hint}"
+    return _Fetched(kind=str(answer.status), problem=problem, retry_after=wait, cool_until=cool_until)
 
 
 def _asked_wait(value: str, wall: float) -> float | None:

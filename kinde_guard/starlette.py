@@ -98,7 +98,7 @@ class KindeBackend(AuthenticationBackend):
 def on_error(conn: HTTPConnection, error: AuthenticationError) -> Response:
     """For ``AuthenticationMiddleware(…, on_error=on_error)``: 401 with a challenge where Starlette answers 400."""
     if isinstance(error, _Unauthenticated):
-        return Refusal(error.refusal)
+        return Refusal(error.refusal, asgi.metadata_url(conn.scope))
     return AuthenticationMiddleware.default_on_error(conn, error)
 
 
@@ -116,7 +116,7 @@ def _async_wrapper(function: Callable[..., Any], requirement: Requirement) -> Ca
         try:
             _judge(guard, await asgi.aauthenticate(scope, guard), requirement, scope)
         except (AuthError, KeysUnavailable) as error:
-            raise refused(error) from None
+            raise refused(error, metadata_url=asgi.metadata_url(scope)) from None
         return await function(*args, **kwargs)
 
     return wrapper
@@ -132,7 +132,7 @@ def _sync_wrapper(function: Callable[..., Any], requirement: Requirement) -> Cal
         try:
             _judge(guard, asgi.authenticate(scope, guard), requirement, scope)
         except (AuthError, KeysUnavailable) as error:
-            raise refused(error) from None
+            raise refused(error, metadata_url=asgi.metadata_url(scope)) from None
         return function(*args, **kwargs)
 
     return wrapper

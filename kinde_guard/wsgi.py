@@ -7,7 +7,7 @@ A request is refused before its body is read. The verified token is ``environ["k
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +16,7 @@ from .claims import AccessToken
 from .demands import checked
 from .errors import AuthError, ConfigurationError, KeysUnavailable
 from .guard import Guard
+from .pages import Page, Pages
 from .paths import PublicPaths, is_preflight
 from .requirements import Requirement, authenticated
 
@@ -29,7 +30,9 @@ class GuardMiddleware:
     """Demands a valid token on every path but the *public* ones, and *requires* of it, if given, on top.
 
     Without *guard* it makes one from ``KINDE_DOMAIN`` and ``KINDE_AUDIENCE``. Genuine CORS preflights pass.
-    Raises :class:`ConfigurationError`, here and not at the first request.
+    Raises :class:`ConfigurationError`, here and not at the first request. *healthz* and *readyz* are paths to answer
+    health checks at; *resource* is the https URL of this API, whose metadata (RFC 9728) is then served and named in
+    challenges.
     """
 
     def __init__(
@@ -39,21 +42,30 @@ class GuardMiddleware:
         *,
         public: Iterable[str] = (),
         requires: Requirement | None = None,
+        healthz: str | None = None,
+        readyz: str | None = None,
+        resource: str | None = None,
     ) -> None:
         if not callable(app):
             raise ConfigurationError(f"GuardMiddleware(app, …) takes a WSGI app first, not {app!r}")
         self.app = app
         self.public = PublicPaths(public)
+        self.pages = Pages.of(healthz, readyz, resource)
         # No route has been chosen yet, so there are no path parameters to compare with.
         self.requires = checked(authenticated if requires is None else requires).bound({})
         self.guard = Guard() if guard is None else guard
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if self.pages is not None:
+            page = page_for(environ, self.pages, lambda: self.guard, lambda: [self.requires])
+            if page is not None:
+                return send_page(page, start_response)
         if not self._is_open(environ):
             try:
                 self.guard.demand(authenticate(environ, self.guard), self.requires)
             except (AuthError, KeysUnavailable) as refusal:
-                return _answer(refusal, environ, start_response)
+                url = "" if self.pages is None else self.pages.metadata_url
+                return _answer(bearer.answer(refusal, url), environ, start_response)
         return self.app(environ, start_response)
 
     def _is_open(self, environ: WSGIEnvironment) -> bool:
@@ -86,6 +98,19 @@ def covers(public: PublicPaths, environ: WSGIEnvironment) -> bool:
         return False
 
 
+def page_for(
+    environ: WSGIEnvironment, pages: Pages, guard: Callable[[], Guard], demands: Callable[[], Iterable[Requirement]]
+) -> Page | None:
+    """The answer, if the request is for one of *pages*."""
+    return pages.answer(environ.get("REQUEST_METHOD", ""), environ.get("PATH_INFO", ""), guard, demands)
+
+
+def send_page(page: Page, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with it."""
+    start_response(f"{page.status} {HTTPStatus(page.status).phrase}", list(page.headers))
+    return [page.body]
+
+
 def is_cors_preflight(environ: WSGIEnvironment) -> bool:
     """Whether the request is a genuine CORS preflight."""
     return is_preflight(
@@ -93,9 +118,6 @@ def is_cors_preflight(environ: WSGIEnvironment) -> bool:
     )
 
 
-def _answer(
-    refusal: AuthError | KeysUnavailable, environ: WSGIEnvironment, start_response: StartResponse
-) -> Iterable[bytes]:
-    answer = bearer.answer(refusal)
+def _answer(answer: bearer.Answer, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", list(answer.all_headers))
     return [] if environ.get("REQUEST_METHOD") == "HEAD" else [answer.body]

@@ -18,8 +18,8 @@ PACKAGE = Path(kinde_guard.__file__).parent
 FRAMEWORKS = {"fastapi", "starlette", "flask", "werkzeug", "django", "pydantic", "typer", "rich", "uvicorn", "pytest"}
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
-    "errors", "settings", "jws", "claims", "requirements", "rules", "jwks", "bearer", "flight", "fetch", "keystore",
-    "cache", "guard",
+    "errors", "events", "settings", "jws", "claims", "requirements", "rules", "jwks", "news", "bearer", "flight",
+    "fetch", "keystore", "cache", "guard", "pages",
 ]  # fmt: skip
 """Each may import what stands before it."""
 
@@ -137,6 +137,7 @@ def test_the_version_is_the_installed_one() -> None:
 @pytest.mark.parametrize(("module", "missing", "sentence"), [
     ("fastapi", "fastapi", "kinde_guard.fastapi needs FastAPI: pip install 'kinde-guard[fastapi]'"),
     ("starlette", "starlette", "kinde_guard.starlette needs Starlette: pip install 'kinde-guard[starlette]'"),
+    ("otel", "opentelemetry", "kinde_guard.otel needs OpenTelemetry: pip install 'kinde-guard[otel]'"),
     ("flask", "flask", "kinde_guard.flask needs Flask: pip install 'kinde-guard[flask]'"),
 ])  # fmt: skip
 def test_a_missing_extra_is_named_in_one_sentence(module: str, missing: str, sentence: str) -> None:

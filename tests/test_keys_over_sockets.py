@@ -6,6 +6,8 @@ Callers come from threads, from asyncio and from trio; the clocks are passed in 
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -233,7 +235,7 @@ def test_an_event_loop_goes_on_while_a_task_waits(loop: str) -> None:
 
 def unbounded(exchange: Exchange) -> None:
     exchange.send(head())
-    while True:  # until the client hangs up
+    for _ in range(1000):  # 32 MiB: not for ever, in case nobody hangs up
         exchange.send(b" " * 0x8000)
 
 
@@ -353,6 +355,36 @@ def test_two_issuers_do_not_wait_for_each_other() -> None:
             good.url: "fresh",
             bad.url: "never_loaded",
         }
+
+
+# The end of a process
+
+LAST_REQUEST = """
+import asyncio, sys
+from kinde_guard import Guard
+
+async def main():
+    guard = Guard(sys.argv[1], audience=sys.argv[2])
+    request = asyncio.create_task(guard.averify(sys.argv[3]))
+    await asyncio.to_thread(sys.stdin.readline)
+    request.cancel()
+
+asyncio.run(main())
+"""
+
+
+def test_a_process_ends_while_a_fetch_is_under_way() -> None:
+    """At once, and without a word: its loop is closed, its request was cancelled, its issuer hangs."""
+    with Server(hanging) as server:
+        command = [sys.executable, "-W", "error", "-c", LAST_REQUEST, server.url, AUDIENCE]
+        raw = mint({"iss": server.url, "exp": int(time.time()) + 3600, "iat": int(time.time())})
+        pipe = subprocess.PIPE
+        with subprocess.Popen([*command, raw], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+            assert server.asked.wait(LONG)
+            started = time.monotonic()
+            assert process.communicate("go on\n", timeout=LONG) == ("", "")
+            assert time.monotonic() - started < 3
+        assert process.returncode == 0
 
 
 # How long a caller waits

@@ -871,4 +871,5 @@ def test_what_is_logged(caplog: pytest.LogCaptureFixture) -> None:
         ),
         ("INFO", f"keys of {ISSUER}: 1 loaded"),
         ("INFO", f"keys of {ISSUER}: 2 loaded"),
+        ("INFO", f"keys of {ISSUER}: added: 'b'"),
     ]

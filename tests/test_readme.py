@@ -106,12 +106,14 @@ def test_apps_let_the_right_callers_in(import_line: str, environment: LocalIssue
 def test_its_tests_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The chapter on testing, in files as a reader would write them, without any setting."""
     tmp_path.joinpath("main.py").write_text(BLOCKS[0][1], encoding="utf-8")
-    tmp_path.joinpath("test_main.py").write_text(block_with("from main import app"), encoding="utf-8")
+    for number, (_, block) in enumerate(BLOCKS):
+        if "from main import app" in block:
+            tmp_path.joinpath(f"test_{number}.py").write_text(block, encoding="utf-8")
     for name in [name for name in os.environ if name.startswith("KINDE_")]:
         monkeypatch.delenv(name)
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    assert "6 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_no_framework(environment: LocalIssuer) -> None:

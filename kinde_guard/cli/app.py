@@ -9,6 +9,8 @@ import typer
 from .. import __version__
 from .demo import demo
 from .dev import dev
+from .explain import explain
+from .routes import routes
 from .token import token
 from .verify import verify
 
@@ -21,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, dev, token, verify):
+for command in (demo, dev, explain, routes, token, verify):
     app.command()(command)
 
 

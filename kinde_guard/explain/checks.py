@@ -11,20 +11,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
-from . import jws, looks, rules
-from .claims import AccessToken, Json, fingerprint
-from .errors import AuthError, InsufficientScope, InvalidToken, KeysUnavailable, Reason
-from .fixes import Facts, fix
-from .jwks import Key
-from .requirements import Requirement
-from .settings import Settings
+from .. import jws, rules
+from ..claims import AccessToken, Json, fingerprint
+from ..errors import AuthError, InsufficientScope, InvalidToken, KeysUnavailable, Reason
+from ..jwks import Key
+from ..requirements import Requirement
+from ..settings import Settings
+from . import looks
+from .facts import Facts
+from .fixes import fix
 
 Outcome = Literal["passed", "failed", "not_reached", "cannot_tell"]
 Also = Literal["passed", "failed"]
 Verdict = Literal["valid", "refused", "cannot_tell"]
+_ANOTHER_TOKEN = frozenset({"malformed", "unsupported_algorithm", "unsupported_header", "wrong_token_type"})
 
 
 class KeySource(Protocol):
@@ -78,7 +81,9 @@ class Explanation:
 
     @property
     def also_wrong(self) -> tuple[Check, ...]:
-        """What is wrong besides."""
+        """What has to be mended besides; nothing, where it takes another token altogether."""
+        if self.decisive is not None and self.decisive.reason in _ANOTHER_TOKEN:
+            return ()
         return tuple(check for check in self.checks if check.also == "failed")
 
     @property
@@ -125,15 +130,15 @@ class _Examination:
     def go(self) -> None:
         """All but the demands."""
         data = self._ask("size", looks.SIZE, lambda _: looks.size(self._raw), jws.to_bytes, self._raw)
-        parts = self._ask("form", looks.FORM, looks.parts, jws.split, data)
+        parts = self._ask("form", looks.FORM, lambda _: looks.parts(self._raw), jws.split, data)
         header, body, signature, signing_input = parts or (None, None, None, None)
         self._header = self._ask("header", looks.OBJECT, looks.members, _read_object, header)
-        for rule in rules.HEADER_RULES:
-            self._rule(rule, self._header, self._settings)
+        for about_header in rules.HEADER_RULES:
+            self._rule(about_header, self._header, self._settings)
         self._claims = self._ask("payload", looks.OBJECT, looks.members, _read_object, body)
-        for rule in rules.CLAIMS_RULES:
-            self._rule(rule, self._claims, self._settings, self._now)
-        decoded = self._ask("signature form", looks.BASE64URL, looks.size_of, jws.decode, signature)
+        for about_claims in rules.CLAIMS_RULES:
+            self._rule(about_claims, self._claims, self._settings, self._now)
+        decoded = self._ask("encoding", looks.BASE64URL, looks.size_of, jws.decode, signature)
         key = self._ask("key", self._key_expected(), looks.key, self._keys.find, *self._key_named())
         alg = None if self._header is None else self._header.get("alg")
         if self._ask("signature", looks.SIGNATURE, looks.signature, _verify, key, alg, signing_input, decoded):
@@ -146,22 +151,22 @@ class _Examination:
 
     def check(self, made: _Made) -> Check:
         """As it is told."""
+        problem, told = made.problem, Check(made.name, made.expected, made.found, "not_reached")
         if made.left_out:
-            return Check(made.name, made.expected, made.found, "not_reached")
-        problem = made.problem
+            return told
         if problem is None:
-            outcome: tuple[Outcome, Also | None] = ("not_reached", "passed") if made.second else ("passed", None)
-            return Check(made.name, made.expected, made.found, *outcome)
+            return replace(told, also="passed") if made.second else replace(told, outcome="passed")
+        told = replace(told, reason=problem.reason, fix=fix(self._facts(made, problem)))
         if isinstance(problem, KeysUnavailable):
-            outcome = ("not_reached" if made.second else "cannot_tell", None)
-        else:
-            outcome = ("not_reached", "failed") if made.second else ("failed", None)
-        return Check(made.name, made.expected, made.found, *outcome, problem.reason, fix(self._facts(made, problem)))
+            return told if made.second else replace(told, outcome="cannot_tell")
+        return replace(told, also="failed") if made.second else replace(told, outcome="failed")
 
     def _rule(self, rule: Callable[..., None], members: Json | None, *others: Any) -> None:
         look = looks.LOOKS[rule]
         expected = look.expected(self._settings, self._now)
-        self._ask(look.name, expected, lambda _: look.found(members or {}, self._now), rule, members, *others)
+        self._ask(
+            look.name, expected, lambda _: look.found(members or {}, self._settings, self._now), rule, members, *others
+        )
 
     def _ask(self, name: str, expected: str, found: Callable[[Any], str], run: Callable[..., Any], *given: Any) -> Any:
         """The value of *run*, or ``None`` if it refuses, or if something of what it needs is not *given*."""

@@ -1,4 +1,4 @@
-"""How each check is told: its name, what it expects, and what it finds. Pure; text that may come from a token is ASCII."""
+"""How each check is told: its name, what it expects, what it finds. Pure; what the token says is shown in ASCII."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from . import jws, rules
-from .claims import AccessToken, Json, client_of, is_id_token, subject_of
-from .fixes import shown
-from .jwks import Key
-from .requirements import AllOf, AnyOf, Demand, Requirement, Scopes
-from .settings import Settings
+from .. import jws, rules
+from ..claims import AccessToken, Json, client_of, kind_of, subject_of
+from ..jwks import Key
+from ..requirements import AllOf, AnyOf, Demand, Requirement, Scopes
+from ..settings import Settings
+from .facts import listed, shown
 
-SIZE = f"at most {jws.MAX_TOKEN} characters, ASCII"
-FORM = "three parts, joined by dots"
+SIZE = f"at most {jws.MAX_TOKEN} characters"
+FORM = "3 parts, joined by dots"
 OBJECT = "base64url of a JSON object"
 BASE64URL = "base64url"
 KEY = "a key of that name at a trusted issuer"
@@ -28,20 +28,20 @@ class Look:
 
     name: str
     expected: Callable[[Settings, float], str]
-    found: Callable[[Json, float], str]
+    found: Callable[[Json, Settings, float], str]
 
 
 def size(raw: str) -> str:
     return f"{len(raw)} characters{'' if raw.isascii() else ', not all ASCII'}"
 
 
-def parts(value: object) -> str:
-    """The hint of a refusal says more."""
-    return "three parts" if value else ""
+def parts(raw: str) -> str:
+    count = raw.count(".") + 1
+    return f"{count} part{'s' if count > 1 else ''}"
 
 
 def members(value: Json | None) -> str:
-    return f"members {', '.join(map(shown, sorted(value)))}" if value is not None else ""
+    return f"members {listed(sorted(value))}" if value is not None else ""
 
 
 def size_of(value: bytes | None) -> str:
@@ -73,7 +73,7 @@ def _kinds(demand: Requirement) -> Iterable[str]:
 
 
 def _listed(name: str, values: Iterable[str]) -> str:
-    return f"{name} {', '.join(map(shown, sorted(values))) or 'none'}"
+    return f"{name} {listed(sorted(values)) or 'none'}"
 
 
 _HELD: Mapping[str, Callable[[AccessToken], str]] = {
@@ -86,18 +86,18 @@ _HELD: Mapping[str, Callable[[AccessToken], str]] = {
 }
 
 
-def _kind(claims: Json, now: float) -> str:
+def _kind(claims: Json, settings: Settings, now: float) -> str:
     marks = [name for name in ("at_hash", "nonce", "events", "event_id", "cnf") if name in claims]
     if marks:
         return f"it has {', '.join(marks)}"
-    return f"aud {shown(claims.get('aud'))}" if is_id_token(claims) else "no mark of another kind"
+    return f"aud {shown(claims.get('aud'))}" if kind_of(claims) == "ID token" else "no mark of another kind"
 
 
-def _caller(claims: Json, now: float) -> str:
+def _caller(claims: Json, settings: Settings, now: float) -> str:
     subject = subject_of(claims)
     if subject is None:
         return f"sub {_member(claims, 'sub')}, gty {_member(claims, 'gty')}, azp {_member(claims, 'azp')}"
-    return f"{'user' if 'sub' in claims else 'M2M app'} {shown(subject)}"
+    return f"{'user' if 'sub' in claims else 'app'} {shown(subject)}"
 
 
 def _audience_expected(settings: Settings, now: float) -> str:
@@ -106,14 +106,15 @@ def _audience_expected(settings: Settings, now: float) -> str:
     return f"no audience, and azp {' or '.join(sorted(settings.clients))}"
 
 
-def _audience_found(claims: Json, now: float) -> str:
+def _audience_found(claims: Json, settings: Settings, now: float) -> str:
     aud = claims.get("aud")
     if isinstance(aud, list) and aud:
-        return ", ".join(map(shown, aud))
-    return shown(aud) if aud else f"{_member(claims, 'aud')}, azp {shown(client_of(claims))}"
+        return listed(aud)
+    found = _member(claims, "aud")
+    return found if settings.audiences else f"{found}, azp {shown(client_of(claims))}"
 
 
-def _dates(claims: Json, now: float) -> str:
+def _dates(claims: Json, settings: Settings, now: float) -> str:
     return "; ".join(f"{name} {_date(claims[name], now)}" for name in ("exp", "iat", "nbf") if name in claims) or "none"
 
 
@@ -132,28 +133,28 @@ def _member(members: Json, name: str) -> str:
     return shown(members[name]) if name in members else "none"
 
 
-def _members_of(*names: str) -> Callable[[Json, float], str]:
-    return lambda members, now: ", ".join(name for name in names if name in members) or "none"
+def _value_of(name: str) -> Callable[[Json, Settings, float], str]:
+    return lambda members, settings, now: _member(members, name)
+
+
+def _which_of(*names: str) -> Callable[[Json, Settings, float], str]:
+    return lambda members, settings, now: ", ".join(name for name in names if name in members) or "none"
+
+
+def _says(text: str) -> Callable[[Settings, float], str]:
+    return lambda settings, now: text
 
 
 LOOKS: Mapping[Callable[..., None], Look] = {
-    rules.check_algorithm: Look(
-        "alg", lambda settings, now: " or ".join(settings.algorithms), lambda header, now: _member(header, "alg")
-    ),
-    rules.check_type: Look(
-        "typ", lambda settings, now: "JWT or at+jwt, or none", lambda header, now: _member(header, "typ")
-    ),
-    rules.check_extensions: Look("crit", lambda settings, now: "no crit, b64, zip", _members_of("crit", "b64", "zip")),
-    rules.check_key_id: Look(
-        "kid", lambda settings, now: "the name of a key", lambda header, now: _member(header, "kid")
-    ),
-    rules.check_kind: Look("kind", lambda settings, now: "no ID token, no webhook", _kind),
-    rules.check_subject: Look("caller", lambda settings, now: "a user (sub), or an M2M app (gty, azp)", _caller),
-    rules.check_issuer: Look(
-        "iss", lambda settings, now: " or ".join(settings.issuers), lambda claims, now: _member(claims, "iss")
-    ),
+    rules.check_algorithm: Look("alg", lambda settings, now: " or ".join(settings.algorithms), _value_of("alg")),
+    rules.check_type: Look("typ", _says("JWT or at+jwt, or none"), _value_of("typ")),
+    rules.check_extensions: Look("crit", _says("no crit, b64, zip, cty"), _which_of("crit", "b64", "zip", "cty")),
+    rules.check_key_id: Look("kid", _says("the name of a key"), _value_of("kid")),
+    rules.check_kind: Look("kind", _says("no ID token, no webhook"), _kind),
+    rules.check_subject: Look("caller", _says("a user, or an M2M app"), _caller),
+    rules.check_issuer: Look("iss", lambda settings, now: " or ".join(settings.issuers), _value_of("iss")),
     rules.check_audience: Look("aud", _audience_expected, _audience_found),
     rules.check_times: Look(
-        "dates", lambda settings, now: f"valid now, {_utc(now)} UTC, within {settings.leeway:g} s", _dates
+        "dates", lambda settings, now: f"{_utc(now)} UTC, give or take {settings.leeway:g} s", _dates
     ),
 }

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..issuer import LocalIssuer as LocalIssuer
     from .apps import caller as caller
     from .apps import trust as trust
+    from .assertions import assert_no_unprotected_routes as assert_no_unprotected_routes
+    from .assertions import assert_requires as assert_requires
     from .fastapi import as_caller as as_caller
     from .tokens import caller_token as caller_token
     from .tokens import guard_for as guard_for
@@ -31,6 +33,8 @@ pytest_plugins = ["kinde_guard.testing.fixtures"]
 
 _HOME = {
     "LocalIssuer": "kinde_guard.issuer",
+    "assert_no_unprotected_routes": "kinde_guard.testing.assertions",
+    "assert_requires": "kinde_guard.testing.assertions",
     "as_caller": "kinde_guard.testing.fastapi",
     "assert_resists_hostile_tokens": "kinde_guard.hostile",
     "caller": "kinde_guard.testing.apps",

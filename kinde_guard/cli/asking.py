@@ -1,0 +1,70 @@
+"""One question to an issuer, asked as the guard asks it: the same limits, no redirects, no credentials, timed."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from .. import flight
+from ..fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
+from ..news import drift
+
+_ACCEPT = {"accept": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The answer with status 200, or why there is none."""
+
+    answer: Answer | None = None
+    problem: str = ""
+    seconds: float = 0.0
+    drift: float | None = None
+    """By how many seconds the clock here is ahead of the issuer's."""
+
+    def document(self) -> dict[str, Any] | None:
+        """The JSON object in it."""
+        try:
+            found = json.loads(self.answer.body) if self.answer is not None else None
+        except (ValueError, RecursionError):
+            return None
+        return found if isinstance(found, dict) else None
+
+
+def ask(url: str) -> Asked:
+    """GET *url*; at most 5 s, whatever happens."""
+    landed: list[Asked] = []
+
+    def land(asked: Asked) -> flight.Say:
+        landed.append(asked)
+        return lambda: None
+
+    fetcher, began = _fetcher(), time.monotonic()
+    call = flight.Flight(land, _crashed, deadline=TOTAL_TIMEOUT)
+    flight.join(call.start(partial(_get, fetcher, url, began)), TOTAL_TIMEOUT + 1)
+    return landed[0] if landed else Asked(problem="no whole answer in time")
+
+
+@functools.cache
+def _fetcher() -> Fetcher:
+    return Fetcher()
+
+
+def _get(fetcher: Fetcher, url: str, began: float, watch: flight.Watch) -> Asked:
+    sent = time.time()
+    try:
+        answer = fetcher.send("GET", url, watch, headers=_ACCEPT)
+    except FetchFailed as error:
+        return Asked(problem=str(error))
+    taken, ahead = time.monotonic() - began, drift(answer.headers, sent, time.time())
+    if answer.status != 200:
+        return Asked(problem=f"it answered {answer.status}", seconds=taken, drift=ahead)
+    return Asked(answer, seconds=taken, drift=ahead)
+
+
+def _crashed(error: Exception) -> Asked:
+    return Asked(problem=f"{type(error).__name__}: {one_line(error)}")

@@ -1,0 +1,136 @@
+"""What a guard tells an observer, as it happens. Frozen; no event holds the text of a token.
+
+An observer is called in the thread or task that the event happens in, under no lock, and should return at once. What
+it raises is logged, the first time, and changes nothing: no verdict, and no fetch.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from .errors import ConfigurationError, Reason
+
+if TYPE_CHECKING:
+    from .claims import AccessToken
+
+log = logging.getLogger("kinde_guard")
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A token is good. Whether it is good enough for a route comes after: see :class:`Refused`."""
+
+    token: AccessToken
+    remembered: bool
+    """It had been verified before, and was found in the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Denied: a token that is not good, or one that was verified and does not meet a route's demand."""
+
+    reason: Reason
+    fingerprint: str
+    """Of the token, as it is in the log; empty if there was none to read."""
+    hint: str
+    """What to change, for the people who run the API; may be empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class CannotTell:
+    """A token could not be judged, for want of its issuer's keys."""
+
+    fingerprint: str
+    retry_after: int
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeysFetched:
+    """An issuer has answered with usable keys."""
+
+    issuer: str
+    seconds: float
+    """How long it took."""
+    keys: int
+    fresh_for: float
+    """Seconds, from now."""
+    usable_for: float
+    """Seconds, from now."""
+    clock_drift: float | None = None
+    """As in :class:`~kinde_guard.keystore.IssuerHealth`."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeysFailed:
+    """An attempt to fetch an issuer's keys came to nothing; what was held is held still."""
+
+    issuer: str
+    seconds: float
+    """How long it took."""
+    kind: str
+    """In a word, for metrics: a status, such as ``503``, or the name of an exception."""
+    problem: str
+    """In a sentence, fit for a log."""
+    retry_in: float
+    """Seconds; no attempt before."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeysStale:
+    """Told after each :class:`KeysFailed` that leaves keys past their life: ``stale`` ones serve on, others do not."""
+
+    issuer: str
+    state: Literal["stale", "expired"]
+    age: float
+    """Seconds since they were fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeysChanged:
+    """What a new key set changes, by kid; *weak* and *private* are keys that are not used, seen for the first time."""
+
+    issuer: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    replaced: tuple[str, ...]
+    """New material under a kid that had another: an issuer has no reason to do that."""
+    weak: tuple[str, ...]
+    """Published RSA keys of too few bits."""
+    private: tuple[str, ...]
+    """Published together with their private half, or shared secrets."""
+
+
+Event = Verified | Refused | CannotTell | KeysFetched | KeysFailed | KeysStale | KeysChanged
+Tell = Callable[[Event], None]
+
+
+class Observer(Protocol):
+    """What ``Guard(observer=…)`` takes; there may be one for many guards."""
+
+    def observe(self, event: Event) -> None: ...
+
+
+def teller(observer: Observer | None) -> Tell | None:
+    """What a guard and its key stores call with an event; ``None`` if nobody listens, and then none is made."""
+    if observer is None:
+        return None
+    observe = getattr(observer, "observe", None)
+    if not callable(observe) or inspect.iscoroutinefunction(observe):
+        raise ConfigurationError(f"observer needs a method observe(event), which is no coroutine, not {observer!r}")
+    failed = False
+
+    def tell(event: Event) -> None:
+        nonlocal failed
+        try:
+            observe(event)
+        except Exception:
+            if not failed:
+                failed = True
+                log.exception("the observer failed at %s; this is said once", type(event).__name__)
+
+    return tell

@@ -1,0 +1,102 @@
+"""What a fetch of an issuer's keys came to, for the log and for whoever observes, once nobody waits for it any more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+from . import jwks
+from .events import KeysChanged, KeysFailed, KeysFetched, KeysStale, Tell
+from .jwks import KeySet
+
+_CHANGES = {
+    "added": (logging.INFO, "added"),
+    "removed": (logging.INFO, "removed"),
+    "replaced": (logging.WARNING, "replaced by others under the same kid"),
+    "weak": (logging.WARNING, "published, but too weak to be used"),
+    "private": (logging.WARNING, "published with the private part, so that anybody can sign with them (not used)"),
+}
+log = logging.getLogger("kinde_guard")
+
+
+class News:
+    """Of one issuer. *leeway*: seconds that the clocks may differ by."""
+
+    def __init__(self, issuer: str, leeway: float, tell: Tell | None) -> None:
+        self._issuer = issuer
+        self._leeway = leeway
+        self._tell = tell
+
+    def of_failure(self, after: KeySet, now: float, seconds: float, kind: str) -> None:
+        """A fetch that took *seconds* has failed, in a word because of *kind*."""
+        wait, state = max(0.0, after.retry_at - now), after.state(now)
+        log.warning(
+            "keys of %s: fetch %d failed, next in %.1f s at the earliest; keys are %s: %s",
+            self._issuer,
+            after.failures,
+            wait,
+            state,
+            after.problem,
+            extra={"event": "keys_failed", "issuer": self._issuer, "state": state},
+        )
+        if self._tell is None:
+            return
+        self._tell(KeysFailed(self._issuer, seconds, kind, after.problem, wait))
+        if state in ("stale", "expired"):
+            self._tell(KeysStale(self._issuer, state, now - after.loaded_at))
+
+    def of_keys(
+        self, before: KeySet, after: KeySet, now: float, seconds: float, drifts: tuple[float | None, float | None]
+    ) -> None:
+        """A fetch that took *seconds* has succeeded; *drifts* are those of the clock, before and now."""
+        if before.problem or after.keys.keys() != before.keys.keys():
+            log.info("keys of %s: %d loaded", self._issuer, len(after.keys))
+        if after.skipped != before.skipped:
+            for sentence in after.skipped:
+                log.warning("keys of %s: skipped %s", self._issuer, sentence)
+        changes = jwks.changes(before, after)
+        self._say_changes(changes)
+        self._say_drift(*drifts)
+        if self._tell is None:
+            return
+        fresh_for, usable_for = after.stale_at - now, after.usable_until - now
+        self._tell(KeysFetched(self._issuer, seconds, len(after.keys), fresh_for, usable_for, drifts[1]))
+        if any(changes):
+            self._tell(KeysChanged(self._issuer, *changes))
+
+    def _say_changes(self, changes: jwks.Changes) -> None:
+        for change, kids in changes._asdict().items():
+            if kids:
+                level, words = _CHANGES[change]
+                extra = {"event": f"keys_{change}", "issuer": self._issuer, "kids": list(kids)}
+                log.log(level, "keys of %s: %s: %s", self._issuer, words, ", ".join(map(ascii, kids)), extra=extra)
+
+    def _say_drift(self, before: float | None, after: float | None) -> None:
+        """When it comes, and when it goes."""
+        was_off, is_off = (drift is not None and abs(drift) > self._leeway for drift in (before, after))
+        if was_off == is_off:
+            return
+        extra = {"event": "clock_drift", "issuer": self._issuer, "clock_drift": after}
+        if is_off and after is not None:
+            direction = "ahead of" if after > 0 else "behind"
+            text = "the clock here is %.0f s %s that of %s, which is more than the leeway of %g s: tokens are misjudged"
+            log.warning(text, abs(after), direction, self._issuer, self._leeway, extra=extra)
+        else:
+            log.info("the clock here is no longer known to be off that of %s", self._issuer, extra=extra)
+
+
+def drift(headers: Mapping[str, str], sent: float, received: float) -> float | None:
+    """By how many seconds the clock here is ahead of the issuer's (negative: behind); ``None`` without a ``Date``.
+
+    It was written between *sent* and *received*, and cut to whole seconds (RFC 9110 §6.6.1): what that explains is no
+    drift.
+    """
+    try:
+        written = parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    age = headers.get("age", "")  # RFC 9111 §5.1: a cache has held the answer that long
+    if age.isascii() and age.isdigit():
+        written += float(age[:9])
+    return max(0.0, sent - (written + 1)) + min(0.0, received - written)

@@ -1,0 +1,144 @@
+"""What stands in front of a route, and the judgement on it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ..paths import PublicPaths
+from ..requirements import AllOf, Requirement, Scopes, authenticated, scope
+
+Kind = Literal["protected", "public", "optional", "unprotected", "misplaced"]
+_PARAMETER = re.compile(r"\{[^{}]*\}|<[^<>]*>")
+_REST = re.compile(r"\{\w+:path\}|<path(?:\([^)]*\))?:\w+>|\*")  # takes slashes too
+
+NOT_AROUND = (
+    "its decorator is above the route's, so nothing enforces it: write @requires_…(…) below the route decorator"
+)
+NO_GUARD = "no guard is attached to its app, so it answers 500: call KindeGuard(app)"
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectedRoute:
+    """One route, and what it demands: ``demand`` is ``None`` if that is nothing.
+
+    *protected* demands a token, *optional* takes one, *public* is open on purpose, *unprotected* is open and nobody
+    said so, *misplaced* declares a demand that is not enforced; ``note`` says why.
+    """
+
+    path: str
+    methods: tuple[str, ...]
+    demand: Requirement | None
+    kind: Kind
+    where: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{' '.join(self.methods) or 'ANY'} {self.path}"
+
+    def allowed_by(self, public: PublicPaths) -> ProtectedRoute:
+        """An open route that *public* covers is open on purpose."""
+        allowed = self.kind == "unprotected" and (self.path in public.patterns or public.cover(self.path))
+        return replace(self, kind="public") if allowed else self
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a route says itself."""
+
+    demand: Requirement | None = None
+    optional: bool = False
+    needs_guard: bool = True
+    misplaced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Something that demands a token on all paths below *prefix* that are not *public*."""
+
+    prefix: str
+    public: PublicPaths
+    requires: Requirement = authenticated
+
+    def opens(self, path: str) -> bool:
+        """Whether requests to the route at *path* can get by without a token."""
+        return any(reaches(pattern, path.removeprefix(self.prefix) or "/") for pattern in self.public.patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """All that stands in front of a part of an app, and where that part is mounted."""
+
+    prefix: str = ""
+    attached: bool = False
+    gates: tuple[Gate, ...] = ()
+
+    def below(self, path: str) -> Front:
+        """In front of what is mounted at *path*."""
+        return replace(self, prefix=self.prefix + path.rstrip("/"))
+
+    def behind(self, public: PublicPaths | None, requires: Requirement = authenticated, *, attached: bool) -> Front:
+        """One more layer: a gate unless *public* is ``None``, and a guard for what is within if it is *attached*."""
+        gate = () if public is None else (Gate(self.prefix, public, requires),)
+        return replace(self, attached=self.attached or attached, gates=(*self.gates, *gate))
+
+    def route(self, path: str, methods: Iterable[str], declared: Declared, where: str) -> ProtectedRoute:
+        """The judgement."""
+        path = self.prefix + path or "/"
+        shut = [gate.requires for gate in self.gates if not gate.opens(path)]
+        own = [] if declared.demand is None else [declared.demand]
+        demand = combined([*shut, *own]) if shut or own else None
+        kind, note = self._kind(declared, demand, bool(shut))
+        return ProtectedRoute(path, tuple(sorted(methods)), demand, kind, where, note)
+
+    def _kind(self, declared: Declared, demand: Requirement | None, shut: bool) -> tuple[Kind, str]:
+        demands_itself = declared.demand is not None or declared.optional
+        if declared.misplaced:
+            return "misplaced", NOT_AROUND
+        if demands_itself and declared.needs_guard and not self.attached:
+            return "misplaced", NO_GUARD
+        if declared.optional and not shut:
+            return "optional", ""
+        if demand is not None:
+            return "protected", ""
+        return ("public" if self.gates else "unprotected"), ""
+
+
+def combined(demands: Iterable[Requirement]) -> Requirement:
+    """All of *demands* as one that is easy to read: every scope once, and nothing twice."""
+    parts = list(_parts(demands))
+    names = dict.fromkeys(name for part in parts if isinstance(part, Scopes) for name in part.names)
+    others = {str(part): part for part in parts if not isinstance(part, Scopes)}
+    every = (*([scope(*names)] if names else []), *others.values())
+    return every[0] if len(every) == 1 else AllOf(every)
+
+
+def _parts(demands: Iterable[Requirement]) -> Iterator[Requirement]:
+    for demand in demands:
+        if isinstance(demand, AllOf):
+            yield from _parts(demand.parts)
+        else:
+            yield demand
+
+
+def reaches(pattern: str, path: str) -> bool:
+    """Whether a request that *pattern* makes public may come to the route at *path*, whatever its parameters are."""
+    wanted, found = pattern.split("/"), path.split("/")
+    for index, piece in enumerate(found):
+        if _REST.fullmatch(piece):
+            return True
+        if index >= len(wanted):
+            return False
+        if wanted[index] == "*":
+            return piece != ""
+        if piece != wanted[index] and not _matches(piece, wanted[index]):
+            return False
+    return len(found) == len(wanted)
+
+
+def _matches(piece: str, text: str) -> bool:
+    """A piece of a path between two slashes, parameters in it and all."""
+    literal = map(re.escape, _PARAMETER.split(piece))
+    return text != "" and re.fullmatch("[^/]+".join(literal), text) is not None

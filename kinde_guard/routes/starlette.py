@@ -1,0 +1,117 @@
+"""Routes of Starlette and FastAPI: middleware, mounts, included routers, class-based endpoints, WebSockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .. import demands
+from ..asgi import GuardMiddleware
+from .front import Declared, Front, ProtectedRoute, combined
+from .walk import behind, behind_backend, declared_by, is_a, peeled, place_of, walk
+
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
+
+def routes(app: Any, front: Front) -> Iterator[ProtectedRoute]:
+    """Every route of *app*, a Starlette app or a router."""
+    front = _behind_own_middleware(app, front)
+    everything = [leaf for route in app.routes for leaf in _leaves(route)]
+    guarded = {id(inner) for route in everything for inner in _guarded(getattr(route, "endpoint", None))}
+    for route in everything:
+        if getattr(route, "endpoint", None) is None:
+            # A Mount has a path; a Host has none.
+            yield from walk(getattr(route, "app", route), front.below(getattr(route, "path", "")), mounted=True)
+        else:
+            yield from _of_route(route, front, guarded)
+
+
+def _leaves(route: Any) -> Iterator[Any]:
+    """Of a router that is included in FastAPI, its routes as they are served there."""
+    included = getattr(route, "effective_route_contexts", None)
+    if included is None:
+        yield route
+    else:
+        for context in included():
+            yield from _leaves(getattr(context, "starlette_route", None) or context)
+
+
+def _behind_own_middleware(app: Any, front: Front) -> Front:
+    for layer in getattr(app, "user_middleware", ()):
+        attached = layer.kwargs.get("attached")
+        if is_a(attached, "kinde_guard.attachment", "KindeGuard"):
+            front = front.behind(attached.public, attached=True)
+        elif layer.cls is GuardMiddleware:
+            front = behind(GuardMiddleware(app, *layer.args, **layer.kwargs), front)
+        elif "backend" in layer.kwargs:
+            front = behind_backend(layer.kwargs["backend"], front)
+    return front
+
+
+def _of_route(route: Any, front: Front, guarded: set[int]) -> Iterator[ProtectedRoute]:
+    front, _ = peeled(getattr(route, "app", None), front)
+    endpoint = route.endpoint
+    if isinstance(endpoint, type) and not hasattr(route, "dependant"):
+        return (yield from _of_class(route, endpoint, front))
+    declared = declared_by(endpoint)
+    if hasattr(route, "dependant"):
+        declared = _with_dependencies(declared, route.dependant)
+    elif declared.misplaced and id(endpoint) in guarded:
+        # A Starlette route takes its endpoint as it is given: open here, guarded there.
+        declared = Declared()
+    yield front.route(route.path, _methods(route), declared, place_of(endpoint))
+
+
+def _of_class(route: Any, endpoint: type, front: Front) -> Iterator[ProtectedRoute]:
+    if not is_a(route, "starlette.routing", "Route"):
+        # Later than on_connect the connection has been accepted.
+        declared = _declared_by_method(endpoint, "on_connect")
+        yield front.route(route.path, _methods(route), declared, place_of(endpoint))
+        return
+    for method in _METHODS:
+        handler = getattr(endpoint, method.lower(), None)
+        if handler is not None:
+            declared = _declared_by_method(endpoint, method.lower())
+            yield front.route(route.path, [method], declared, place_of(handler))
+
+
+def _declared_by_method(endpoint: type, name: str) -> Declared:
+    """By the method *name*, or by what calls it."""
+    parts = [declared_by(getattr(endpoint, part, None)) for part in ("dispatch", name)]
+    found = [part.demand for part in parts if part.demand is not None]
+    return Declared(combined(found) if found else None, misplaced=any(part.misplaced for part in parts))
+
+
+def _with_dependencies(declared: Declared, dependant: Any) -> Declared:
+    """FastAPI: what decorators demand is among the dependencies, if they are ours of FastAPI."""
+    from ..fastapi import OptionalAccessTokenSecurity, _demands
+
+    found = dict.fromkeys(_securities(dependant))
+    strict = [security for security in found if not isinstance(security, OptionalAccessTokenSecurity)]
+    parts = [demand for security in found for demand in _demands(dependant, security)]
+    own = [] if declared.demand is None else [declared.demand]
+    return Declared(
+        combined([*parts, *own]) if strict or own else None,
+        optional=bool(found) and not strict and not own,
+        needs_guard=bool(own) or any(security._guard is None for security in found),
+        misplaced=declared.misplaced,
+    )
+
+
+def _securities(dependant: Any) -> Iterator[Any]:
+    for inner in dependant.dependencies:
+        if is_a(inner.call, "kinde_guard.fastapi", "AccessTokenSecurity"):
+            yield inner.call
+        yield from _securities(inner)
+
+
+def _guarded(endpoint: Any) -> Iterator[Any]:
+    if endpoint is not None and demands.enforced(endpoint) is not None:
+        yield from demands.within(endpoint)
+
+
+def _methods(route: Any) -> list[str]:
+    methods = getattr(route, "methods", None)
+    if methods is None:
+        return ["WEBSOCKET"] if "WebSocket" in type(route).__name__ else []
+    return [method for method in methods if method != "HEAD" or "GET" not in methods]

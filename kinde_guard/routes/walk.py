@@ -1,0 +1,104 @@
+"""From the outermost layer to every route. A framework is looked at only if the app has loaded it."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from .. import demands
+from ..errors import ConfigurationError
+from ..paths import PublicPaths
+from .front import Declared, Front, ProtectedRoute
+
+MOST_LAYERS = 100  # around one app; that many are a loop
+
+
+def walk(app: Any, front: Front, *, mounted: bool = False) -> Iterator[ProtectedRoute]:
+    """Every route of *app*. Raises :class:`ConfigurationError` if it is of no framework known here, and not *mounted*
+    in one that is."""
+    front, inner = peeled(app, front)
+    if is_a(inner, "starlette.applications", "Starlette") or is_a(inner, "starlette.routing", "Router"):
+        from .starlette import routes
+
+        yield from routes(inner, front)
+    elif is_a(inner, "werkzeug.middleware.dispatcher", "DispatcherMiddleware"):
+        for prefix, part in (*inner.mounts.items(), ("", inner.app)):
+            yield from walk(part, front.below(prefix), mounted=True)
+    elif is_a(getattr(inner, "__self__", None), "flask", "Flask"):
+        from .flask import routes as flask_routes
+
+        yield from flask_routes(inner.__self__, front)
+    elif mounted and callable(inner):  # static files and the like, which have no routes
+        yield front.route("/*", (), Declared(), place_of(inner))
+    else:
+        raise ConfigurationError(f"{app!r} is no FastAPI, Starlette or Flask app, nor middleware around one")
+
+
+def peeled(app: Any, front: Front) -> tuple[Front, Any]:
+    """What is inside all middleware around *app*, and what then stands in front of it."""
+    for _ in range(MOST_LAYERS):
+        if is_a(app, "flask", "Flask"):
+            app = app.wsgi_app  # whatever is around it by now
+            continue
+        front = behind(app, front)
+        inner = _inside(app)
+        if inner is None:
+            return front, app
+        app = inner
+    raise ConfigurationError(f"{app!r} is in more middleware than can be looked through")
+
+
+def behind(layer: Any, front: Front) -> Front:
+    """In front of what is inside *layer*."""
+    for module, attached in (("kinde_guard.asgi", True), ("kinde_guard.wsgi", False)):
+        if is_a(layer, module, "GuardMiddleware"):
+            return front.behind(layer.public, layer.requires, attached=attached)
+    if is_a(layer, "starlette.middleware.authentication", "AuthenticationMiddleware"):
+        return behind_backend(layer.backend, front)
+    return front
+
+
+def behind_backend(backend: Any, front: Front) -> Front:
+    """Behind Starlette's AuthenticationMiddleware."""
+    if not is_a(backend, "kinde_guard.starlette", "KindeBackend"):
+        return front
+    return front.behind(None if backend.anonymous else PublicPaths(()), attached=backend._attached is not None)
+
+
+def is_a(thing: Any, module: str, name: str) -> bool:
+    """``isinstance``, of a class that is not loaded for it: if it is not yet, *thing* is none."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(thing, kind)
+
+
+def declared_by(function: Any) -> Declared:
+    """What the decorators on *function* say."""
+    if demands.misplaced(function):
+        return Declared(getattr(function, demands._DEMANDED, None), misplaced=True)
+    return Declared(demands.enforced(function))
+
+
+def place_of(thing: Any) -> str:
+    """Where a person finds *thing*."""
+    for thing in demands.within(thing):  # noqa: B007, B020  (the last is the one they wrote)
+        pass
+    if not hasattr(thing, "__qualname__"):
+        thing = type(thing)
+    return f"{thing.__module__}:{thing.__qualname__}"
+
+
+def _inside(layer: Any) -> Any:
+    if isinstance(layer, functools.partial):  # such as what answers health checks in front of Flask
+        return next((value for value in reversed(layer.args) if callable(value)), None)
+    if any(is_a(layer, *kind) for kind in _WHOLE):
+        return None
+    return getattr(layer, "app", None)
+
+
+_WHOLE = (
+    ("starlette.applications", "Starlette"),
+    ("starlette.routing", "Router"),
+    ("werkzeug.middleware.dispatcher", "DispatcherMiddleware"),
+)

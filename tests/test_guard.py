@@ -1,0 +1,167 @@
+"""The guard as a whole: what it says in the log, how it is warmed, and the one way around an audience."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+
+import pytest
+from helpers import AUDIENCE, CLIENT, ISSUER, M2M, Issuer, Time, guard_of, jwk, key_set, mint, reason_of, rsa_key
+
+from kinde_guard import Guard, InsufficientScope, InvalidToken, KeysUnavailable, scope
+
+
+@pytest.fixture
+def issuer() -> Issuer:
+    return Issuer()
+
+
+def said(caplog: pytest.LogCaptureFixture) -> str:
+    return "\n".join(f"{record.levelname} {record.getMessage()}" for record in caplog.records)
+
+
+class TestLog:
+    """Reason, hint and fingerprint; never a token, and nothing that an unverified token says."""
+
+    def test_a_refusal(self, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+        raw = mint({"aud": [], "jti": "whatever-it-says"})
+        with caplog.at_level(logging.INFO, "kinde_guard"), pytest.raises(InvalidToken):
+            guard_of(issuer).verify(raw)
+        mark = hashlib.sha256(raw.encode()).hexdigest()[:12]
+        assert said(caplog) == (
+            f"INFO refused (empty_audience) token {mark}: aud is empty: request the token with audience=…, "
+            "and authorise the app for the API in Kinde"
+        )
+        record = caplog.records[0].__dict__
+        assert (record["reason"], record["fingerprint"]) == ("empty_audience", mark)
+
+    @pytest.mark.parametrize("raw", ["\u00e9", "\ud800", "a.b.c", ""], ids=ascii)
+    def test_whatever_is_sent(self, issuer: Issuer, caplog: pytest.LogCaptureFixture, raw: str) -> None:
+        with caplog.at_level(logging.INFO, "kinde_guard"), pytest.raises(InvalidToken):
+            guard_of(issuer).verify(raw)
+        assert said(caplog).startswith("INFO refused (malformed) token ")
+
+    def test_a_demand(self, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+        """What a verified token lacks, and whose it is."""
+        guard = guard_of(issuer)
+        token = guard.verify(mint({"permissions": ["read:users"]}))
+        with caplog.at_level(logging.INFO, "kinde_guard"), pytest.raises(InsufficientScope):
+            guard.demand(token, scope("read:users"))
+        assert said(caplog).startswith(f"INFO refused (insufficient_scope) <AccessToken of {CLIENT} from {ISSUER}")
+        assert "permissions_as_scopes=True" in said(caplog)
+
+    def test_a_demand_that_is_met(self, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+        guard = guard_of(issuer)
+        token = guard.verify(mint(base=M2M))
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG, "kinde_guard"):
+            guard.demand(token, scope("read:users"))
+        assert not caplog.records
+
+    def test_cannot_tell(self, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+        issuer.status = 500
+        with pytest.raises(KeysUnavailable):
+            guard_of(issuer).verify(mint())
+        assert "WARNING cannot tell: keys_unavailable" in said(caplog)
+        assert "the issuer answered 500" in said(caplog)
+
+    def test_nothing_below_the_level(self, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.WARNING, "kinde_guard"):
+            assert reason_of(guard_of(issuer), "a.b.c") == "malformed"
+        assert not caplog.records
+
+    def test_no_token_anywhere(self, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+        """Through refusals of every kind, at the most talkative level."""
+        guard = guard_of(issuer)
+        tokens = [
+            mint({"exp": 1}),
+            mint({"aud": "https://other"}),
+            mint(header={"kid": "unknown"}),
+            mint(key=rsa_key("a stranger's")),
+            mint()[:-3],
+        ]
+        with caplog.at_level(logging.DEBUG):
+            for raw in tokens:
+                assert reason_of(guard, raw) != "accepted"
+        text = said(caplog) + repr(guard) + "".join(repr(record.__dict__) for record in caplog.records)
+        for raw in tokens:
+            for part in raw.split("."):
+                assert part not in text
+
+
+class TestWarm:
+    def test_it_loads_the_keys(self, issuer: Issuer) -> None:
+        guard = guard_of(issuer)
+        guard.warm()
+        guard.warm()
+        assert len(issuer.fetches) == 1
+        assert guard.health()[ISSUER].state == "fresh"
+
+    def test_for_event_loops(self, issuer: Issuer) -> None:
+        guard = guard_of(issuer)
+        asyncio.run(guard.awarm())
+        asyncio.run(guard.awarm())
+        assert len(issuer.fetches) == 1
+
+    def test_the_issuer_is_down(self, issuer: Issuer) -> None:
+        issuer.status = 503
+        guard = guard_of(issuer)
+        with pytest.raises(KeysUnavailable):
+            guard.warm()
+        with pytest.raises(KeysUnavailable):
+            asyncio.run(guard.awarm())
+        assert guard.health()[ISSUER].state == "never_loaded"
+
+    def test_every_issuer(self) -> None:
+        """Each has its keys at its own place; a key of one verifies nothing of the other's."""
+        other = rsa_key("the other's")
+        issuer = Issuer(others={"account.acme.com": key_set(jwk({"kid": "other"}, key=other))})
+        guard = guard_of(issuer, domain=["acme.kinde.com", "account.acme.com"])
+        guard.warm()
+        assert len(issuer.fetches) == 2
+        custom = {"iss": "https://account.acme.com"}
+        assert reason_of(guard, mint()) == "accepted"
+        assert reason_of(guard, mint(custom, {"kid": "other"}, key=other)) == "accepted"
+        assert reason_of(guard, mint(header={"kid": "other"}, key=other)) == "unknown_key"
+        assert reason_of(guard, mint(custom)) == "unknown_key"
+
+
+class TestWithoutAudience:
+    """``audience=None`` with ``clients=``: tokens that name no audience, of listed apps alone."""
+
+    @pytest.fixture
+    def guard(self, issuer: Issuer) -> Guard:
+        return guard_of(issuer, audience=None, clients=[CLIENT])
+
+    @pytest.mark.parametrize(
+        ("claims", "reason"),
+        [
+            ({"aud": []}, "accepted"),
+            ({"aud": [AUDIENCE]}, "wrong_audience"),
+            ({"aud": AUDIENCE}, "wrong_audience"),
+            ({"aud": [], "azp": "another"}, "wrong_client"),
+            ({"aud": None}, "malformed"),
+            ({"aud": [""]}, "wrong_audience"),
+        ],
+        ids=str,
+    )
+    def test_verdicts(self, guard: Guard, claims: dict[str, object], reason: str) -> None:
+        assert reason_of(guard, mint(claims)) == reason
+
+    def test_it_is_said(self, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+        """Loud when a check is off: one warning at start, and in the repr."""
+        guard = guard_of(issuer, audience=None, clients=[CLIENT])
+        assert said(caplog) == "WARNING audience=None: tokens that name no audience are accepted from 1 listed clients"
+        assert repr(guard) == f"<Guard of {ISSUER} for no audience>"
+
+
+def test_repr(issuer: Issuer) -> None:
+    assert repr(guard_of(issuer)) == f"<Guard of {ISSUER} for {AUDIENCE}>"
+
+
+def test_nothing_is_fetched_before_the_first_token(issuer: Issuer) -> None:
+    """Nor for one that is refused without a key."""
+    guard = guard_of(issuer, Time())
+    assert reason_of(guard, mint({"exp": 1})) == "expired"
+    assert not issuer.fetches
