@@ -130,15 +130,17 @@ def authenticate(scope: Scope, guard: Guard) -> AccessToken:
     Raises :class:`AuthError` or :class:`KeysUnavailable`.
     """
     values = authorization(scope)
-    token = _remembered(scope, guard, values) if _VERIFIED in scope else None
-    return _remember(scope, guard, values, guard.authenticate(values)) if token is None else token
+    if _VERIFIED in scope and (token := _remembered(scope, guard, values)) is not None:
+        return token
+    return _remember(scope, guard, values, guard.recognise(values) or guard.authenticate(values))
 
 
 async def aauthenticate(scope: Scope, guard: Guard) -> AccessToken:
     """:func:`authenticate` for event loops."""
     values = authorization(scope)
-    token = _remembered(scope, guard, values) if _VERIFIED in scope else None
-    return _remember(scope, guard, values, await guard.aauthenticate(values)) if token is None else token
+    if _VERIFIED in scope and (token := _remembered(scope, guard, values)) is not None:
+        return token
+    return _remember(scope, guard, values, guard.recognise(values) or await guard.aauthenticate(values))
 
 
 def authorization(scope: Scope) -> list[str]:

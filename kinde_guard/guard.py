@@ -127,11 +127,11 @@ class Guard:
     def authenticate(self, authorization: Sequence[str]) -> AccessToken:
         """For adapters: the token of a request, from *all* its Authorization values; also :class:`MissingToken`,
         :class:`InvalidRequest`."""
-        return self._recognise(authorization) or self.verify(self._token_from(authorization))
+        return self.verify(self._token_from(authorization))
 
     async def aauthenticate(self, authorization: Sequence[str]) -> AccessToken:
         """:meth:`authenticate` for event loops."""
-        return self._recognise(authorization) or await self.averify(self._token_from(authorization))
+        return await self.averify(self._token_from(authorization))
 
     def demand(self, token: AccessToken, requirement: Requirement) -> None:
         """For adapters: ``token.require(requirement)``, and the hint in the log if it is not met."""
@@ -184,9 +184,12 @@ class Guard:
                 self._tell(Refused(refusal.reason, "", refusal.hint))
             raise
 
-    def _recognise(self, authorization: Sequence[str]) -> AccessToken | None:
-        """A token that was verified before, before the header is taken apart: what comes after ``Bearer`` has the
-        digest of a token only if it is that token. Everything else goes the long way."""
+    def recognise(self, authorization: Sequence[str]) -> AccessToken | None:
+        """For adapters, before :meth:`authenticate`: the token, if it was verified before and holds still.
+
+        The header is not even taken apart: what comes after ``Bearer`` has the digest of a token only if it is that
+        token. For everything else ``None``, and nothing is raised.
+        """
         if len(authorization) != 1 or not authorization[0].startswith("Bearer "):
             return None
         raw = authorization[0][7:]

@@ -83,7 +83,8 @@ def authenticate(environ: WSGIEnvironment, guard: Guard) -> AccessToken:
     if seen is not None and seen[0] is guard and seen[1] == header:
         return cast(AccessToken, seen[2])
     # The server has joined several headers with commas, which no bearer token contains.
-    token = guard.authenticate([] if header is None else [header])
+    values = [] if header is None else [header]
+    token = guard.recognise(values) or guard.authenticate(values)
     environ[_VERIFIED] = guard, header, token
     environ["kinde_guard.token"] = token
     return token

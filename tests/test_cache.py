@@ -349,10 +349,12 @@ class TestRecognition:
     def test_the_same_header(self, issuer: Issuer) -> None:
         guard = guard_of(issuer)
         raw = mint()
+        assert guard.recognise([f"Bearer {raw}"]) is None
         token = guard.authenticate([f"Bearer {raw}"])
-        assert guard.authenticate([f"Bearer {raw}"]) is token
-        assert asyncio.run(guard.aauthenticate([f"Bearer {raw}"])) is token
+        assert guard.recognise([f"Bearer {raw}"]) is token
+        assert guard.recognise([f"bearer {raw}"]) is None
         assert guard.authenticate([f"bearer  {raw} "]) is token
+        assert asyncio.run(guard.aauthenticate([f"Bearer {raw}"])) is token
 
     @pytest.mark.parametrize(
         ("change", "refusal"),
@@ -372,6 +374,7 @@ class TestRecognition:
         guard = guard_of(issuer)
         header = f"Bearer {mint()}"
         guard.authenticate([header])
+        assert guard.recognise(change(header)) is None
         with pytest.raises(refusal):
             guard.authenticate(change(header))
         assert hits(guard) == 0
@@ -380,6 +383,8 @@ class TestRecognition:
         guard = guard_of(issuer, time)
         header = f"Bearer {mint({'exp': NOW + 100})}"
         guard.authenticate([header])
+        assert guard.recognise([header])
         time.passes(130)
+        assert guard.recognise([header]) is None
         with pytest.raises(InvalidToken, match="expired"):
             guard.authenticate([header])

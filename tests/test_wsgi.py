@@ -60,6 +60,9 @@ class Counting:
     guard: Guard
     verified: int = 0
 
+    def recognise(self, values: list[str]) -> AccessToken | None:
+        return None  # so that each look at a token is counted
+
     def authenticate(self, values: list[str]) -> AccessToken:
         self.verified += 1
         return self.guard.authenticate(values)

@@ -24,6 +24,9 @@ class StandInGuard(Guard):
     async def averify(self, raw: str) -> AccessToken:
         return self._token
 
+    def recognise(self, authorization: Sequence[str]) -> AccessToken:
+        return self._token
+
     def authenticate(self, authorization: Sequence[str]) -> AccessToken:
         return self._token
 
