@@ -53,10 +53,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }  # to pack a larger one takes the time of everything else
 WARM_UP = 0.3
 """The part of the time after which a server holds what it is going to hold: threads, a full cache."""
-REST = 12.0
-"""Seconds; idle threads of pools live for ten, and connections for five."""
-MORE_MEMORY = 0.03, 2.0
+IDLE_THREAD, IDLE_CONNECTION = 12.0, 6.0
+"""Seconds, and longer than any of the servers keeps one."""
+MORE_MEMORY = 0.05, 2.0
 """What may be added: a part of it, and MiB."""
+MORE_THREADS = 2
+"""Pools grow as late as they are needed. A thread that stayed behind each fetch would make a hundred."""
 
 
 class Soak:
@@ -101,11 +103,12 @@ class Soak:
             self.trials.append(str(found))
 
     async def _at_rest(self) -> Vitals:
-        """When nobody calls but one who keeps the server's pools at tidying up."""
-        end = time.monotonic() + REST
+        """When nobody calls any more. At first one still does, as pools tidy up only when they are used."""
+        end = time.monotonic() + IDLE_THREAD
         while time.monotonic() < end:
             await states(self.server)
             await asyncio.sleep(0.5)
+        await asyncio.sleep(IDLE_CONNECTION)
         return vitals(self.server.process.pid)
 
     def bars(self) -> list[Bar]:
@@ -119,7 +122,6 @@ class Soak:
             "tokens of withdrawn keys not answered with 401": withdrawn.total() - withdrawn["401"],
             "trials with the hostile corpus that found something": sum(map(bool, self.trials)),
             "exceptions in the log": self.server.log.read_text().count("Traceback"),
-            "more threads": after.threads - before.threads,
             "more file descriptors": after.descriptors - before.descriptors,
             "more processes": after.processes - before.processes,
         }
@@ -127,6 +129,7 @@ class Soak:
         return [
             Bar(f"{name}: rotations", len(self.trials), 2, at_least=True, unit=""),
             *(Bar(f"{name}: {what}", number, 0, unit="") for what, number in none_of.items()),
+            Bar(f"{name}: more threads", after.threads - before.threads, MORE_THREADS, unit=""),
             Bar(f"{name}: more memory", after.memory - before.memory, part * before.memory + flat, unit="MiB"),
         ]
 

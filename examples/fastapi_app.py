@@ -1,6 +1,6 @@
 """A FastAPI app behind kinde_guard, configured by the environment alone (KINDE_DOMAIN, KINDE_AUDIENCE).
 
-    uvicorn examples.fastapi_app:app
+uvicorn examples.fastapi_app:app
 """
 
 from fastapi import FastAPI, WebSocket

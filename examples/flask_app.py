@@ -1,6 +1,6 @@
 """A Flask app behind kinde_guard, configured by the environment alone (KINDE_DOMAIN, KINDE_AUDIENCE).
 
-    gunicorn --threads 8 examples.flask_app:app
+gunicorn --threads 8 examples.flask_app:app
 """
 
 from flask import Flask, request

@@ -1,6 +1,6 @@
 """A Starlette app behind kinde_guard, configured by the environment alone (KINDE_DOMAIN, KINDE_AUDIENCE).
 
-    uvicorn examples.starlette_app:app
+uvicorn examples.starlette_app:app
 """
 
 from starlette.applications import Starlette

@@ -89,6 +89,8 @@ class TokenCache:
         while True:
             digest, entry = self._entries.popitem(last=False)
             if digest not in self._used:
+                if len(self._used) > len(self._entries):  # notes of uses that were in the middle of an eviction
+                    self._used.intersection_update(self._entries)
                 self._bytes -= entry[-1]
                 self._evictions += 1
                 return

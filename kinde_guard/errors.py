@@ -36,7 +36,8 @@ class KindeGuardError(Exception):
 
 
 class ConfigurationError(KindeGuardError, ValueError):
-    """A setting or a use of the library is wrong; the text says what to change. Raised at start-up or import."""
+    """A setting or a use of the library is wrong; the text says what to change. Raised at import or
+    start-up; of a route without a guard, or a demand that is not enforced, at the latest at the first request."""
 
 
 class KeysUnavailable(KindeGuardError):

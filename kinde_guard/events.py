@@ -31,7 +31,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Denied: a token that is not good, or one that was verified and does not meet a route's demand."""
+    """Denied: no token, none that can be read, one that is not good, or one that does not meet a route's demand."""
 
     reason: Reason
     fingerprint: str

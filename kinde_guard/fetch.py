@@ -59,6 +59,7 @@ class Fetcher:
         self._httpx = httpx
         self._timeout = httpx.Timeout(TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT).as_dict()
         self._given = transport
+        self._ssl = ssl
         self._verify: ssl.SSLContext | None = httpx.create_ssl_context(trust_env=False) if transport is None else None
 
     def send(self, method: str, url: str, watch: Watch, *, headers: Mapping[str, str], body: bytes = b"") -> Answer:
@@ -79,7 +80,8 @@ class Fetcher:
     def _transport(self) -> AbstractContextManager[httpx.BaseTransport]:
         if self._given is not None:
             return nullcontext(self._given)  # the user's transport is the user's to close
-        assert self._verify is not None
+        if not isinstance(self._verify, self._ssl.SSLContext):  # gevent has put another class in its place since
+            self._verify = self._httpx.create_ssl_context(trust_env=False)
         return self._httpx.HTTPTransport(verify=self._verify, trust_env=False)
 
     def _reason(self, error: httpx.HTTPError) -> str:

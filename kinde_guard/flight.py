@@ -58,8 +58,9 @@ class Watch:
 
 
 class _Call:
-    def __init__(self, lost_at: float) -> None:
+    def __init__(self, began: float, lost_at: float) -> None:
         self.watch = Watch()
+        self.began = began
         self.lost_at = lost_at
         self.future: futures.Future[None] = futures.Future()
         self.future.set_running_or_notify_cancel()  # from here on no waiter can cancel it
@@ -89,7 +90,8 @@ class Flight(Generic[T]):
         """
         current = self._current()
         if current is None:
-            call = _Call(time.monotonic() + self._deadline + GRACE)
+            now = time.monotonic()
+            call = _Call(now, now + self._deadline + GRACE)
             current = self._calls.setdefault(None, call)
             if current is call:
                 self._take_off(call, work)
@@ -104,6 +106,12 @@ class Flight(Generic[T]):
         """The future of the call under way, if there is one."""
         call = self._current()
         return None if call is None else call.future
+
+    @property
+    def age(self) -> float:
+        """For how many seconds the call under way has been under way; 0 if there is none."""
+        call = self._current()
+        return 0.0 if call is None else time.monotonic() - call.began
 
     def forget(self) -> None:
         """Begin anew in a forked child: the parent's thread is not here."""

@@ -1,7 +1,8 @@
 """The guard: settings, a key store per issuer, the rules, and the memory of what was verified.
 
 A token's way is one straight line: header → :mod:`bearer` → here → :mod:`jws` → :mod:`rules` → :mod:`keystore` →
-signature → :mod:`claims` → requirement. Refusals are logged here and nowhere else.
+signature → :mod:`claims` → requirement. Refusals are logged here and nowhere else (what an endpoint refuses itself with
+``token.require`` is the endpoint's to log).
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Guard:
     audience, of those client ids alone. *leeway*, *retry_after*, *usable_for*: seconds. *cache_size*: tokens
     remembered, 0 for none. *transport*: an ``httpx.BaseTransport``, for a proxy or a private CA. *observer*: is told
     what happens (:mod:`kinde_guard.events`). *clocks*: for tests.
+    *variables*: where to read ``KINDE_*`` from, first to last, instead of the environment.
 
     Raises :class:`ConfigurationError` in words that say what to change. Fetches nothing: see :meth:`warm`.
     """
@@ -137,9 +139,11 @@ class Guard:
         """For adapters: ``token.require(requirement)``, and the hint in the log if it is not met."""
         refusal = requirement.refusal(token)
         if refusal is not None:
-            log.info("refused (%s) %r: %s", refusal.reason, token, refusal.hint, extra={"reason": refusal.reason})
+            mark = fingerprint(token._digest)
+            extra = {"reason": refusal.reason, "fingerprint": mark}
+            log.info("refused (%s) %r: %s", refusal.reason, token, refusal.hint, extra=extra)
             if self._tell is not None:
-                self._tell(Refused(refusal.reason, fingerprint(token._digest), refusal.hint))
+                self._tell(Refused(refusal.reason, mark, refusal.hint))
             raise refusal
 
     def warm(self) -> None:
@@ -180,6 +184,9 @@ class Guard:
         try:
             return bearer.token_from(authorization)
         except AuthError as refusal:
+            # Requests without a token are everyday; those that cannot be read have a hint worth reading.
+            level = logging.INFO if refusal.hint else logging.DEBUG
+            log.log(level, "refused (%s): %s", refusal.reason, refusal.hint, extra={"reason": refusal.reason})
             if self._tell is not None:
                 self._tell(Refused(refusal.reason, "", refusal.hint))
             raise

@@ -171,9 +171,12 @@ class KeyStore:
             return self._flight.under_way if now < keys.retry_at else self._start(keys), WAIT_COLD
         if keys.find(kid, alg) is not None:
             return None, 0.0  # it has come in the meantime
-        if not keys.may_ask_for_unknown(now):
-            return self._flight.under_way, WAIT_UNKNOWN
-        return self._start(keys, now + self._retry_after), WAIT_UNKNOWN
+        if keys.may_ask_for_unknown(now):
+            future: Future[None] | None = self._start(keys, now + self._retry_after)
+        else:
+            future = self._flight.under_way
+        # Counted from the fetch's beginning: or as long as it hangs, strangers would hold a worker for a second each.
+        return future, max(0.0, WAIT_UNKNOWN - self._flight.age)
 
     def _start(self, seen: KeySet, cool_until: float = jwks.NEVER) -> Future[None]:
         return self._flight.start(partial(self._fetch, seen, cool_until))

@@ -232,6 +232,8 @@ def _named(word: str, names: tuple[str, ...]) -> tuple[str, ...]:
     if not names:
         raise ConfigurationError(f"{word}() needs a name, such as {word}('read:users')")
     for name in names:
+        if callable(name):
+            raise ConfigurationError(f"write @requires_{word}('read:users') with a name in parentheses")
         if not isinstance(name, str) or not name.strip():
             raise ConfigurationError(f"{word}() takes names that are text and not empty, not {name!r}")
     return names

@@ -13,7 +13,7 @@ from .settings import Settings
 
 MAX_KID = 256
 MAX_DATE = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that datetime can tell
-NOBODY: list[str] = []
+NOBODY: list[str] = []  # never changed; a new one for each token would cost more than the rule
 TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 
 

@@ -35,6 +35,7 @@ Variables = Mapping[str, object]
 DOMAIN_VARIABLES = ("KINDE_DOMAIN", "KINDE_ISSUER_URL", "KINDE_HOST")
 ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 MAX_LEEWAY = 300
+_MANAGEMENT_API = re.compile(r"https://[^/]+\.kinde\.com/api(?:/v1)?/?", re.I)  # also beside a custom domain
 LOOPBACK = re.compile(r"localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1")
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 §2.1
 _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}|[0-9a-f.]*:[0-9a-f:.]*", re.I)
@@ -165,6 +166,7 @@ def _issuers(texts: Sequence[str], name: str) -> tuple[str, ...]:
 def _audiences(audience: Audiences, sources: Sequence[Variables]) -> frozenset[str]:
     if audience is None:
         return frozenset()
+    name = "audience"
     if isinstance(audience, FromEnvironment):
         name = audience.value
         value = next((source[name] for source in sources if source.get(name) is not None), None)
@@ -177,7 +179,7 @@ def _audiences(audience: Audiences, sources: Sequence[Variables]) -> frozenset[s
     else:
         texts = _texts("audience", audience)
     if not texts:
-        raise ConfigurationError("audience is empty: give the audience of your API as registered in Kinde, or several")
+        raise ConfigurationError(f"{name} is empty: give the audience of your API as registered in Kinde, or several")
     return frozenset(texts)
 
 
@@ -190,7 +192,7 @@ def _check_audiences(audiences: Iterable[str], issuers: Iterable[str]) -> None:
                 f"audience {audience!r} is the issuer, and every ID token carries that: "
                 "give the audience of your API as registered in Kinde"
             )
-        if audience.rstrip("/") in {f"{issuer}{path}" for issuer in issuers for path in ("/api", "/api/v1")}:
+        if _MANAGEMENT_API.fullmatch(audience) or audience.rstrip("/") in {f"{issuer}/api" for issuer in issuers}:
             raise ConfigurationError(
                 f"audience {audience!r} is Kinde's Management API: its tokens are for Kinde, not for your API; "
                 "register an API of your own in Kinde and give its audience"

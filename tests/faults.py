@@ -7,8 +7,8 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -183,10 +183,12 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
             sock.shutdown(socket.SHUT_RDWR)
 
 
-def closed_port() -> int:
-    """A port of loopback on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+@contextmanager
+def nobody() -> Iterator[str]:
+    """A URL at which nobody listens, nor will: the port is taken."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def _usage(**allowed: bool) -> x509.KeyUsage:

@@ -178,6 +178,14 @@ def test_scopes_are_named_in_their_order() -> None:
     assert parameters["scope"] == "write:users read:users a!#[]~"
 
 
+def test_the_metadata_of_the_resource_is_named() -> None:
+    """RFC 9728 §5.1, in the challenge: a 503 has none."""
+    url = "https://api.acme.com/.well-known/oauth-protected-resource"
+    answer = bearer.answer(MissingToken(), url)
+    assert read_challenge(dict(answer.headers)["WWW-Authenticate"]) == {"realm": "api", "resource_metadata": url}
+    assert "WWW-Authenticate" not in dict(bearer.answer(KeysUnavailable(7), url).headers)
+
+
 @pytest.mark.parametrize("refusal", [
     InvalidRequest("SECRET"), InvalidToken("malformed", "SECRET"), InsufficientScope(["a"], "SECRET"),
     Forbidden("wrong_org", "SECRET"),

@@ -273,6 +273,9 @@ class TestBounds:
         cache.put(b"b", entry_of(101))
         assert cache.find(b"a")
         assert not cache.find(b"b")
+        cache.put(b"c", entry_of(100))  # just fits, alone
+        assert cache.find(b"c")
+        assert cache.stats().entries == 1
 
     def test_put_twice(self) -> None:
         """Two threads that verified the same token at once count it twice and keep it once."""
@@ -288,6 +291,16 @@ class TestBounds:
         cache.drop(b"a")
         cache.drop(b"a")
         assert (cache.stats().entries, cache.stats().bytes) == (0, 0)
+
+    def test_a_use_is_forgotten_with_its_entry(self) -> None:
+        """What is dropped and put again has no second chance left over from before."""
+        cache = TokenCache(2)
+        cache.put(b"a", entry_of(1))
+        cache.note_use(b"a")
+        cache.drop(b"a")
+        for name in (b"a", b"b", b"c"):
+            cache.put(name, entry_of(1))
+        assert not cache.find(b"a")
 
     @pytest.mark.parametrize("base", [M2M, USER], ids=["m2m", "user"])
     def test_memory(self, issuer: Issuer, base: dict[str, object]) -> None:
@@ -307,15 +320,18 @@ class TestBounds:
         assert taken <= 1.1 * (guard.stats().bytes - counted)
 
     def test_the_default_bound_in_bytes(self) -> None:
-        """However few entries, there is room for the largest token; however large they are, 32 MiB are not passed."""
-        one, giants = TokenCache(1), TokenCache(16_384)
+        """However few entries, there is room for the largest token; however large they are, 32 MiB are not passed, or
+        2 KiB for each entry of a larger cache."""
+        one, giants, larger = TokenCache(1), TokenCache(16_384), TokenCache(2 * 16_384)
         largest = size_of(b"x" * 12_288)
         one.put(b"a", entry_of(largest))
         assert one.find(b"a")
         for number in range(1_000):
             giants.put(number.to_bytes(4, "big"), entry_of(largest))
+            larger.put(number.to_bytes(4, "big"), entry_of(largest))
         assert giants.stats().bytes <= 32 * 1024 * 1024
         assert giants.stats().entries < 1_000
+        assert 32 * 1024 * 1024 < larger.stats().bytes <= 64 * 1024 * 1024
 
 
 def test_no_token_text_is_kept(issuer: Issuer) -> None:

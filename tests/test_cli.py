@@ -494,10 +494,13 @@ def test_version(run: Run) -> None:
     assert run("--version") == (0, f"kinde-guard {kinde_guard.__version__}\n", "")
 
 
+COMMANDS = ["demo", "dev", "doctor", "explain", "routes", "token", "verify"]
+
+
 def test_every_command_is_in_the_help(run: Run) -> None:
     """And where to begin."""
     out = run("--help").out
-    assert re.findall(r"^  (\w+) ", out.partition("Commands:")[2], re.M)[:-1] == ["demo", "dev", "token", "verify"]
+    assert re.findall(r"^  (\w+) ", out.partition("Commands:")[2], re.M)[:-1] == COMMANDS
     assert "Start here: kinde-guard demo" in out
 
 

@@ -28,10 +28,10 @@ from faults import (
     Server,
     after,
     answering,
-    closed_port,
     dripping,
     hanging,
     head,
+    nobody,
     sending,
     tls_contexts,
     tunnelling,
@@ -82,9 +82,9 @@ def test_the_request_says_no_more_than_it_must(monkeypatch: pytest.MonkeyPatch, 
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login anna password s3cr3t\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
-    with Server(answering()) as server:
+    with Server(answering()) as server, nobody() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy)
         get(f"{server.url}/.well-known/jwks?x=1")
     lines = server.requests[0].decode().lower().splitlines()
     assert lines[0] == "get /.well-known/jwks?x=1 http/1.1"
@@ -220,7 +220,8 @@ def test_an_answer_that_says_it_is_not_encoded_is_taken() -> None:
 
 
 def test_nobody_listens() -> None:
-    assert failure(f"http://127.0.0.1:{closed_port()}") == "ConnectError: [Errno 111] Connection refused"
+    with nobody() as url:
+        assert failure(url) == "ConnectError: [Errno 111] Connection refused"
 
 
 # TLS
@@ -374,10 +375,15 @@ def test_the_first_fetch_loads_no_module(tls: tuple[ssl.SSLContext, ssl.SSLConte
     ca.write_text("\n".join(map(ssl.DER_cert_to_PEM_cert, tls[1].get_ca_certs(binary_form=True))))
     good = answering(keys_of_all_kinds(), headers={"cache-control": "max-age=60"})
     bad = answering(b"", 429, {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"})
-    nobody = f"http://127.0.0.1:{closed_port()}"
-    with Server(good, tls[0]) as secure, Server(good) as plain, Server(bad) as busy, ThreadPoolExecutor(2) as pool:
+    with (
+        Server(good, tls[0]) as secure,
+        Server(good) as plain,
+        Server(bad) as busy,
+        nobody() as silent,
+        ThreadPoolExecutor(2) as pool,
+    ):
         with_a_transport = pool.submit(first_fetches, str(ca), secure.url)
-        first, *others = first_fetches("", secure.url, f"http://localhost:{plain.port}", busy.url, nobody)
+        first, *others = first_fetches("", secure.url, f"http://localhost:{plain.port}", busy.url, silent)
         assert with_a_transport.result(LONG) == ["3", "[]"]
     assert "CERTIFICATE_VERIFY_FAILED" in first
     assert others == ["3", "the issuer answered 429", "ConnectError: [Errno 111] Connection refused", "[]"]
@@ -454,7 +460,7 @@ def flown(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> Iterator[dict[str, Futu
         mute = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         proxy = served(tunnelling)
         through_proxy = Fetcher(httpx.HTTPTransport(proxy=proxy.url, verify=tls[1]))
-        nobody = served(answering())
+        idle = served(answering())
 
         cases: dict[str, Callable[[], Flown]] = {
             "slow": lambda: fly(own, served(after(at(2.5), answering())), patience=0),
@@ -467,9 +473,9 @@ def flown(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> Iterator[dict[str, Futu
             "drips a body without a length": lambda: fly(own, served(dripping(b"x" * 60, at_once=head()))),
             "drips a body over TLS": lambda: fly(trusting, served(DRIPPED, tls[0])),
             "drips a body over TLS through a proxy": lambda: fly(through_proxy, served(DRIPPED, tls[0])),
-            "does not accept": lambda: fly(own, nobody, f"http://127.0.0.1:{full.getsockname()[1]}"),
-            "accepts and says nothing": lambda: fly(own, nobody, f"https://127.0.0.1:{mute.getsockname()[1]}"),
-            "blocks": lambda: fly(Fetcher(Blocking(free)), nobody, patience=0.1),
+            "does not accept": lambda: fly(own, idle, f"http://127.0.0.1:{full.getsockname()[1]}"),
+            "accepts and says nothing": lambda: fly(own, idle, f"https://127.0.0.1:{mute.getsockname()[1]}"),
+            "blocks": lambda: fly(Fetcher(Blocking(free)), idle, patience=0.1),
         }
         with ThreadPoolExecutor(len(cases)) as pool:
             yield {name: pool.submit(case) for name, case in cases.items()}
@@ -521,3 +527,14 @@ def test_a_thread_that_cannot_be_reached_holds_up_nobody(flown: dict[str, Future
     assert str(result.outcome) == "no whole answer within 5 s"
     assert 4.9 < result.seconds < 6
     assert not result.thread_ended
+
+
+def test_another_ssl_module_in_place_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gevent replaces the class of TLS contexts, perhaps after the fetcher was made: then it makes another one."""
+    fetcher = Fetcher()
+    before = fetcher._verify
+    monkeypatch.setattr(ssl, "SSLContext", type("SSLContext", (ssl.SSLContext,), {}))
+    with fetcher._transport():
+        assert type(fetcher._verify) is ssl.SSLContext
+    with fetcher._transport():
+        assert fetcher._verify is not before

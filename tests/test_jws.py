@@ -180,7 +180,7 @@ def test_json_is_strict(guard: Guard, part: str, text: bytes) -> None:
     if text.startswith(b'{"a":') and text.endswith(b"}"):
         text = text[:-1] + b"," + members
     raw = sign(text, GOOD_PAYLOAD) if part == "header" else sign(GOOD_HEADER, text)
-    assert reason_of(guard, raw) == "malformed"
+    assert hint_of(guard, raw)
 
 
 @pytest.mark.parametrize("text", [

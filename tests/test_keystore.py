@@ -11,6 +11,8 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from concurrent import futures
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -339,6 +341,25 @@ def test_an_unknown_kid_joins_the_fetch_under_way() -> None:
     assert kinde.fetches == 2
     kinde.publish("a", "b", "c")
     assert verdict(store, "c") == "c"
+
+
+def test_strangers_together_wait_a_second_for_a_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not each of them one, for as long as the issuer hangs: each would hold a worker that known keys need."""
+    kinde = Kinde("a")
+    store = loaded(kinde)
+    waits: list[float] = []
+
+    def join(future: Future[None], timeout: float) -> None:
+        waits.append(timeout)
+        futures.wait([future], timeout)
+
+    monkeypatch.setattr(flight, "join", join)
+    kinde.open.clear()
+    assert [verdict(store, kid) for kid in ("x", "y", "z")] == ["unknown_key"] * 3
+    assert store._flight.under_way is not None
+    assert waits[0] == pytest.approx(1.0, abs=0.2)
+    assert waits[1:] == [0.0, 0.0]
+    kinde.open.set()
 
 
 # One fetch, whoever asks

@@ -136,7 +136,7 @@ def test_first_screen() -> None:
         assert f"\npip install uv && uv run {command}\n" in README
     first = README.index("```python")
     assert README[:first].count("\n") < 25
-    assert len(BLOCKS[0][1].strip().splitlines()) <= 12
+    assert len(BLOCKS[0][1].strip().splitlines()) <= 15
 
 
 def test_every_command_is_named() -> None:

@@ -27,7 +27,7 @@ from helpers import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinde_guard import AccessToken, Guard, KeysUnavailable
+from kinde_guard import AccessToken, Guard, InvalidToken, KeysUnavailable
 
 Changes = dict[str, Any]
 LAST_DATE = 253_402_300_799
@@ -142,6 +142,15 @@ def test_a_wrong_claim_is_refused_before_any_key_is_asked_for(
     guard, issuer = cold
     assert reason_of(guard, mint(change)) == reason
     assert issuer.fetches == []
+
+
+def test_every_refusal_has_a_hint(guard: Guard) -> None:
+    """For the people who run the API, in the log."""
+    for part, table in (("header", HEADERS), ("claims", CLAIMS)):
+        for row in table:
+            with pytest.raises(InvalidToken) as refusal:
+                guard.verify(mint(**{part: row.values[0]}))
+            assert refusal.value.hint, row.id
 
 
 @pytest.mark.parametrize("change", ACCEPTED_HEADERS, ids=str)

@@ -9,6 +9,7 @@ import typer
 from .. import __version__
 from .demo import demo
 from .dev import dev
+from .doctor import doctor
 from .explain import explain
 from .routes import routes
 from .token import token
@@ -23,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, dev, explain, routes, token, verify):
+for command in (demo, dev, doctor, explain, routes, token, verify):
     app.command()(command)
 
 

@@ -24,7 +24,7 @@ def examine(issuer: str, context: ssl.SSLContext | None = None) -> Finding:
     parts = urlsplit(issuer)
     host, port = parts.hostname or "", parts.port or 443
     if parts.scheme != "https":
-        return Finding("tls", "skipped", "plain http, within this machine", issuer=issuer)
+        return Finding("tls", "skipped", "plain http, within this machine", about=issuer)
     try:
         with _connected(host, port, context or _trusting()) as sock:
             certificate = _read(sock)
@@ -37,7 +37,7 @@ def examine(issuer: str, context: ssl.SSLContext | None = None) -> Finding:
     found = f"a certificate for {_names(certificate)}, good for {left / 86_400:.0f} days"
     if left < SOON:
         return Finding("tls", "warning", found, "See that it is renewed: Kinde does that for its own domains.", issuer)
-    return Finding("tls", "well", found, issuer=issuer)
+    return Finding("tls", "well", found, about=issuer)
 
 
 def _trusting() -> ssl.SSLContext:

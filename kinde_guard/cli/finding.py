@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 State = Literal["well", "warning", "failed", "skipped"]
+_PASSED = re.compile(r",? or pass \w+=,?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +18,11 @@ class Finding:
     state: State
     found: str
     fix: str = ""
-    issuer: str = ""
-    """Whom it is about; empty for the settings."""
+    about: str = "settings"
+    """An issuer, or what else is examined."""
 
 
-def worst(*states: State) -> State:
-    """The one to be told of."""
-    return max(states, key=("skipped", "well", "warning", "failed").index)
+def sentence(text: object) -> str:
+    """What the library says, as it is said here: variables are set, and nothing is passed."""
+    words = _PASSED.sub("", str(text))
+    return words[:1].upper() + words[1:]

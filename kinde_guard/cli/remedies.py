@@ -30,7 +30,7 @@ _REMEDIES = (
         "transport=httpx.HTTPTransport(verify=…).",
     ),
     (
-        r"WRONG_VERSION_NUMBER|SSL|TLS",
+        r"SSL|handshake",
         "What answers there does not speak TLS as it should. Is this the domain, without a port?",
     ),
     (

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 
 from ..errors import ConfigurationError
 from ..settings import DOMAIN_VARIABLES, KINDE_AUDIENCE, Settings, issuer_urls, words
-from .finding import Finding
+from .finding import Finding, sentence
 
 M2M = tuple(f"KINDE_M2M_{name}" for name in ("CLIENT_ID", "CLIENT_SECRET", "AUDIENCE", "SCOPES", "DOMAIN"))
 OURS = (*DOMAIN_VARIABLES, "KINDE_AUDIENCE", *M2M)
 # What Kinde's SDKs and pages call what has another name here.
-_CALLED = {"KINDE_API_AUDIENCE": "KINDE_AUDIENCE", "KINDE_ISSUER": "KINDE_DOMAIN", "KINDE_ISSUER_BASE_URL": "KINDE_DOMAIN"}
+_CALLED = {
+    "KINDE_API_AUDIENCE": "KINDE_AUDIENCE",
+    "KINDE_ISSUER": "KINDE_DOMAIN",
+    "KINDE_ISSUER_BASE_URL": "KINDE_DOMAIN",
+}
 _SDK = ("KINDE_CLIENT_ID", "KINDE_CLIENT_SECRET", "KINDE_REDIRECT_URI", "KINDE_SITE_URL", "KINDE_LOGOUT_REDIRECT_URI")
 LIKE = 0.8
 
@@ -25,18 +29,20 @@ class Setup:
     issuers: tuple[str, ...]
     audience: tuple[str, ...]
     """Empty where none is set, or none that can be used."""
+    settled: bool
+    """Whether it is clear which domain is meant."""
 
 
 def examine(domains: Sequence[str], variables: Mapping[str, str]) -> tuple[Setup, list[Finding]]:
     """*domains* are arguments, which come first."""
     findings = [*_quotes(variables), *_misspelled(variables)]
     issuers, problem = _issuers(domains, variables)
-    findings += [Finding("domain", "failed", "it cannot be used", problem)] if problem else []
+    findings += [Finding("domain", "failed", "it cannot be used", sentence(problem))] if problem else []
     audience, about_audience = _audience(issuers, domains, variables)
     findings += about_audience
     if not findings:
         findings = [Finding("settings", "well", _summary(issuers, audience))]
-    return Setup(issuers, audience), findings
+    return Setup(issuers, audience, not problem), findings
 
 
 def any_domain(domains: Sequence[str], variables: Mapping[str, str]) -> bool:
@@ -73,7 +79,7 @@ def _audience(
         # Where the domain is no good, any will do to look at the audience by itself.
         settings = Settings.load(issuers or "audience-alone.invalid", audience=KINDE_AUDIENCE, sources=[variables])
     except ConfigurationError as error:
-        return (), [Finding("audience", "failed", "it cannot be used", str(error))]
+        return (), [Finding("audience", "failed", "it cannot be used", sentence(error))]
     return tuple(sorted(settings.audiences)), []
 
 

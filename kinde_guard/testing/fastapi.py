@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import HTTPException
-from fastapi.security import SecurityScopes
+try:
+    from fastapi import HTTPException
+    from fastapi.security import SecurityScopes
+except ModuleNotFoundError as missing:
+    raise ImportError("as_caller needs FastAPI: pip install 'kinde-guard[fastapi]'", name=missing.name) from missing
 
 from ..attachment import refused
 from ..claims import AccessToken

@@ -1,0 +1,119 @@
+"""``kinde-guard doctor``: is everything there that verifying needs, and is it as it should be?"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from . import certificate, checkup, credentials, variables
+from .checkup import Issuer
+from .finding import Finding, State
+from .options import AsJson
+from .progress import working
+from .screen import Screen
+from .words import tell
+
+_MARKS: dict[State, tuple[str, str]] = {
+    "well": ("✓", "green"),
+    "warning": ("!", "yellow"),
+    "failed": ("✗", "bold red"),
+    "skipped": ("-", "dim"),
+}
+Step = tuple[str, Callable[[], Iterable[Finding]]]
+
+
+def doctor(
+    domain: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="DOMAIN", help="Kinde domain, or its URL. [env: KINDE_DOMAIN]", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Examine a Kinde domain and the settings, step by step.
+
+    Looks at the KINDE_* variables, the certificate, discovery, the keys and how they are cached, the time a fetch takes
+    and the clocks; at a custom domain beside the kinde.com one, if both are given. Where KINDE_M2M_CLIENT_ID and the
+    like are set, it requests a token (Kinde counts it) and verifies it. What is amiss comes with the way to mend it.
+    Exit status: 0 all well, 1 something failed, 2 usage.
+
+    \b
+    Example, with the variables that kinde-guard dev prints:
+      kinde-guard doctor
+    """
+    if not variables.any_domain(domain or (), os.environ):
+        tell("kinde-guard: name a Kinde domain: kinde-guard doctor acme.kinde.com, or set KINDE_DOMAIN")
+        raise typer.Exit(2)
+    findings = list(_told(steps(domain or ()), as_json))
+    failed = sum(finding.state == "failed" for finding in findings)
+    if as_json:
+        print(json.dumps({"well": not failed, "findings": list(map(asdict, findings))}, indent=2))
+    else:
+        Screen().heading(_summary(findings))
+    raise typer.Exit(1 if failed else 0)
+
+
+def steps(domains: Sequence[str]) -> Iterator[Step]:
+    """What there is to do, in order, each with what to say meanwhile."""
+    setup, about_settings = variables.examine(domains, os.environ)
+    yield "Reading the settings", lambda: about_settings
+    issuers = [Issuer(url) for url in setup.issuers]
+    for issuer in issuers:
+        yield from _examination(issuer)
+    if issuers:
+        yield "Comparing the domains", lambda: checkup.together(issuers)
+    if setup.settled:
+        yield "Requesting a token", lambda: credentials.end_to_end(issuers, setup.audience, bool(domains))
+
+
+def _examination(issuer: Issuer) -> Iterator[Step]:
+    yield f"Connecting to {issuer.url}", lambda: [_connection(issuer)]
+    yield f"Asking {issuer.url} about itself", lambda: checkup.discovery(issuer)
+    yield f"Fetching the keys of {issuer.url}", lambda: checkup.keys(issuer)
+    yield f"Comparing the clock with that of {issuer.url}", lambda: checkup.clock(issuer)
+
+
+def _connection(issuer: Issuer) -> Finding:
+    found = certificate.examine(issuer.url)
+    issuer.silent = found.state == "failed"  # and so the guard gets no answer either
+    return found
+
+
+def _told(steps: Iterable[Step], as_json: bool) -> Iterator[Finding]:
+    """What each step finds, shown as soon as it is found."""
+    screen, about = Screen(), ""
+    for doing, run in steps:
+        with working(doing):
+            findings = list(run())
+        for finding in findings:
+            if not as_json:
+                if finding.about != about:
+                    _head(screen, finding.about, first=not about)
+                    about = finding.about
+                _show(screen, finding)
+            yield finding
+
+
+def _head(screen: Screen, about: str, *, first: bool) -> None:
+    if first:
+        screen.say(about, "bold")
+    else:
+        screen.heading(about)
+
+
+def _show(screen: Screen, finding: Finding) -> None:
+    mark, style = _MARKS[finding.state]
+    lines = [finding.found, f"Fix: {finding.fix}"] if finding.fix else [finding.found]
+    screen.line(f"{mark} {finding.step}", *lines, style=style)
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    states = [finding.state for finding in findings]
+    failed, warnings = states.count("failed"), states.count("warning")
+    if failed:
+        return f"{failed} failed" + (f", {warnings} to look at." if warnings else ".")
+    return "All is well" + (f", {warnings} to look at." if warnings else ".")
