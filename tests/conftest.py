@@ -8,6 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no defect: what inputs may cost is measured by the fuzzers, in CPU time.
+settings.register_profile("kinde_guard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kinde_guard")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,6 +9,10 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import os
+import sys
+import threading
+import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -159,3 +163,18 @@ def reason_of(guard: Guard, raw: str) -> str:
     except InvalidToken as refusal:
         return refusal.reason
     return "accepted"
+
+
+def fork() -> int:
+    """Without the tracer that measures coverage: it has a lock, which another thread may hold in this moment, and the
+    child would wait for it for ever."""
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on: "multi-threaded", which is the point
+        child = os.fork()
+    if child == 0:
+        threading.settrace(None)
+    else:
+        sys.settrace(tracer)
+    return child

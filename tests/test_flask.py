@@ -264,11 +264,11 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("write", "words"),
         [
-            pytest.param(lambda: requires_scope(caller), "text", id="scope without parentheses"),  # type: ignore[arg-type]
+            pytest.param(lambda: requires_scope(caller), "in parentheses", id="scope without parentheses"),  # type: ignore[arg-type]
             pytest.param(lambda: requires_scope(), "name", id="no scope"),
             pytest.param(lambda: requires_scope("a b"), "one scope", id="two scopes in one"),
             pytest.param(lambda: requires_permission(), "name", id="no permission"),
-            pytest.param(lambda: requires_org(caller), "text", id="org without parentheses"),  # type: ignore[arg-type]
+            pytest.param(lambda: requires_org(caller), "in parentheses", id="org without parentheses"),  # type: ignore[arg-type]
             pytest.param(lambda: requires_org(), "org_123", id="no org"),
             pytest.param(lambda: requires("read:users"), "scope", id="text"),  # type: ignore[arg-type]
             pytest.param(lambda: requires_auth(), "without parentheses", id="auth with parentheses"),

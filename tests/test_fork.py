@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 import traceback
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ import httpx
 import pytest
 import trio
 from faults import Behaviour, Exchange, Server, answering, tls_contexts
-from helpers import AUDIENCE, NOW, Time, jwk, key_set, mint
+from helpers import AUDIENCE, NOW, Time, fork, jwk, key_set, mint
 
 from kinde_guard import Guard, InvalidToken, KeysUnavailable
 from kinde_guard.keystore import Clocks
@@ -39,7 +38,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can
 def in_child(function: Callable[[], object]) -> Any:
     """What *function* returns in a forked child, by way of JSON."""
     reader, writer = os.pipe()
-    child = _fork()
+    child = fork()
     if child == 0:
         _answer(writer, function)
     os.close(writer)
@@ -48,21 +47,6 @@ def in_child(function: Callable[[], object]) -> Any:
     _, status = os.waitpid(child, 0)
     assert status == 0, said
     return json.loads(said)
-
-
-def _fork() -> int:
-    """Without the tracer that measures coverage: it has a lock, which another thread may hold in this moment, and the
-    child would wait for it for ever."""
-    tracer = sys.gettrace()
-    sys.settrace(None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on: "multi-threaded", which is the point
-        child = os.fork()
-    if child == 0:
-        threading.settrace(None)
-    else:
-        sys.settrace(tracer)
-    return child
 
 
 def _answer(writer: int, function: Callable[[], object]) -> None:
@@ -137,7 +121,7 @@ def verified_in_child(guard: Guard, raw: str, world: str = "thread") -> str:
     return str(said)
 
 
-def test_a_guard_that_was_made_before_the_fork() -> None:
+def test_a_guard_that_was_made_before_thefork() -> None:
     """gunicorn --preload: each child fetches once, for itself; and so does the parent."""
     with Server(published("a")) as server:
         guard, raw = guard_of(server), token(server)
@@ -146,7 +130,7 @@ def test_a_guard_that_was_made_before_the_fork() -> None:
         assert len(server.requests) == 3
 
 
-def test_keys_that_were_loaded_before_the_fork() -> None:
+def test_keys_that_were_loaded_before_thefork() -> None:
     """Warmed in the parent: the children have them."""
     with Server(published("a")) as server:
         guard = guard_of(server)

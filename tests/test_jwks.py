@@ -338,3 +338,25 @@ def test_whatever_is_published_a_good_key_is_read(changes: list[tuple[Json, Json
 def test_whatever_the_answer_is_it_is_keys_or_unusable(body: bytes) -> None:
     with pytest.raises(UnusableKeySet):
         jwks.read(body, ASYMMETRIC, {})
+
+
+def loaded(*keys: object, before: jwks.KeySet | None = None) -> jwks.KeySet:
+    return (before or jwks.KeySet()).loaded(read(*keys), 0.0, life=600, usable_for=86_400, chance=0.5)
+
+
+def test_keys_that_should_not_be_published_are_called_by_their_kid() -> None:
+    """Or by their place, where they have none to be called by."""
+    private = [odd(d="AAAA", kid=kid) for kid in ("p", "", 1, "k" * 256, "k" * 257)]
+    found = loaded(jwk(), rsa_jwk(1024), rsa_jwk(8200), *private)
+    assert found.weak == ("odd",)
+    assert found.private == ("p", "key 4", "key 5", "k" * 256, "key 7")
+
+
+def test_what_changes_from_one_set_to_the_next() -> None:
+    """Nothing is new in the first set but what should not be there."""
+    first = loaded(jwk(), odd(), odd(kid="p", d="AAAA"))
+    other = jwk({"kid": "odd"}, key=rsa_key("a stranger's"))
+    second = loaded(other, jwk({"kid": "new"}), {**rsa_jwk(1024), "kid": "w"}, odd(kid="p", d="AAAA"), before=first)
+    assert jwks.changes(jwks.KeySet(), first) == ((), (), (), (), ("p",))
+    assert jwks.changes(first, second) == (("new",), (KID,), ("odd",), ("w",), ())
+    assert jwks.changes(second, second) == ((), (), (), (), ())

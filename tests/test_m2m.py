@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 import traceback
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +23,7 @@ import anyio
 import httpx
 import httpx2
 import pytest
+from helpers import fork
 
 from kinde_guard import ConfigurationError, KindeGuardError
 from kinde_guard.issuer import LocalIssuer
@@ -319,9 +319,7 @@ def test_a_child_forked_in_the_middle_of_a_fetch_gets_its_own() -> None:
         parent = pool.submit(auth.token)
         assert kinde.arrived.wait(10)
         reader, writer = os.pipe()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork: what this is about
-            child = os.fork()
+        child = fork()
         if child == 0:
             try:
                 kinde.open = threading.Event()

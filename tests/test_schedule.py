@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from helpers import jwk, key_set
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinde_guard import jwks
@@ -42,6 +42,7 @@ def test_a_life_from_fresh_to_expired() -> None:
     assert [keys.usable(T + at) for at in (0, DAY - 1, DAY)] == [True, True, False]
 
 
+@settings(deadline=None)
 @given(chances)
 def test_the_refresh_is_due_at_about_four_fifths_of_the_life(chance: float) -> None:
     """Spread a little, so that many processes do not ask at once; always while the keys are still fresh."""
@@ -111,6 +112,7 @@ def test_waits_double_up_to_a_bound() -> None:
     assert waits(KeySet(), T, 2000)[-1] == 30  # and no number overflows
 
 
+@settings(deadline=None)
 @given(chances, st.integers(0, 40))
 def test_jitter_is_full(chance: float, failures: int) -> None:
     """Anything from nothing to the whole wait."""
@@ -146,6 +148,7 @@ def test_a_set_is_replaced_and_never_edited() -> None:
     assert KeySet().loaded_at == NEVER
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["good", "bad", "unknown"]), st.floats(0, 900), chances), max_size=30))
 def test_no_history_breaks_the_promises(history: list[tuple[str, float, float]]) -> None:
     """Keys once loaded are kept; waits are bounded; the cool-down never moves back; states follow the clock."""
