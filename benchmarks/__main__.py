@@ -1,4 +1,4 @@
-"""``python -m benchmarks [verify mix request serve start scale] [--quick]``.
+"""``python -m benchmarks [verify mix request serve start scale] [soak] [--quick]``; the soak only if it is named.
 
 Run where the peers are not installed it runs itself again with them, under ``uv run --isolated --group bench``, which
 leaves the project's own environment alone. Without uv, or without a network, it says which peers there are not.
@@ -25,6 +25,7 @@ from .report import Report
 from .tokens import Site
 
 NAMES = ("verify", "mix", "request", "serve", "start", "scale")
+SOAK = "soak"
 AGAIN = "BENCHMARKS_RUN_AGAIN"
 NEEDED = ("auth0_api_python", "authlib", "fastmcp", "httptools", "joserfc", "matplotlib", "uvloop")
 
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if not options.as_is and AGAIN not in os.environ:
         _run_again_with_peers(arguments)
-    names = [name for name in NAMES if name in options.names] or list(NAMES)
+    names = [name for name in (*NAMES, SOAK) if name in options.names] or list(NAMES)
     began, facts = time.monotonic(), report.machine()
     print(f"kinde_guard benchmarks, {'quick' if options.quick else 'full'}: {json.dumps(facts)}")
     with Site() as site:
@@ -52,7 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="kinde_guard beside its peers.")
     nothing: list[str] = []  # argparse looks for the default, too, among the choices
     parser.add_argument(
-        "names", nargs="*", metavar="name", choices=[*NAMES, nothing], help=f"of {', '.join(NAMES)}; else all"
+        "names",
+        nargs="*",
+        metavar="name",
+        choices=[*NAMES, SOAK, nothing],
+        help=f"of {', '.join(NAMES)} (all of these if none is named), and {SOAK}",
     )
     parser.add_argument(
         "--quick", action="store_true", help="fewer rounds: under a minute and a half, and less certain"
