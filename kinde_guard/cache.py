@@ -67,12 +67,17 @@ class TokenCache:
             self._misses += 1
             if digest in entries:  # two threads verified the same token at once
                 self._remove(digest)
-            if size > self._most_bytes or self._most == 0:
+            if size > self._most_bytes:
                 return
             while len(entries) >= self._most or self._bytes + size > self._most_bytes:
                 self._evict()
             entries[digest] = entry
             self._bytes += size
+
+    def count_miss(self) -> None:
+        """For a guard that remembers nothing."""
+        with self._lock:
+            self._misses += 1
 
     def drop(self, digest: bytes) -> None:
         """Forget an entry that no longer holds."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from . import bearer, events, flight, jws, rules
 from .cache import CacheStats, TokenCache, size_of
-from .claims import AccessToken, fingerprint
+from .claims import AccessToken, Json, fingerprint
 from .errors import AuthError, InvalidToken, KeysUnavailable
 from .events import CannotTell, Refused, Verified
 from .fetch import Fetcher
@@ -33,9 +33,9 @@ _sha256 = hashlib.sha256
 log = logging.getLogger("kinde_guard")
 
 
-_Unverified = tuple[bytes, bytes, str, bytes, tuple[float, float], bytes, bytes]
+_Unverified = tuple[bytes, bytes, str, bytes, Json, bytes, bytes]
 """A token that is right in all but its signature, which has yet to be looked at: digest, header segment, algorithm,
-payload, from when until when it is valid, signing input and signature."""
+payload, the claims in it, signing input and signature."""
 
 
 class Guard:
@@ -92,6 +92,7 @@ class Guard:
         self._stores = _stores(settings, self._clocks, self._tell)
         self._headers: dict[bytes, tuple[str, str]] = {}
         self._cache = TokenCache(settings.cache_size)
+        self._remembers = settings.cache_size > 0
         self._permissions_as_scopes = settings.permissions_as_scopes
         if not settings.audiences:
             log.warning(
@@ -103,7 +104,7 @@ class Guard:
         try:
             data = jws.to_bytes(raw)
             digest = _digest(data)
-            token = self._recall(digest)
+            token = self._recall(digest) if self._remembers else None
             if token is not None:
                 return token
             kid, alg, store, unverified = self._read(data, digest)
@@ -117,7 +118,7 @@ class Guard:
         try:
             data = jws.to_bytes(raw)
             digest = _digest(data)
-            token = self._recall(digest)
+            token = self._recall(digest) if self._remembers else None
             if token is not None:
                 return token
             kid, alg, store, unverified = self._read(data, digest)
@@ -228,8 +229,7 @@ class Guard:
         claims = jws.read_object(payload)
         rules.check_claims(claims, self._settings, self._wall())
         store = self._stores[claims["iss"]]
-        validity = rules.validity(claims, self._settings)
-        return kid, alg, store, (digest, header, alg, payload, validity, signing_input, jws.decode(signature))
+        return kid, alg, store, (digest, header, alg, payload, claims, signing_input, jws.decode(signature))
 
     def _read_header(self, segment: bytes) -> tuple[str, str]:
         header = jws.read_object(jws.decode(segment))
@@ -237,13 +237,17 @@ class Guard:
         return header["kid"], header["alg"]
 
     def _admit(self, store: KeyStore, key: Key, unverified: _Unverified) -> AccessToken:
-        digest, header, alg, payload, validity, signing_input, signature = unverified
+        digest, header, alg, payload, claims, signing_input, signature = unverified
         if not key.verifies(alg, signing_input, signature):
             raise InvalidToken("bad_signature", "the token was changed, or signed with another key of the same kid")
         if header not in self._headers:
             self._remember_header(header, key.kid, alg)
         token = AccessToken._of(payload, digest, self._permissions_as_scopes)
-        self._cache.put(digest, (token, store, key, validity, size_of(payload)))
+        if self._remembers:
+            validity = rules.validity(claims, self._settings)
+            self._cache.put(digest, (token, store, key, validity, size_of(payload)))
+        else:
+            self._cache.count_miss()
         if self._tell is not None:
             self._tell(Verified(token, remembered=False))
         return token

@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-from jwt.algorithms import Algorithm, get_default_algorithms
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import HashAlgorithm
+from jwt.algorithms import Algorithm, RSAAlgorithm, get_default_algorithms
 
 from .rules import MAX_KID
 from .settings import ASYMMETRIC
@@ -26,8 +29,28 @@ State = Literal["fresh", "stale", "expired", "never_loaded"]
 KeyId = tuple[str, str]
 """kid and kty: RFC 7517 §4.5 allows the same kid for keys of different types."""
 
+
+class _Rsa(RSAAlgorithm):
+    """PyJWT's, with padding and hash objects that are made once instead of for each signature."""
+
+    def __init__(self, hash_alg: type[HashAlgorithm]) -> None:
+        super().__init__(hash_alg)
+        self._padding = PKCS1v15()
+        self._hash = hash_alg()
+
+    def verify(self, msg: bytes, key: Any, sig: bytes) -> bool:
+        try:
+            key.verify(sig, msg, self._padding, self._hash)
+        except InvalidSignature:
+            return False
+        return True
+
+
 _IMPLEMENTED: Mapping[str, Algorithm] = {
-    name: algorithm for name, algorithm in get_default_algorithms().items() if name in ASYMMETRIC
+    **{name: algorithm for name, algorithm in get_default_algorithms().items() if name in ASYMMETRIC},
+    "RS256": _Rsa(RSAAlgorithm.SHA256),
+    "RS384": _Rsa(RSAAlgorithm.SHA384),
+    "RS512": _Rsa(RSAAlgorithm.SHA512),
 }
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}  # RFC 7518 §3.4: one curve, one algorithm

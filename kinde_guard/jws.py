@@ -37,16 +37,15 @@ HINT_OPAQUE = "this is not a JWT: request the token with audience=…, and send 
 
 def to_bytes(raw: str) -> bytes:
     """*raw*, if its size and alphabet are a token's; raises :class:`InvalidToken` (``malformed``)."""
-    if not isinstance(raw, str):
-        raise TypeError(
-            f"a token is text, the part of the Authorization header after 'Bearer ', not {type(raw).__name__}"
-        )
-    if len(raw) > MAX_TOKEN:
-        raise InvalidToken("malformed", f"the token is longer than {MAX_TOKEN} characters")
     try:
+        if len(raw) > MAX_TOKEN:
+            raise InvalidToken("malformed", f"the token is longer than {MAX_TOKEN} characters")
         return raw.encode("ascii")
     except UnicodeEncodeError:
         raise InvalidToken("malformed", HINT_OPAQUE) from None
+    except (AttributeError, TypeError):
+        what = "a token is text, the part of the Authorization header after 'Bearer '"
+        raise TypeError(f"{what}, not {type(raw).__name__}") from None
 
 
 def split(token: bytes) -> tuple[bytes, bytes, bytes, bytes]:

@@ -113,7 +113,8 @@ def validity(claims: Json, settings: Settings) -> tuple[float, float]:
 def check_times(claims: Json, settings: Settings, now: float) -> None:
     """RFC 7519 §4.1.4 to §4.1.6, with leeway for clocks that differ."""
     leeway = settings.leeway
-    if now >= _date(claims.get("exp"), "exp") + leeway:
+    exp = claims.get("exp")
+    if now >= (exp if type(exp) is int and 0 <= exp <= MAX_DATE else _date(exp, "exp")) + leeway:
         raise InvalidToken(
             "expired", "the client has to request a new token; how long tokens live is set in Kinde, per app"
         )

@@ -165,3 +165,10 @@ def test_nothing_is_fetched_before_the_first_token(issuer: Issuer) -> None:
     guard = guard_of(issuer, Time())
     assert reason_of(guard, mint({"exp": 1})) == "expired"
     assert not issuer.fetches
+
+
+@pytest.mark.parametrize("raw", [None, b"a.b.c", 7], ids=repr)
+def test_what_is_no_text(issuer: Issuer, raw: object) -> None:
+    """A mistake in the program, not a bad token: it says what a token is."""
+    with pytest.raises(TypeError, match="a token is text, the part of the Authorization header"):
+        guard_of(issuer).verify(raw)  # type: ignore[arg-type]
