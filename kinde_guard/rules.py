@@ -88,8 +88,9 @@ def check_audience(claims: Json, settings: Settings, now: float) -> None:
     """RFC 7519 §4.1.3: whoever is not named must refuse."""
     aud = claims.get("aud", NOBODY)
     named = [aud] if type(aud) is str else aud
-    if not _are_texts(named):
-        raise InvalidToken("malformed", "aud is neither text nor a list of text")
+    for name in named if type(named) is list else (None,):
+        if type(name) is not str:
+            raise InvalidToken("malformed", "aud is neither text nor a list of text")
     if not settings.audiences:
         return _check_client(claims, named, settings)
     if not named:
@@ -147,15 +148,6 @@ def _check_client(claims: Json, named: list[str], settings: Settings) -> None:
         raise InvalidToken("wrong_audience", "the token names an audience, and this API was set up with audience=None")
     if client_of(claims) not in settings.clients:
         raise InvalidToken("wrong_client", "azp is not one of clients=")
-
-
-def _are_texts(values: object) -> bool:
-    if type(values) is not list:
-        return False
-    for value in values:  # noqa: SIM110  # all() over a generator costs three times as much, and this is every request
-        if type(value) is not str:
-            return False
-    return True
 
 
 def _date(value: Any, name: str) -> Any:
