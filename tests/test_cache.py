@@ -257,6 +257,15 @@ class TestBounds:
             cache.put(name, entry_of(1))
         assert not cache.find(b"a")
 
+    def test_notes_of_uses_are_bounded(self) -> None:
+        """A use that is noted just after its entry was evicted is forgotten again."""
+        cache = TokenCache(2)
+        for number in range(50):
+            cache.note_use(f"gone {number}".encode())
+        for name in (b"a", b"b", b"c"):
+            cache.put(name, entry_of(1))
+        assert len(cache._used) <= 2
+
     def test_everything_in_use(self) -> None:
         """Eviction ends also where every entry was used."""
         cache = TokenCache(3)
