@@ -9,7 +9,6 @@ guard in the scope, one verification for each request and guard) is.
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, cast
@@ -18,7 +17,7 @@ from . import bearer
 from .claims import AccessToken
 from .demands import checked
 from .errors import AuthError, ConfigurationError, KeysUnavailable
-from .guard import Guard
+from .guard import Guard, check_given
 from .pages import Pages
 from .paths import PublicPaths, is_preflight
 from .requirements import Requirement, authenticated
@@ -41,9 +40,7 @@ class Attached:
     """What is answered here, before any token is asked for."""
 
     def __init__(self, guard: Guard | None, settings: Mapping[str, Any]) -> None:
-        if guard is not None and settings:
-            raise ConfigurationError(f"the guard has its settings already: give guard=, or {', '.join(settings)}=")
-        inspect.signature(Guard).bind_partial(**settings)  # a misspelt setting is a TypeError here, not later
+        check_given(guard, settings)
         self.guard = guard
         """May be set, also while the app runs; ``None`` until the app starts if it comes from the environment."""
         self._settings = settings

@@ -18,7 +18,7 @@ from werkzeug.local import LocalProxy
 from . import bearer, demands
 from .claims import AccessToken
 from .errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, KindeGuardError, MissingToken
-from .guard import Guard
+from .guard import Guard, check_given
 from .pages import Pages
 from .paths import PublicPaths
 from .requirements import Requirement, authenticated
@@ -69,9 +69,7 @@ class KindeGuard:
         resource: str | None = None,
         **settings: Any,
     ) -> None:
-        if guard is not None and settings:
-            raise ConfigurationError(f"the guard has its settings already: give guard=, or {', '.join(settings)}=")
-        inspect.signature(Guard).bind_partial(**settings)  # a misspelt setting is a TypeError here, not later
+        check_given(guard, settings)
         self._given = guard
         self._public = None if public is None else PublicPaths(public)
         self._pages = functools.partial(Pages.of, healthz, readyz, resource)

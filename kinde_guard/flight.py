@@ -97,10 +97,6 @@ class Flight(Generic[T]):
                 self._take_off(call, work)
         return current.future
 
-    def start_behind(self, work: Callable[[Watch], T]) -> None:
-        """:meth:`start` for a caller that is not going to wait."""
-        self.start(work)
-
     @property
     def under_way(self) -> futures.Future[None] | None:
         """The future of the call under way, if there is one."""

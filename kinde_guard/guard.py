@@ -8,6 +8,7 @@ signature → :mod:`claims` → requirement. Refusals are logged here and nowher
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from . import bearer, events, flight, jws, rules
 from .cache import CacheStats, TokenCache, size_of
 from .claims import AccessToken, Json, fingerprint
-from .errors import AuthError, InvalidToken, KeysUnavailable
+from .errors import AuthError, ConfigurationError, InvalidToken, KeysUnavailable
 from .events import CannotTell, Refused, Verified
 from .fetch import Fetcher
 from .jwks import Key
@@ -270,6 +271,13 @@ class Guard:
             log.info("refused (%s) token %s: %s", refusal.reason, mark, refusal.hint, extra=extra)
         if self._tell is not None:
             self._tell(_event_of(refusal, mark))
+
+
+def check_given(guard: Guard | None, settings: Mapping[str, object]) -> None:
+    """For adapters, which take a ready guard or the settings of one: not both, and none that is misspelt."""
+    if guard is not None and settings:
+        raise ConfigurationError(f"the guard has its settings already: give guard=, or {', '.join(settings)}=")
+    inspect.signature(Guard).bind_partial(**settings)  # a misspelt setting is a TypeError here, not later
 
 
 def _digest(data: bytes) -> bytes:

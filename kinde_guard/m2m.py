@@ -193,7 +193,7 @@ class ClientCredentials(_Auth):
         state, now = self._state, self._clock()
         if state.held is not None and state.held.good(now):
             if state.wants_fetch(now):
-                self._flight.start_behind(partial(self._fetch, None))
+                self._flight.start(partial(self._fetch, None))
             return state.held
         if state.failure is not None and now < state.retry_at:
             raise state.failure.exception(state.retry_at - now)

@@ -97,7 +97,7 @@ def test_everybody_joins_the_call_under_way() -> None:
     future = owner.flight.start(work)
     assert owner.flight.start(other) is future
     assert owner.flight.under_way is future
-    owner.flight.start_behind(other)
+    owner.flight.start(other)
     work.free.set()
     join(future, LONG)
     assert owner.flight.under_way is None
@@ -109,7 +109,7 @@ def test_the_next_call_is_another() -> None:
     owner = Owner()
     for _ in range(3):
         join(owner.flight.start(at_once), LONG)
-    owner.flight.start_behind(at_once)
+    owner.flight.start(at_once)
     until(lambda: len(owner.said) == 4)
     assert owner.landed == ["done"] * 4
 
@@ -220,7 +220,7 @@ def test_starting_does_not_wait_for_who_is_landing() -> None:
     future = slow.start(at_once)
     assert landing.wait(LONG)
     assert slow.start(at_once) is future  # would not return, were there a lock
-    slow.start_behind(at_once)
+    slow.start(at_once)
     assert not future.done()
     free.set()
     join(future, LONG)
@@ -241,12 +241,11 @@ def test_a_crash_is_an_outcome() -> None:
     assert owner.flight.under_way is None
 
 
-@pytest.mark.parametrize("start", ["start", "start_behind"])
-def test_a_thread_that_cannot_start_is_a_failed_attempt(start: str) -> None:
+def test_a_thread_that_cannot_start_is_a_failed_attempt() -> None:
     """It has landed when start returns, and the next attempt finds the way free."""
     owner = Owner()
     with no_threads():
-        getattr(owner.flight, start)(at_once)
+        owner.flight.start(at_once)
     assert [type(outcome) for outcome in owner.landed] == [RuntimeError]
     assert owner.said == owner.landed
     assert owner.flight.under_way is None

@@ -9,7 +9,8 @@ import logging
 import pytest
 from helpers import AUDIENCE, CLIENT, ISSUER, M2M, Issuer, Time, guard_of, jwk, key_set, mint, reason_of, rsa_key
 
-from kinde_guard import Guard, InsufficientScope, InvalidToken, KeysUnavailable, scope
+from kinde_guard import ConfigurationError, Guard, InsufficientScope, InvalidToken, KeysUnavailable, scope
+from kinde_guard.guard import check_given
 
 
 @pytest.fixture
@@ -172,3 +173,13 @@ def test_what_is_no_text(issuer: Issuer, raw: object) -> None:
     """A mistake in the program, not a bad token: it says what a token is."""
     with pytest.raises(TypeError, match="a token is text, the part of the Authorization header"):
         guard_of(issuer).verify(raw)  # type: ignore[arg-type]
+
+
+def test_what_an_adapter_is_given(issuer: Issuer) -> None:
+    """A ready guard or settings, and none that there is not: said where it is written, before anything starts."""
+    check_given(guard_of(issuer), {})
+    check_given(None, {"leeway": 10})
+    with pytest.raises(ConfigurationError, match="has its settings already: give guard=, or leeway="):
+        check_given(guard_of(issuer), {"leeway": 10})
+    with pytest.raises(TypeError, match="leway"):
+        check_given(None, {"leway": 10})
