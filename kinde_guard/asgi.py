@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any, cast
+from typing import Any
 
 from . import bearer
 from .claims import AccessToken
@@ -91,7 +91,7 @@ class GuardMiddleware(Attached):
         if not is_open(scope, self.public):
             guard = self.ready()
             try:
-                token = await aauthenticate(scope, guard)
+                token = recognise(scope, guard) or await aauthenticate(scope, guard)
                 if self.requires is not authenticated:
                     guard.demand(token, self.requires)
             except (AuthError, KeysUnavailable) as refusal:
@@ -107,7 +107,8 @@ def attach(scope: Scope, attached: Attached) -> None:
 
 def nearest(scope: Scope) -> Attached | None:
     """What guards this request; apps that are mounted in one another may have one each."""
-    return cast("Attached | None", scope.get(_IN_FORCE))
+    attached: Attached | None = scope.get(_IN_FORCE)
+    return attached
 
 
 def guard_in_force(scope: Scope) -> Guard:
@@ -121,23 +122,29 @@ def guard_in_force(scope: Scope) -> Guard:
     return attached.ready()
 
 
+def recognise(scope: Scope, guard: Guard) -> AccessToken | None:
+    """The token of a request, if this guard has verified it before, for this request or an earlier one; raises
+    nothing. Most requests need no more, and no coroutine."""
+    values = authorization(scope)
+    token = _seen(scope.get(_VERIFIED), guard, values) or guard.recognise(values)
+    return None if token is None else _remember(scope, guard, values, token)
+
+
 def authenticate(scope: Scope, guard: Guard) -> AccessToken:
     """The token of a request, verified once by each guard that is asked; what another guard said counts for nothing.
 
-    Raises :class:`AuthError` or :class:`KeysUnavailable`.
+    Asked after :func:`recognise`, which knows most. Raises :class:`AuthError` or :class:`KeysUnavailable`.
     """
     values = authorization(scope)
-    if _VERIFIED in scope and (token := _remembered(scope, guard, values)) is not None:
-        return token
-    return _remember(scope, guard, values, guard.recognise(values) or guard.authenticate(values))
+    seen = _seen(scope.get(_VERIFIED), guard, values)
+    return seen or _remember(scope, guard, values, guard.authenticate(values))
 
 
 async def aauthenticate(scope: Scope, guard: Guard) -> AccessToken:
     """:func:`authenticate` for event loops."""
     values = authorization(scope)
-    if _VERIFIED in scope and (token := _remembered(scope, guard, values)) is not None:
-        return token
-    return _remember(scope, guard, values, guard.recognise(values) or await guard.aauthenticate(values))
+    seen = _seen(scope.get(_VERIFIED), guard, values)
+    return seen or _remember(scope, guard, values, await guard.aauthenticate(values))
 
 
 def authorization(scope: Scope) -> list[str]:
@@ -215,18 +222,23 @@ async def run_lifespan(app: ASGIApp, start: Callable[[], object], scope: Scope, 
     await app(scope, receive, send)
 
 
-def _remembered(scope: Scope, guard: Guard, values: list[str]) -> AccessToken | None:
+_Seen = tuple[Guard, list[str], AccessToken, Any]
+"""What a guard said of a request with these Authorization values, and what another one had said before it."""
+
+
+def _seen(seen: _Seen | None, guard: Guard, values: list[str]) -> AccessToken | None:
     # The values are compared as well, because an app may copy the scope for a request of its own to itself.
-    entry = scope[_VERIFIED].get(id(guard))
-    return cast(AccessToken, entry[2]) if entry is not None and entry[1] == values else None
+    while seen is not None:
+        judge, judged, token, seen = seen
+        if judge is guard:
+            return token if judged == values else None
+    return None
 
 
 def _remember(scope: Scope, guard: Guard, values: list[str], token: AccessToken) -> AccessToken:
-    entry = guard, values, token  # holds on to the guard, so that its id stays its own
-    if _VERIFIED in scope:
-        scope[_VERIFIED][id(guard)] = entry
-    else:
-        scope[_VERIFIED] = {id(guard): entry}
+    seen = scope.get(_VERIFIED)
+    if seen is None or seen[0] is not guard or seen[2] is not token:
+        scope[_VERIFIED] = guard, values, token, seen
     scope["kinde_guard.token"] = token
     return token
 

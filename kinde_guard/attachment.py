@@ -146,7 +146,8 @@ class _InFront:
             send = _closing_when_too_late(send)
         if attached.public is not None and not asgi.is_open(scope, attached.public):
             try:
-                introduce(scope, await asgi.aauthenticate(scope, attached.ready()))
+                guard = attached.ready()
+                introduce(scope, asgi.recognise(scope, guard) or await asgi.aauthenticate(scope, guard))
             except (AuthError, KeysUnavailable) as error:
                 return await _refuse(attached, error, scope, receive, send)
         await self.app(scope, receive, send)
@@ -193,8 +194,7 @@ def introduce(scope: Scope, token: AccessToken) -> None:
     """Make the verified caller ``request.user``."""
     user = scope.get("user")
     if type(user) is not KindeUser or user.token is not token:
-        scope["user"] = KindeUser(token)
-        scope["auth"] = Credentials(token)
+        scope["user"], scope["auth"] = KindeUser(token), Credentials(token)
 
 
 class Refusal(Response):

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from .claims import AccessToken
-from .jwks import Key
+from .jwks import Key, KeySet
 from .keystore import KeyStore
 
 BYTES_PER_ENTRY = 2 * 1024  # the bound in bytes of a large cache, for each entry that it may hold
@@ -27,9 +27,9 @@ def size_of(payload: bytes) -> int:
     return 1200 + 6 * len(payload)
 
 
-Entry = tuple[AccessToken, KeyStore, Key, tuple[float, float], int]
-"""A token that was verified, where its key is, the key, from when until when its claims hold (wall time, seconds; end
-excluded), and its size. A plain tuple: one is made for every token."""
+Entry = tuple[AccessToken, KeyStore, KeySet, Key, float, float, int]
+"""A token that was verified, where its key is, the set that had the key, the key, from when until when its claims hold
+(wall time, seconds; end excluded), and its size. A plain tuple: one is made for every token."""
 
 
 @dataclass(frozen=True, slots=True)

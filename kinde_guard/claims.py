@@ -157,9 +157,7 @@ class AccessToken:
     """
 
     __slots__ = (
-        "_digest",
-        "_payload",
-        "_permissions_as_scopes",
+        "_made_of",
         "audience",
         "client_id",
         "expires_at",
@@ -174,9 +172,9 @@ class AccessToken:
         "token_id",
     )
 
-    _payload: bytes
-    _digest: bytes
-    _permissions_as_scopes: bool
+    _made_of: tuple[bytes, bytes, bool]
+    """The payload, the token's SHA-256, and whether permissions count as scopes. One slot: a token is made of them for
+    every token that is verified."""
     subject: str
     """``sub`` of a user, the client id of a machine-to-machine app. Unique per issuer only."""
     client_id: str | None
@@ -203,14 +201,26 @@ class AccessToken:
         )
 
     @classmethod
-    def _of(cls, payload: bytes, digest: bytes, permissions_as_scopes: bool) -> AccessToken:
-        """For guards and ``kinde_guard.testing``: the claims in *payload* (JSON) have passed every rule, *digest* is
+    def _of(cls, payload: bytes, digest: bytes, permissions_as_scopes: bool, claims: Json | None = None) -> AccessToken:
+        """For guards and ``kinde_guard.testing``: the *claims* in *payload* (JSON) have passed every rule, *digest* is
         the token's SHA-256."""
-        token = object.__new__(cls)
-        _set_payload(token, payload)
-        _set_digest(token, digest)
-        _set_permissions_as_scopes(token, permissions_as_scopes)
+        global _latest
+        token = _new(cls)
+        _set_made_of(token, (payload, digest, permissions_as_scopes))
+        _latest = token, claims
         return token
+
+    @property
+    def _payload(self) -> bytes:
+        return self._made_of[0]
+
+    @property
+    def _digest(self) -> bytes:
+        return self._made_of[1]
+
+    @property
+    def _permissions_as_scopes(self) -> bool:
+        return self._made_of[2]
 
     @property
     def claims(self) -> Json:
@@ -259,10 +269,16 @@ class AccessToken:
         )
 
 
+_latest: tuple[AccessToken | None, Json | None] = None, None
+"""The token made last and its claims, which it is most likely asked for next; of no other token are they kept."""
+
+
 def _read(token: AccessToken, name: str) -> Any:
     if name != "scopes" and name not in _READERS:
         raise AttributeError(f"AccessToken has no attribute {name!r}")
-    claims = token.claims
+    latest, claims = _latest
+    if latest is not token or claims is None:
+        claims = token.claims
     for each, read in _READERS.items():
         _set(token, each, read(claims))
     _set(token, "scopes", scopes_of(claims, token._permissions_as_scopes))
@@ -271,8 +287,6 @@ def _read(token: AccessToken, name: str) -> Any:
 
 # Hung on from outside: in the class, type checkers take it for a promise that whatever name is written exists.
 AccessToken.__getattr__ = _read  # type: ignore[attr-defined]
-_set = object.__setattr__
-# The slots' own setters: the quickest way around AccessToken.__setattr__, taken for every token that is verified.
-_set_payload = AccessToken.__dict__["_payload"].__set__
-_set_digest = AccessToken.__dict__["_digest"].__set__
-_set_permissions_as_scopes = AccessToken.__dict__["_permissions_as_scopes"].__set__
+_set, _new = object.__setattr__, object.__new__
+# The slot's own setter: the quickest way around AccessToken.__setattr__, taken for every token that is verified.
+_set_made_of = AccessToken.__dict__["_made_of"].__set__

@@ -66,7 +66,7 @@ class AccessTokenSecurity(SecurityBase):
         scope = conn.scope
         guard = asgi.guard_in_force(scope) if self._guard is None else self._guard
         try:
-            token = await asgi.aauthenticate(scope, guard)
+            token = asgi.recognise(scope, guard) or await asgi.aauthenticate(scope, guard)
             introduce(scope, token)
             if scopes.scopes and not token.scopes.issuperset(scopes.scopes):
                 # FastAPI ends at the first dependency that refuses; the challenge speaks for the whole route.

@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 try:
     from flask import Flask, current_app, has_app_context, has_request_context, request
@@ -253,13 +253,13 @@ def _admit(requirement: Requirement) -> None:
 
 def _attached() -> Attached:
     app = _app()
-    attached = app.extensions.get(EXTENSION)
+    attached: Attached | None = app.extensions.get(EXTENSION)
     if attached is None:
         raise ConfigurationError(
             f"no guard is attached to the app {app.name!r}, which serves {request.endpoint!r}: "
             "call KindeGuard(app) before it starts"
         )
-    return cast(Attached, attached)
+    return attached
 
 
 def _answered_by_flask() -> bool:

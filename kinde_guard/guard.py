@@ -7,7 +7,6 @@ signature → :mod:`claims` → requirement. Refusals are logged here and nowher
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import logging
 import os
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from . import bearer, events, flight, jws, rules
 from .cache import CacheStats, TokenCache, size_of
 from .claims import AccessToken, Json, fingerprint
+from .digests import sha256
 from .errors import AuthError, ConfigurationError, InvalidToken, KeysUnavailable
 from .events import CannotTell, Refused, Verified
 from .fetch import Fetcher
@@ -29,14 +29,12 @@ if TYPE_CHECKING:
     import httpx
 
 MAX_HEADERS = 64
-HASH_AT_ONCE = 2047
-_sha256 = hashlib.sha256
 log = logging.getLogger("kinde_guard")
 
 
-_Unverified = tuple[bytes, bytes, str, bytes, Json, bytes, bytes]
-"""A token that is right in all but its signature, which has yet to be looked at: digest, header segment, algorithm,
-payload, the claims in it, signing input and signature."""
+_Unverified = tuple[KeyStore, str, str, bytes, bytes, Json, bytes, bytes]
+"""A token that is right in all but its signature, which has yet to be looked at: who has the key, its kid, the
+algorithm, header segment, payload, the claims in it, signing input and signature."""
 
 
 class Guard:
@@ -93,6 +91,7 @@ class Guard:
         self._stores = _stores(settings, self._clocks, self._tell)
         self._headers: dict[bytes, tuple[str, str]] = {}
         self._cache = TokenCache(settings.cache_size)
+        self._find, self._note_use = self._cache.find, self._cache.note_use
         self._remembers = settings.cache_size > 0
         self._permissions_as_scopes = settings.permissions_as_scopes
         if not settings.audiences:
@@ -104,12 +103,13 @@ class Guard:
         """The verified token, or :class:`InvalidToken` or :class:`KeysUnavailable`."""
         try:
             data = jws.to_bytes(raw)
-            digest = _digest(data)
-            token = self._recall(digest) if self._remembers else None
+            digest = sha256(data)
+            token = self._recall(digest)
             if token is not None:
                 return token
-            kid, alg, store, unverified = self._read(data, digest)
-            return self._admit(store, store.current().find(kid, alg) or store.get(kid, alg), unverified)
+            unverified = self._read(data)
+            store, kid, alg = unverified[:3]
+            return self._admit(digest, store.find(kid, alg) or store.get(kid, alg), unverified)
         except (AuthError, KeysUnavailable) as refusal:
             self._log(refusal, raw)
             raise
@@ -118,12 +118,13 @@ class Guard:
         """:meth:`verify` for event loops: it awaits nothing unless a key has to be fetched."""
         try:
             data = jws.to_bytes(raw)
-            digest = _digest(data)
-            token = self._recall(digest) if self._remembers else None
+            digest = sha256(data)
+            token = self._recall(digest)
             if token is not None:
                 return token
-            kid, alg, store, unverified = self._read(data, digest)
-            return self._admit(store, store.current().find(kid, alg) or await store.aget(kid, alg), unverified)
+            unverified = self._read(data)
+            store, kid, alg = unverified[:3]
+            return self._admit(digest, store.find(kid, alg) or await store.aget(kid, alg), unverified)
         except (AuthError, KeysUnavailable) as refusal:
             self._log(refusal, raw)
             raise
@@ -203,18 +204,18 @@ class Guard:
             return None
         raw = authorization[0][7:]
         try:
-            return self._recall(_digest(raw.encode("ascii"))) if len(raw) <= jws.MAX_TOKEN else None
+            return self._recall(sha256(raw.encode("ascii"))) if len(raw) <= jws.MAX_TOKEN else None
         except UnicodeEncodeError:
             return None
 
     def _recall(self, digest: bytes) -> AccessToken | None:
         """The token with this digest, if it was verified before and holds still."""
-        entry = self._cache.find(digest)
+        entry = self._find(digest)
         if entry is None:
             return None
-        token, store, key, (start, end), _ = entry
-        if start <= self._wall() < end and store.current().holds(key):
-            self._cache.note_use(digest)
+        token, store, keys, key, start, end, _ = entry
+        if start <= self._wall() < end and ((now_held := store.current()) is keys or now_held.holds(key)):
+            self._note_use(digest)
             self._cache.hits += 1
             if self._tell is not None:
                 self._tell(Verified(token, remembered=True))
@@ -222,7 +223,7 @@ class Guard:
         self._cache.drop(digest)
         return None
 
-    def _read(self, data: bytes, digest: bytes) -> tuple[str, str, KeyStore, _Unverified]:
+    def _read(self, data: bytes) -> _Unverified:
         """Everything that can be said without a key: which key, of which issuer, and what it has to verify."""
         header, body, signature, signing_input = jws.split(data)
         kid, alg = self._headers.get(header) or self._read_header(header)
@@ -230,23 +231,23 @@ class Guard:
         claims = jws.read_object(payload)
         rules.check_claims(claims, self._settings, self._wall())
         store = self._stores[claims["iss"]]
-        return kid, alg, store, (digest, header, alg, payload, claims, signing_input, jws.decode(signature))
+        return store, kid, alg, header, payload, claims, signing_input, jws.decode(signature)
 
     def _read_header(self, segment: bytes) -> tuple[str, str]:
         header = jws.read_object(jws.decode(segment))
         rules.check_header(header, self._settings)
         return header["kid"], header["alg"]
 
-    def _admit(self, store: KeyStore, key: Key, unverified: _Unverified) -> AccessToken:
-        digest, header, alg, payload, claims, signing_input, signature = unverified
+    def _admit(self, digest: bytes, key: Key, unverified: _Unverified) -> AccessToken:
+        store, kid, alg, header, payload, claims, signing_input, signature = unverified
         if not key.verifies(alg, signing_input, signature):
             raise InvalidToken("bad_signature", "the token was changed, or signed with another key of the same kid")
         if header not in self._headers:
-            self._remember_header(header, key.kid, alg)
-        token = AccessToken._of(payload, digest, self._permissions_as_scopes)
+            self._remember_header(header, kid, alg)
+        token = AccessToken._of(payload, digest, self._permissions_as_scopes, claims)
         if self._remembers:
-            validity = rules.validity(claims, self._settings)
-            self._cache.put(digest, (token, store, key, validity, size_of(payload)))
+            start, end = rules.validity(claims, self._settings)
+            self._cache.put(digest, (token, store, store.current(), key, start, end, size_of(payload)))
         else:
             self._cache.count_miss()
         if self._tell is not None:
@@ -263,7 +264,7 @@ class Guard:
     def _log(self, refusal: AuthError | KeysUnavailable, raw: str) -> None:
         if self._tell is None and not log.isEnabledFor(logging.INFO) and not isinstance(refusal, KeysUnavailable):
             return
-        mark = fingerprint(hashlib.sha256(raw.encode("utf-8", "surrogatepass")).digest())
+        mark = fingerprint(sha256(raw.encode("utf-8", "surrogatepass")))
         extra = {"reason": refusal.reason, "fingerprint": mark}
         if isinstance(refusal, KeysUnavailable):
             log.warning("cannot tell: %s", refusal, extra=extra)
@@ -278,17 +279,6 @@ def check_given(guard: Guard | None, settings: Mapping[str, object]) -> None:
     if guard is not None and settings:
         raise ConfigurationError(f"the guard has its settings already: give guard=, or {', '.join(settings)}=")
     inspect.signature(Guard).bind_partial(**settings)  # a misspelt setting is a TypeError here, not later
-
-
-def _digest(data: bytes) -> bytes:
-    """SHA-256, fed in pieces: hashlib gives the GIL away for more than 2047 bytes at once, and beside a busy thread
-    it takes 5 ms to get it back."""
-    if len(data) <= HASH_AT_ONCE:
-        return _sha256(data).digest()
-    digest = _sha256(data[:HASH_AT_ONCE])
-    for start in range(HASH_AT_ONCE, len(data), HASH_AT_ONCE):
-        digest.update(data[start : start + HASH_AT_ONCE])
-    return digest.digest()
 
 
 def _event_of(refusal: AuthError | KeysUnavailable, mark: str) -> events.Event:

@@ -111,8 +111,10 @@ class Scopes(Requirement):
     names: tuple[str, ...]
 
     def refusal(self, token: AccessToken) -> AuthError | None:
+        if token.scopes.issuperset(self.names):
+            return None
         missing = [name for name in self.names if name not in token.scopes]
-        return InsufficientScope(self.names, _scope_hint(missing, token)) if missing else None
+        return InsufficientScope(self.names, _scope_hint(missing, token))
 
     def scopes(self) -> tuple[str, ...]:
         return self.names

@@ -14,6 +14,10 @@ from .settings import Settings
 MAX_KID = 256
 MAX_DATE = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that datetime can tell
 NOBODY: list[str] = []  # never changed; a new one for each token would cost more than the rule
+HINTS_OF_KINDS = {
+    "event": "this is a webhook's JWT, not an access token",
+    "ID token": "this is an ID token: send the access token instead",
+}
 TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 
 
@@ -52,10 +56,8 @@ def check_key_id(header: Json, settings: Settings) -> None:
 def check_kind(claims: Json, settings: Settings, now: float) -> None:
     """RFC 8725 §3.12: ID tokens and webhooks are signed with the same keys, and are no access tokens."""
     kind = kind_of(claims)
-    if kind == "event":
-        raise InvalidToken("wrong_token_type", "this is a webhook's JWT, not an access token")
-    if kind == "ID token":
-        raise InvalidToken("wrong_token_type", "this is an ID token: send the access token instead")
+    if kind != "access token":
+        raise InvalidToken("wrong_token_type", HINTS_OF_KINDS[kind])
     if "cnf" in claims:
         # RFC 9449 §7.2: a token bound to a key must not pass as a bearer token.
         raise InvalidToken("wrong_token_type", "the token is bound to a key (cnf), which is not supported")
@@ -120,7 +122,8 @@ def check_times(claims: Json, settings: Settings, now: float) -> None:
             "expired", "the client has to request a new token; how long tokens live is set in Kinde, per app"
         )
     latest = now + leeway
-    if ("iat" in claims and _date(claims["iat"], "iat") > latest) or (
+    iat = claims.get("iat", 0)
+    if (iat if type(iat) is int and 0 <= iat <= MAX_DATE else _date(iat, "iat")) > latest or (
         "nbf" in claims and _date(claims["nbf"], "nbf") > latest
     ):
         raise InvalidToken("not_yet_valid", "nbf or iat is in the future: compare this machine's clock with Kinde's")

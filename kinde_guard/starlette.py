@@ -87,7 +87,7 @@ class KindeBackend(AuthenticationBackend):
             asgi.attach(conn.scope, self._attached)
         guard = asgi.guard_in_force(conn.scope) if self._attached is None else self._attached.ready()
         try:
-            token = await asgi.aauthenticate(conn.scope, guard)
+            token = asgi.recognise(conn.scope, guard) or await asgi.aauthenticate(conn.scope, guard)
         except (AuthError, KeysUnavailable) as error:
             if isinstance(error, MissingToken) and (self.anonymous or asgi.is_cors_preflight(conn.scope)):
                 return None
@@ -114,7 +114,8 @@ def _async_wrapper(function: Callable[..., Any], requirement: Requirement) -> Ca
         scope = _scope_in(function, args, kwargs)
         guard = asgi.guard_in_force(scope)
         try:
-            _judge(guard, await asgi.aauthenticate(scope, guard), requirement, scope)
+            token = asgi.recognise(scope, guard) or await asgi.aauthenticate(scope, guard)
+            _judge(guard, token, requirement, scope)
         except (AuthError, KeysUnavailable) as error:
             raise refused(error, metadata_url=asgi.metadata_url(scope)) from None
         return await function(*args, **kwargs)
@@ -130,7 +131,8 @@ def _sync_wrapper(function: Callable[..., Any], requirement: Requirement) -> Cal
         scope = _scope_in(function, args, kwargs)
         guard = asgi.guard_in_force(scope)
         try:
-            _judge(guard, asgi.authenticate(scope, guard), requirement, scope)
+            token = asgi.recognise(scope, guard) or asgi.authenticate(scope, guard)
+            _judge(guard, token, requirement, scope)
         except (AuthError, KeysUnavailable) as error:
             raise refused(error, metadata_url=asgi.metadata_url(scope)) from None
         return function(*args, **kwargs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from . import bearer
 from .claims import AccessToken
@@ -81,7 +81,8 @@ def authenticate(environ: WSGIEnvironment, guard: Guard) -> AccessToken:
     seen = environ.get(_VERIFIED)
     # The header is compared as well, because an app may copy the environ for a request of its own to itself.
     if seen is not None and seen[0] is guard and seen[1] == header:
-        return cast(AccessToken, seen[2])
+        remembered: AccessToken = seen[2]
+        return remembered
     # The server has joined several headers with commas, which no bearer token contains.
     values = [] if header is None else [header]
     token = guard.recognise(values) or guard.authenticate(values)

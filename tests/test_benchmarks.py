@@ -16,8 +16,7 @@ from benchmarks import apps, chart, mix, peers, report, serve, server, start
 from benchmarks.bench import Bench
 from benchmarks.measure import Case, Effort, Progress, Spread, interleave
 from benchmarks.report import Bar, Report, Table
-from benchmarks.tokens import USER_PAYLOAD, Site
-from kinde_guard.jws import decode
+from benchmarks.tokens import USER_TOKEN, Site
 
 TINY = Effort(
     name="tiny",
@@ -128,7 +127,7 @@ def test_a_peer_that_is_not_installed_is_named(site: Site, monkeypatch: pytest.M
 
 def test_tokens_are_of_the_sizes_they_are_said_to_have(site: Site) -> None:
     user = site.tokens("user", 1)[0]
-    assert len(decode(user.split(b".")[1])) == USER_PAYLOAD
+    assert abs(len(user) - USER_TOKEN) <= 2
     assert len({*site.tokens("M2M", 20)}) == 20
 
 

@@ -293,6 +293,15 @@ def test_what_a_token_hands_out_is_yours_to_change(guard: Guard) -> None:
     assert type(token.claims) is dict
 
 
+def test_tokens_are_read_in_any_order(guard: Guard) -> None:
+    """Claims that are at hand from the verifying are those of the token made last, and of no other."""
+    one, other = guard.verify(mint({"scope": "a"})), guard.verify(mint({"scope": "b"}))
+    other.claims["scope"] = "c"
+    assert [*one.scopes, *other.scopes] == ["a", "b"]
+    again = guard.verify(mint({"scope": "d"}))
+    assert [*again.scopes, *one.scopes, again.claims["scope"]] == ["d", "a", "d"]
+
+
 def test_a_token_is_itself_and_nothing_else(guard: Guard) -> None:
     """Copies are the token; it is not pickled, not compared by value, and not made by hand."""
     token = guard.verify(mint())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +164,73 @@ def test_a_key_verifies_what_its_members_agree_on(key: Json, algorithms: set[str
 def test_a_key_without_alg_verifies_no_more_than_is_accepted() -> None:
     (found,) = read(jwk({"alg": ABSENT}), algorithms=("RS256", "ES256")).keys.values()
     assert found.algorithms == {"RS256"}
+
+
+HASHES = {"RS256": "sha256", "RS384": "sha384", "RS512": "sha512"}
+OTHERS = {"RS256": "RS512", "RS384": "RS256", "RS512": "RS384"}
+INFO = {  # RFC 8017 §9.2, note 1
+    "RS256": bytes.fromhex("3031300d060960864801650304020105000420"),
+    "RS384": bytes.fromhex("3041300d060960864801650304020205000430"),
+    "RS512": bytes.fromhex("3051300d060960864801650304020305000440"),
+}
+
+
+def encoded(
+    alg: str, message: bytes, *, info: bytes | None = None, gap: bytes = b"\x00", behind: bytes = b"", kind: int = 1
+) -> bytes:
+    """What an RSA signature of 2048 bits over *message* has to hold (EMSA-PKCS1-v1_5), or something near it."""
+    told = (INFO[alg] if info is None else info) + hashlib.new(HASHES[alg], message).digest() + behind
+    return bytes((0, kind)) + b"\xff" * (256 - 2 - len(gap) - len(told)) + gap + told
+
+
+def without_null(alg: str, message: bytes) -> bytes:
+    """The parameters of the hash left out, as some old signers did."""
+    info = INFO[alg].replace(b"\x05\x00", b"")
+    info = bytes((info[0], info[1] - 2, info[2], info[3] - 2)) + info[4:]
+    told = info + hashlib.new(HASHES[alg], message).digest()
+    return b"\x00\x01" + b"\xff" * (256 - 3 - len(told)) + b"\x00" + told
+
+
+def raised(number: bytes) -> bytes:
+    """*number* to the private exponent: a signature that holds whatever one likes."""
+    private = rsa_key().private_numbers()
+    return pow(int.from_bytes(number, "big"), private.d, private.public_numbers.n).to_bytes(256, "big")
+
+
+@pytest.mark.parametrize("alg", HASHES)
+@pytest.mark.parametrize(("make", "good"), [
+    pytest.param(encoded, True, id="as it has to be"),
+    pytest.param(lambda alg, m: encoded(alg, m + b"!"), False, id="of another message"),
+    pytest.param(without_null, False, id="without NULL"),
+    pytest.param(lambda alg, m: encoded(alg, m, behind=b"\x00"), False, id="a byte behind the digest"),
+    pytest.param(lambda alg, m: encoded(alg, m, behind=bytes(99)), False, id="room behind the digest (CVE-2006-4339)"),
+    pytest.param(lambda alg, m: encoded(alg, m, gap=b"\x00\x00"), False, id="two zeros before it"),
+    pytest.param(lambda alg, m: encoded(alg, m, gap=b""), False, id="no zero before it"),
+    pytest.param(lambda alg, m: encoded(alg, m, gap=b"\xfe\x00"), False, id="padding that is not all ones"),
+    pytest.param(lambda alg, m: encoded(alg, m, kind=2), False, id="padded as for encryption"),
+    pytest.param(lambda alg, m: encoded(alg, m, kind=0), False, id="padded with zeros"),
+    pytest.param(lambda alg, m: encoded(alg, m, info=INFO[OTHERS[alg]]), False, id="another hash"),
+    pytest.param(lambda alg, m: encoded(alg, m, info=b""), False, id="the digest alone"),
+    pytest.param(lambda alg, m: bytes(256), False, id="nothing"),
+])  # fmt: skip
+def test_a_signature_holds_the_one_right_encoding(make: Callable[[str, bytes], bytes], good: bool, alg: str) -> None:
+    """RFC 8017 §8.2.2: compared whole, so that there is nothing in it to be parsed, and nowhere to hide anything."""
+    (key,) = read(jwk({"alg": ABSENT}), algorithms=ASYMMETRIC).keys.values()
+    assert key.verifies(alg, b"a.b", raised(make(alg, b"a.b"))) is good
+
+
+@pytest.mark.parametrize("change", [
+    pytest.param(lambda right: b"", id="empty"),
+    pytest.param(lambda right: right[1:], id="a byte short"),
+    pytest.param(lambda right: right[:-1], id="a byte short behind"),
+    pytest.param(lambda right: b"\x00" + right, id="a zero before"),
+    pytest.param(lambda right: right + b"\x00", id="a zero behind"),
+    pytest.param(lambda right: right + right, id="twice"),
+])  # fmt: skip
+def test_a_signature_is_as_long_as_the_modulus(change: Callable[[bytes], bytes]) -> None:
+    """RFC 8017 §8.2.2 step 1."""
+    (key,) = read(jwk()).keys.values()
+    assert not key.verifies("RS256", b"a.b", change(raised(encoded("RS256", b"a.b"))))
 
 
 @pytest.mark.parametrize("body", [
