@@ -142,7 +142,7 @@ class TestWellKnown:
 
 
 class TestHttp:
-    @pytest.mark.parametrize("path", ["/", "/oauth2/auth", "/oauth2/token/", "/.well-known/jwks/x", "/OAUTH2/TOKEN"])
+    @pytest.mark.parametrize("path", ["/", "/oauth2/auth/", "/oauth2/token/", "/.well-known/jwks/x", "/OAUTH2/TOKEN"])
     def test_unknown_paths(self, caller: Caller, path: str) -> None:
         response = caller.ask("GET", path)
         assert response.status_code == 404
@@ -173,7 +173,7 @@ class TestHttp:
         assert (response.status_code, response.content) == (204, b"")
         assert response.headers["access-control-allow-origin"] == "*"
         assert method in response.headers["access-control-allow-methods"].split(", ")
-        assert response.headers["access-control-allow-headers"] == "authorization, content-type"
+        assert response.headers["access-control-allow-headers"] == "authorization, content-type, x-requested-with"
 
     def test_every_answer_can_be_read_by_pages_of_other_origins(self, caller: Caller) -> None:
         answers = [caller.ask("GET", path) for path in ("/.well-known/jwks", "/oauth2/token", "/nowhere")]
@@ -577,7 +577,7 @@ class TestSettingUp:
     def test_a_fresh_issuer_has_a_sample(self, issuer: LocalIssuer) -> None:
         assert issuer.audience == "https://api.example.com"
         assert [api.scopes for api in issuer.registry.apis] == [("read:users", "write:flags")]
-        assert issuer.registry.apps == (issuer.app,)
+        assert issuer.registry.apps == (issuer.app, issuer.front_end_app)
         assert re.fullmatch(r"[0-9a-f]{32}", issuer.app.client_id)
         assert re.fullmatch(r"[a-zA-Z0-9]{40,60}", issuer.app.client_secret)
 

@@ -1,4 +1,4 @@
-"""A local Kinde: apps, APIs, keys, tokens in Kinde's shapes (wrong ones to order), the endpoints, and their faults.
+"""A local Kinde: apps, APIs, people, keys, tokens in Kinde's shapes (wrong ones to order), endpoints and their faults.
 
 For development and tests. The guard itself never imports it.
 """
@@ -10,20 +10,28 @@ from .keys import UNSIGNED, SigningKey
 from .local import LocalIssuer
 from .messages import Request, Response
 from .presets import PRESETS, Preset
-from .registry import Api, App
+from .redirects import LOOPBACK
+from .registry import Api, App, ConfidentialApp
+from .sign_in import SignIn
 from .tokens import ABSENT
+from .users import Membership, User
 
 __all__ = [
     "ABSENT",
     "FAULTS",
+    "LOOPBACK",
     "PRESETS",
     "UNSIGNED",
     "Api",
     "App",
+    "ConfidentialApp",
     "Fault",
     "LocalIssuer",
+    "Membership",
     "Preset",
     "Request",
     "Response",
+    "SignIn",
     "SigningKey",
+    "User",
 ]

@@ -30,7 +30,7 @@ class IssuerApp:
                 await self._answer(scope, _request(scope, body), receive, send)
 
     async def _answer(self, scope: Message, request: Request, receive: Receive, send: Send) -> None:
-        if request.path == control.PATH:
+        if request.path in control.ROUTES:
             await write(control.respond(self._issuer, request, scope.get("client")), send)
             return
         place = endpoints.PLACES.get(request.path, "discovery")
@@ -41,7 +41,8 @@ class IssuerApp:
 
 def _request(scope: Message, body: bytes) -> Request:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    return Request(scope["method"], scope["path"], headers, body, scope["query_string"].decode("latin-1"))
+    query, client = scope["query_string"].decode("latin-1"), scope.get("client")
+    return Request(scope["method"], scope["path"], headers, body, query, None if client is None else tuple(client))
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -1,66 +1,58 @@
-"""``/_local/faults``: break and heal a served issuer over HTTP, from this machine and by no web page.
+"""``/_local/…``: what this machine alone may ask of a served issuer, and tell it; no web page from elsewhere may.
 
-``GET`` says what is wrong and what can be; ``POST`` with JSON such as ``{"fault": "hanging", "at": "token",
-"seconds": 3}`` breaks an endpoint (the keys', unless ``at`` names another) and with ``{"fault": null}`` heals it;
-``DELETE`` heals everything.
+``/_local/faults``: ``GET`` says what is wrong and what can be; ``POST`` with JSON such as ``{"fault": "hanging", "at":
+"token", "seconds": 3}`` breaks an endpoint (the keys', unless ``at`` names another) and with ``{"fault": null}`` heals
+it; ``DELETE`` heals everything.
+
+``/_local/verdicts``: ``POST`` a list of what guards say (:mod:`kinde_guard.reports`).
+
+``/_local/events``: ``GET`` what has happened; with ``?since=7`` only what came after the entry of that number.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs
 
 from ..errors import ConfigurationError
-from ..settings import is_loopback
+from . import verdicts
 from .faults import FAULTS, PLACE_NAMES
 from .messages import MAX_BODY, Request, Response, error_response, json_response
+from .origin import is_ours
 
 if TYPE_CHECKING:
     from .local import LocalIssuer
 
-PATH = "/_local/faults"
-_METHODS = "GET, POST, DELETE"
+_NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 def respond(issuer: LocalIssuer, request: Request, client: tuple[str, int] | None) -> Response:
-    """The answer to *request*; *client* is its address, if it came by one."""
-    if not _is_ours(request, client):
+    """The answer to *request*, whose path is in ``ROUTES``; *client* is its address, if it came by one."""
+    if not is_ours(request, client):
         return error_response(403, "access_denied", "This is for the machine that the local Kinde runs on.")
+    methods = ROUTES[request.path]
+    if request.method not in methods:
+        allowed = ", ".join(methods)
+        return error_response(405, "method_not_allowed", f"Here it is {allowed}.", {"allow": allowed})
     try:
-        if request.method == "POST":
-            _change(issuer, request)
-        elif request.method == "DELETE":
-            issuer.heal()
-        elif request.method != "GET":
-            return error_response(405, "method_not_allowed", f"Here it is {_METHODS}.", {"allow": _METHODS})
+        return json_response(200, methods[request.method](issuer, request), {"cache-control": "no-store"})
     except ConfigurationError as error:
         return error_response(400, "invalid_request", f"{error}.")
-    return json_response(200, _state(issuer))
 
 
-def _is_ours(request: Request, client: tuple[str, int] | None) -> bool:
-    """Whether it comes from this machine and from no page: a page elsewhere has another ``Origin``, and one whose
-    name has been pointed at this machine (DNS rebinding) another ``Host``."""
-    host = request.headers.get("host", "")
-    origin = request.headers.get("origin")
-    return (
-        (client is None or is_loopback(client[0]))
-        and is_loopback(_name(host))
-        and (origin is None or origin in (f"http://{host}", f"https://{host}"))
-    )
+def _faults(issuer: LocalIssuer, request: Request) -> object:
+    faults = {place: {"fault": broken.name, **broken.options} for place, broken in issuer.faults.items()}
+    return {"faults": faults, "known": {name: fault.summary for name, fault in FAULTS.items()}}
 
 
-def _name(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def _change(issuer: LocalIssuer, request: Request) -> None:
-    wish = _wish(request)
-    name, at = wish.pop("fault", None), wish.pop("at", "keys")
+def _change(issuer: LocalIssuer, request: Request) -> object:
+    wish = _json(request)
+    if not isinstance(wish, dict) or "fault" not in wish:
+        raise ConfigurationError('the body must be a JSON object such as {"fault": "hanging"} or {"fault": null}')
+    name, at = wish.pop("fault"), wish.pop("at", "keys")
     if at not in PLACE_NAMES:
         raise ConfigurationError(f"there is no endpoint {at!r} to break: use one of {', '.join(PLACE_NAMES)}")
     if name is not None:
@@ -69,21 +61,42 @@ def _change(issuer: LocalIssuer, request: Request) -> None:
         raise ConfigurationError("options are a fault's: name it")
     else:
         issuer.heal(at)
+    return _faults(issuer, request)
 
 
-def _wish(request: Request) -> dict[str, Any]:
+def _heal(issuer: LocalIssuer, request: Request) -> object:
+    issuer.heal()
+    return _faults(issuer, request)
+
+
+def _note_verdicts(issuer: LocalIssuer, request: Request) -> object:
+    found = verdicts.read(_json(request))
+    for verdict in found:
+        verdicts.note(issuer.journal, verdict)
+    return {"noted": len(found)}
+
+
+def _events(issuer: LocalIssuer, request: Request) -> object:
+    since = parse_qs(request.query, keep_blank_values=True).get("since", ["0"])[-1]
+    if not _NUMBER.fullmatch(since):
+        raise ConfigurationError("since must be the number of an entry")
+    entries = issuer.journal.since(int(since))
+    return {"last": issuer.journal.last, "events": [entry.as_json() for entry in entries]}
+
+
+def _json(request: Request) -> Any:
+    """The body; ``None`` if it cannot be read."""
     # A form of another page's, which needs nobody's leave to be sent here, cannot say this type.
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ConfigurationError("the content type must be application/json")
     try:
-        wish = json.loads(request.body) if len(request.body) <= MAX_BODY else None
+        return json.loads(request.body) if len(request.body) <= MAX_BODY else None
     except (ValueError, RecursionError):
-        wish = None
-    if not isinstance(wish, dict) or "fault" not in wish:
-        raise ConfigurationError('the body must be a JSON object such as {"fault": "hanging"} or {"fault": null}')
-    return wish
+        return None
 
 
-def _state(issuer: LocalIssuer) -> dict[str, object]:
-    faults = {place: {"fault": broken.name, **broken.options} for place, broken in issuer.faults.items()}
-    return {"faults": faults, "known": {name: fault.summary for name, fault in FAULTS.items()}}
+ROUTES: Mapping[str, Mapping[str, Callable[[LocalIssuer, Request], object]]] = {
+    "/_local/faults": {"GET": _faults, "POST": _change, "DELETE": _heal},
+    "/_local/verdicts": {"POST": _note_verdicts},
+    "/_local/events": {"GET": _events},
+}

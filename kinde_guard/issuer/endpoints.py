@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from . import authorization
 from .faults import Place, spoilt
 from .messages import MAX_BODY, Request, Response, error_response, json_response
+from .profile import user_profile
+from .revocation import revoke
+from .signing_out import log_out
 from .token_endpoint import token
 
 if TYPE_CHECKING:
@@ -20,6 +24,10 @@ Endpoint = Callable[["LocalIssuer", Request], Response]
 DISCOVERY_PATHS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
 JWKS_PATHS = ("/.well-known/jwks", "/.well-known/jwks.json")  # Kinde's own material uses both
 TOKEN_PATH = "/oauth2/token"  # noqa: S105  # a path
+AUTH_PATH = "/oauth2/auth"
+LOGOUT_PATH = "/logout"
+PROFILE_PATH = "/oauth2/v2/user_profile"
+REVOKE_PATH = "/oauth2/revoke"
 PLACES: Mapping[str, Place] = {
     **dict.fromkeys(DISCOVERY_PATHS, "discovery"),
     **dict.fromkeys(JWKS_PATHS, "keys"),
@@ -27,12 +35,16 @@ PLACES: Mapping[str, Place] = {
 }
 """What can be broken, by path."""
 
+_VISITED = (AUTH_PATH, LOGOUT_PATH)  # by browsers, and never read by a page of another origin: no CORS
 _CORS = {"access-control-allow-origin": "*"}
-_PREFLIGHT = {"access-control-allow-headers": "authorization, content-type", "access-control-max-age": "600"}
+_PREFLIGHT = {
+    "access-control-allow-headers": "authorization, content-type, x-requested-with",
+    "access-control-max-age": "600",
+}
 
 
 def discovery(issuer: LocalIssuer, request: Request) -> Response:
-    """OpenID Connect Discovery 1.0 §3, member for member as Kinde's; what is for signing in is named, not served."""
+    """OpenID Connect Discovery 1.0 §3, member for member as Kinde's; what the local one lacks is named, not served."""
     url = issuer.url
     return json_response(
         200,
@@ -40,11 +52,11 @@ def discovery(issuer: LocalIssuer, request: Request) -> Response:
             "issuer": url,
             "jwks_uri": f"{url}{JWKS_PATHS[0]}",
             "token_endpoint": f"{url}{TOKEN_PATH}",
-            "authorization_endpoint": f"{url}/oauth2/auth",
-            "userinfo_endpoint": f"{url}/oauth2/v2/user_profile",
+            "authorization_endpoint": f"{url}{AUTH_PATH}",
+            "userinfo_endpoint": f"{url}{PROFILE_PATH}",
             "introspection_endpoint": f"{url}/oauth2/introspect",
-            "revocation_endpoint": f"{url}/oauth2/revoke",
-            "end_session_endpoint": f"{url}/logout",
+            "revocation_endpoint": f"{url}{REVOKE_PATH}",
+            "end_session_endpoint": f"{url}{LOGOUT_PATH}",
             **_SUPPORTED,
         },
     )
@@ -59,6 +71,10 @@ ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     **{path: {"GET": discovery} for path in DISCOVERY_PATHS},
     **{path: {"GET": jwks} for path in JWKS_PATHS},
     TOKEN_PATH: {"POST": token},
+    AUTH_PATH: {"GET": authorization.ask, "POST": authorization.choose},
+    LOGOUT_PATH: {"GET": log_out},
+    PROFILE_PATH: {"GET": user_profile},
+    REVOKE_PATH: {"POST": revoke},
 }
 
 DOWN = error_response(503, "temporarily_unavailable", "The local Kinde is down.")
@@ -66,11 +82,13 @@ BROKEN = error_response(503, "temporarily_unavailable", "The local Kinde is brok
 
 
 def respond(issuer: LocalIssuer, request: Request) -> Response:
-    """The answer to *request*, readable by pages of any origin, and as broken as the issuer is told to be."""
+    """The answer to *request*, readable by pages of any origin unless it is for people, and as broken as the issuer is
+    told to be."""
     response, place = _routed(issuer, request), PLACES.get(request.path)
     if place is not None and request.method != "OPTIONS":
         response = spoilt(issuer, place, request, response)
-    response = response.with_headers(_CORS)
+    if request.path not in _VISITED:
+        response = response.with_headers(_CORS)
     return response.without_body() if request.method == "HEAD" else response
 
 
@@ -80,7 +98,8 @@ def _routed(issuer: LocalIssuer, request: Request) -> Response:
         return error_response(404, "not_found", f"The local Kinde serves {', '.join(ENDPOINTS)} and nothing else.")
     allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
     if request.method == "OPTIONS":
-        return Response(204, {"allow": allowed, "access-control-allow-methods": allowed, **_PREFLIGHT})
+        preflight = {} if request.path in _VISITED else {"access-control-allow-methods": allowed, **_PREFLIGHT}
+        return Response(204, {"allow": allowed, **preflight})
     endpoint = methods.get("GET" if request.method == "HEAD" else request.method)
     if endpoint is None:
         return error_response(405, "method_not_allowed", f"Here it is {allowed}.", {"allow": allowed})

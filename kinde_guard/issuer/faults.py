@@ -121,9 +121,10 @@ class Breakable:
         try:
             yield
         finally:
-            self.heal(at)
-            if before is not None:
-                self._broken = {**self._broken, at: before}
+            if before is None:
+                self.heal(at)
+            else:
+                self.break_down(before.name, at, **before.options)
 
     @property
     def skew(self) -> float:

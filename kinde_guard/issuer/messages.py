@@ -21,6 +21,8 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     query: str = field(default="", repr=False)
+    client: tuple[str, int] | None = field(default=None, repr=False)
+    """Whose address it came from, if it came by one."""
 
 
 @dataclass(frozen=True, slots=True)

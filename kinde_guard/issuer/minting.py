@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from . import tokens
 from .keys import SigningKey
-from .registry import App, Registry
+from .registry import App, ConfidentialApp, Registry
 from .tokens import ABSENT, DEFAULT, Claims, Unset
 
 SUBJECT = "kp_5d1c3e7b9a2f4c68b0d4e8f1a3c5b7d9"
@@ -29,7 +29,7 @@ class Mint:
     clock: Callable[[], float]
     registry: Registry
     audience: str
-    app: App
+    app: ConfidentialApp
 
     @property
     def key(self) -> SigningKey:

@@ -1,4 +1,4 @@
-"""Apps, APIs, and which app may use which API and which of its scopes, as one sets them up in Kinde."""
+"""Apps, APIs, which app may use which API and which of its scopes, and users, as one sets them up in Kinde."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import threading
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import ConfigurationError
 from .tokens import M2M_LIFETIME
 
+if TYPE_CHECKING:
+    from .users import User
+
+AnyApp = TypeVar("AnyApp", bound="App")
 _ALPHANUMERIC = string.ascii_letters + string.digits
 
 
@@ -25,14 +30,28 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A machine-to-machine app. One that belongs to an organization gets tokens that say so."""
+    """What asks for tokens: of its own, with its secret, and of the people it signs in, if it has redirect URIs.
+
+    A machine-to-machine app that belongs to an organization gets tokens that say so.
+    """
 
     name: str
     client_id: str
-    client_secret: str = field(repr=False)
+    client_secret: str | None = field(repr=False)
+    """``None``: a front-end app, which can keep no secret and has to use PKCE instead."""
     org_code: str | None = None
     lifetime: float = M2M_LIFETIME
     """Seconds that its access tokens are good for."""
+    redirect_uris: tuple[str, ...] = ()
+    """Where people who signed in may be sent back to; see :mod:`.redirects`."""
+    logout_uris: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidentialApp(App):
+    """An app that has a secret (RFC 6749 §2.1)."""
+
+    client_secret: str = field(repr=False)
 
 
 class Registry:
@@ -42,6 +61,7 @@ class Registry:
         self._lock = threading.Lock()
         self._apis: dict[str, Api] = {}
         self._apps: dict[str, App] = {}
+        self._users: dict[str, User] = {}
         self._grants: dict[tuple[str, str], frozenset[str] | None] = {}
 
     @property
@@ -58,14 +78,34 @@ class Registry:
         """The app with that client id."""
         return self._apps.get(client_id)
 
+    @property
+    def users(self) -> tuple[User, ...]:
+        """Everybody who can sign in, in the order they were added."""
+        return tuple(self._users.copy().values())
+
+    def user(self, user_id: str) -> User | None:
+        """The user with that id."""
+        return self._users.get(user_id)
+
+    def add_user(self, user: User) -> User:
+        """Let *user* sign in; one with the same id is replaced."""
+        with self._lock:
+            self._users[user.id] = user
+        return user
+
+    def remove_user(self, user_id: str) -> None:
+        """Nobody of that id can sign in any more. Access tokens that are out stay good until they expire."""
+        with self._lock:
+            self._users.pop(user_id, None)
+
     def add_api(self, audience: str, scopes: Iterable[str]) -> Api:
         """Register an API; once more with the same audience gives it other scopes."""
-        api = Api(_word("an audience", audience), tuple(dict.fromkeys(_word("a scope", scope) for scope in scopes)))
+        api = Api(word("an audience", audience), tuple(dict.fromkeys(word("a scope", scope) for scope in scopes)))
         with self._lock:
             self._apis[audience] = api
         return api
 
-    def add_app(self, app: App) -> App:
+    def add_app(self, app: AnyApp) -> AnyApp:
         """Register an app; once more with the same client id replaces it, as when its secret is rotated."""
         with self._lock:
             self._apps[app.client_id] = app
@@ -82,6 +122,11 @@ class Registry:
             raise ConfigurationError(f"the API {audience!r} has no scope {' '.join(sorted(unknown))!r}")
         with self._lock:
             self._grants[app.client_id, audience] = chosen
+
+    def forbid(self, app: App, audience: str) -> None:
+        """Let *app* use the API no more. Tokens that are out stay good until they expire."""
+        with self._lock:
+            self._grants.pop((app.client_id, audience), None)
 
     def granted(self, app: App, audience: str) -> tuple[str, ...] | None:
         """The scopes that *app* may have of that API; ``None`` if it may not use the API at all."""
@@ -102,8 +147,8 @@ def new_client_secret() -> str:
     return "".join(secrets.choice(_ALPHANUMERIC) for _ in range(50))
 
 
-def _word(what: str, text: str) -> str:
-    """Lists of audiences and of scopes are separated by white space, so none may be inside."""
-    if not text or text.split() != [text]:
+def word(what: str, text: str) -> str:
+    """*text*, if it has no white space, which separates audiences and scopes in lists. *what* is for the error."""
+    if not isinstance(text, str) or text.split() != [text]:
         raise ConfigurationError(f"{what} must be text without white space, not {text!r}")
     return text

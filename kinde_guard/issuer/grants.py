@@ -1,0 +1,126 @@
+"""Authorization codes and refresh tokens: each works once, and one that comes a second time has been stolen.
+
+All that came of one sign-in is a family. Using a code or a refresh token twice ends the family (RFC 6749 §4.1.2,
+RFC 9700 §4.14.2): who of the two was the thief is not to be told. Access tokens that are out stay good until they
+expire, since nobody asks here about them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from .forms import Refused
+from .sessions import secret
+
+CODE_LIFETIME = 60
+REFRESH_LIFETIME = 15 * 86_400  # docs.kinde.com/build/tokens/configure-tokens
+MAX_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What an app may have, since somebody signed in to it."""
+
+    client_id: str
+    user_id: str
+    org_code: str | None
+    audience: tuple[str, ...]
+    scopes: tuple[str, ...]
+    signed_in_at: int
+
+
+@dataclass(slots=True, eq=False)
+class Family:
+    """What came of one sign-in."""
+
+    granted: Granted
+    live: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Code:
+    """An authorization code, and what it is bound to."""
+
+    family: Family
+    redirect_uri: str
+    challenge: str | None
+    nonce: str | None
+    expires_at: float
+    used: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refresh:
+    """A refresh token. It is rotated: every use gives another one."""
+
+    family: Family
+    expires_at: float
+    used: bool = False
+
+
+Kept = TypeVar("Kept", Code, Refresh)
+
+
+class Grants:
+    """What has been handed out. Threads may share it; when it is full the oldest goes."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._codes: dict[str, Code] = {}
+        self._refresh_tokens: dict[str, Refresh] = {}
+
+    def code(self, granted: Granted, *, redirect_uri: str, challenge: str | None, nonce: str | None) -> str:
+        """A new authorization code."""
+        expires_at = self._now() + CODE_LIFETIME
+        return self._keep(self._codes, Code(Family(granted), redirect_uri, challenge, nonce, expires_at))
+
+    def redeem(self, text: str) -> Code:
+        """What the code stands for. From now on it is used, whatever becomes of this."""
+        return self._use(self._codes, text, "The code is unknown, too old, or used already: sign in again.")
+
+    def refresh_token(self, family: Family) -> str:
+        """A new refresh token."""
+        return self._keep(self._refresh_tokens, Refresh(family, self._now() + REFRESH_LIFETIME))
+
+    def rotate(self, text: str, client_id: str, scopes: Iterable[str] = ()) -> Family:
+        """The family of that app's refresh token, which is used from now on, unless it never had all of *scopes*."""
+        token = self._of_client(text, client_id)
+        if token is not None and not set(scopes) <= set(token.family.granted.scopes):
+            raise Refused("invalid_scope", "A scope was not granted when the user signed in: sign in again for it.")
+        refused = "The refresh token is unknown, too old, revoked, or used already: sign in again."
+        return self._use(self._refresh_tokens, text, refused).family
+
+    def revoke(self, text: str, client_id: str) -> None:
+        """End the family of the refresh token (RFC 7009 §2.1); an unknown one is as good as ended."""
+        token = self._of_client(text, client_id)
+        if token is not None:
+            token.family.live = False
+
+    def _of_client(self, text: str, client_id: str) -> Refresh | None:
+        token = self._refresh_tokens.get(text)
+        if token is not None and token.family.granted.client_id != client_id:
+            raise Refused("invalid_grant", "The refresh token was given to another app.")
+        return token
+
+    def _keep(self, kept: dict[str, Kept], value: Kept) -> str:
+        text = secret()
+        with self._lock:
+            kept[text] = value
+            if len(kept) > MAX_KEPT:
+                del kept[next(iter(kept))]
+        return text
+
+    def _use(self, kept: dict[str, Kept], text: str, refused: str) -> Kept:
+        with self._lock:
+            found = kept.get(text)
+            if found is not None and not found.used:
+                kept[text] = replace(found, used=True)  # used ones are kept, to be known again
+            elif found is not None:
+                found.family.live = False
+        if found is None or found.used or not found.family.live or self._now() >= found.expires_at:
+            raise Refused("invalid_grant", refused)
+        return found

@@ -1,0 +1,53 @@
+"""What guards on this machine say they decided: read strictly, as it comes from outside and ends up on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..errors import ConfigurationError
+from ..reports import COUNTS, MAX_COUNT, MAX_VERDICTS, TEXTS, VERDICTS
+from .journal import Journal
+
+_NEEDED = ("process", "pid", "verdict")
+_IN_WORDS = {
+    "verified": "verified a token of {subject}",
+    "refused": "refused: {reason}",
+    "cannot_tell": "cannot tell, for want of keys",
+    "keys_fetched": "has fetched the keys",
+    "keys_failed": "could not fetch the keys: {hint}",
+}
+
+
+def read(body: object) -> list[dict[str, str | int]]:
+    """The verdicts in a JSON *body*; anything that is not exactly that is a ``ConfigurationError``."""
+    if not isinstance(body, list) or len(body) > MAX_VERDICTS:
+        raise ConfigurationError(f"the body must be a JSON list of at most {MAX_VERDICTS} verdicts")
+    return [_checked(each) for each in body]
+
+
+def note(journal: Journal, verdict: Mapping[str, str | int]) -> None:
+    """Write a verdict down."""
+    blank = dict.fromkeys(TEXTS, "")
+    words = _IN_WORDS[str(verdict["verdict"])].format_map({**blank, **verdict})
+    times = f" ({verdict['times']} times)" if verdict.get("times", 1) != 1 else ""
+    journal.add("verdict", f"{verdict['process']} ({verdict['pid']}) {words}{times}", **verdict)
+
+
+def _checked(verdict: object) -> dict[str, str | int]:
+    if not isinstance(verdict, dict) or not verdict.keys() >= set(_NEEDED):
+        raise ConfigurationError(f"a verdict must be an object with {', '.join(_NEEDED)}")
+    for name, value in verdict.items():
+        _check(name, value)
+    if verdict["verdict"] not in VERDICTS:
+        raise ConfigurationError(f"verdict must be one of {', '.join(VERDICTS)}")
+    return verdict
+
+
+def _check(name: str, value: object) -> None:
+    if name in TEXTS:
+        if not isinstance(value, str) or len(value) > TEXTS[name]:
+            raise ConfigurationError(f"{name} must be text of at most {TEXTS[name]} characters")
+    elif name not in COUNTS:
+        raise ConfigurationError(f"a verdict has {', '.join((*TEXTS, *COUNTS))} and nothing else")
+    elif type(value) is not int or not 0 < value <= MAX_COUNT:
+        raise ConfigurationError(f"{name} must be a whole number from 1 to {MAX_COUNT}")
