@@ -115,10 +115,18 @@ class Observer(Protocol):
     def observe(self, event: Event) -> None: ...
 
 
-def teller(observer: Observer | None) -> Tell | None:
+def teller(*observers: Observer | None) -> Tell | None:
     """What a guard and its key stores call with an event; ``None`` if nobody listens, and then none is made."""
-    if observer is None:
-        return None
+    tells = [_teller(observer) for observer in observers if observer is not None]
+
+    def tell_all(event: Event) -> None:
+        for tell in tells:
+            tell(event)
+
+    return tell_all if len(tells) > 1 else next(iter(tells), None)
+
+
+def _teller(observer: Observer) -> Tell:
     observe = getattr(observer, "observe", None)
     if not callable(observe) or inspect.iscoroutinefunction(observe):
         raise ConfigurationError(f"observer needs a method observe(event), which is no coroutine, not {observer!r}")

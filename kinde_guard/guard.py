@@ -46,7 +46,8 @@ class Guard:
     audience, of those client ids alone. *leeway*, *retry_after*, *usable_for*: seconds. *cache_size*: tokens
     remembered, 0 for none. *transport*: an ``httpx.BaseTransport``, for a proxy or a private CA. *observer*: is told
     what happens (:mod:`kinde_guard.events`). *clocks*: for tests.
-    *variables*: where to read ``KINDE_*`` from, first to last, instead of the environment.
+    *variables*: where to read ``KINDE_*`` from, first to last, instead of the environment. A local Kinde is told of
+    verdicts too where ``KINDE_REPORT_VERDICTS_TO`` is its URL.
 
     Raises :class:`ConfigurationError` in words that say what to change. Fetches nothing: see :meth:`warm`.
     """
@@ -87,7 +88,7 @@ class Guard:
         )
         self._clocks = clocks or Clocks()
         self._wall = self._clocks.wall
-        self._tell = events.teller(observer)
+        self._tell = events.teller(observer, _reporter(settings.report_verdicts_to))
         self._stores = _stores(settings, self._clocks, self._tell)
         self._headers: dict[bytes, tuple[str, str]] = {}
         self._cache = TokenCache(settings.cache_size)
@@ -285,6 +286,14 @@ def _event_of(refusal: AuthError | KeysUnavailable, mark: str) -> events.Event:
     if isinstance(refusal, KeysUnavailable):
         return CannotTell(mark, refusal.retry_after)
     return Refused(refusal.reason, mark, refusal.hint)
+
+
+def _reporter(url: str | None) -> events.Observer | None:
+    if url is None:
+        return None
+    from .reports import Reporter  # only here: it is for development
+
+    return Reporter(url)
 
 
 def _stores(settings: Settings, clocks: Clocks, tell: events.Tell | None) -> Mapping[str, KeyStore]:

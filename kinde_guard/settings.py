@@ -36,6 +36,7 @@ DOMAIN_VARIABLES = ("KINDE_DOMAIN", "KINDE_ISSUER_URL", "KINDE_HOST")
 ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 MAX_LEEWAY = 300
 _MANAGEMENT_API = re.compile(r"https://[^/]+\.kinde\.com/api(?:/v1)?/?", re.I)  # also beside a custom domain
+_LOCAL_KINDE = "the http URL of a local Kinde, such as http://127.0.0.1:9400"
 LOOPBACK = re.compile(r"localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1")
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 §2.1
 _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}|[0-9a-f.]*:[0-9a-f:.]*", re.I)
@@ -60,6 +61,8 @@ class Settings:
     retry_after: float
     usable_for: float
     cache_size: int
+    report_verdicts_to: str | None
+    """A local Kinde, by its URL."""
     transport: httpx.BaseTransport | None = field(repr=False)
 
     @classmethod
@@ -93,6 +96,7 @@ class Settings:
             retry_after=_number("retry_after", retry_after, 0, 3_600),
             usable_for=_number("usable_for", usable_for, 1, 30 * 86_400),
             cache_size=_whole("cache_size", cache_size, 10_000_000),
+            report_verdicts_to=_report_verdicts_to(sources),
             transport=checked_transport(transport),
         )
 
@@ -120,6 +124,20 @@ def issuer_url(text: str, name: str = "domain") -> str:
     if parts.path not in ("", "/") or "?" in value or "#" in value:
         raise ConfigurationError(f"{name} must be a domain alone, without a path or a query: {text!r}")
     _check_scheme(parts, name, text)
+    return _rebuilt(parts)
+
+
+def local_url(text: str, name: str) -> str:
+    """The http URL on this machine that *text* (a bare host or a URL) means, without a trailing slash."""
+    if not isinstance(text, str):
+        raise ConfigurationError(f"{name} must be {_LOCAL_KINDE}, not {text!r}")
+    if not text.strip():
+        raise ConfigurationError(f"{name} is empty: unset it, or set it to {_LOCAL_KINDE}")
+    value = text.strip()
+    parts = _split(value if "://" in value else f"http://{value}", name, text)
+    here = parts.scheme == "http" and is_loopback(parts.hostname or "")
+    if not here or parts.path not in ("", "/") or "?" in value or "#" in value:
+        raise ConfigurationError(f"{name} must be {_LOCAL_KINDE}, and on this machine, not {text!r}")
     return _rebuilt(parts)
 
 
@@ -169,7 +187,7 @@ def _audiences(audience: Audiences, sources: Sequence[Variables]) -> frozenset[s
     name = "audience"
     if isinstance(audience, FromEnvironment):
         name = audience.value
-        value = next((source[name] for source in sources if source.get(name) is not None), None)
+        value = _variable(name, sources)
         if value is None:
             raise ConfigurationError(
                 "no audience is set: set the environment variable KINDE_AUDIENCE to the audience of your API "
@@ -239,6 +257,12 @@ def _jwks_url(issuer: str, given: str | None, issuers: int) -> str:
     return parts.geturl()
 
 
+def _report_verdicts_to(sources: Sequence[Variables]) -> str | None:
+    name = "KINDE_REPORT_VERDICTS_TO"
+    value = _variable(name, sources)
+    return None if value is None else local_url(value, name)  # type: ignore[arg-type]  # it checks what it gets
+
+
 def _split(url: str, name: str, text: str) -> SplitResult:
     if "@" in url:  # and it is not shown: a password may stand before it
         raise ConfigurationError(f"{name} must not have a user name or a password (an @)")
@@ -282,6 +306,11 @@ def _texts(name: str, values: str | Iterable[str]) -> list[str]:
         if text != text.strip():
             raise ConfigurationError(f"{name} begins or ends with a space: {text!r}")
     return texts
+
+
+def _variable(name: str, sources: Sequence[Variables]) -> object:
+    """Its value in the first of *sources* that has one."""
+    return next((source[name] for source in sources if source.get(name) is not None), None)
 
 
 def _words(name: str, value: object) -> list[str]:

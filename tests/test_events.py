@@ -196,6 +196,20 @@ def test_an_observer_that_fails_changes_no_verdict_and_no_fetch(caplog: pytest.L
     assert "said once" in record.getMessage()
 
 
+def test_of_several_observers_one_that_fails_takes_nothing_from_the_others(
+    seen: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing = Failing()
+    tell = events.teller(failing, None, seen, failing)
+    assert tell is not None
+    event = Refused("expired", "0123456789ab", "")
+    tell(event)
+    tell(event)
+    assert seen.events == [event, event]
+    assert failing.asked == 4
+    assert len(caplog.records) == 2  # once for each
+
+
 def test_an_observer_may_use_the_guard(seen: Recorder) -> None:
     """It is called under no lock, and nobody waits for it: it would wait for itself."""
 

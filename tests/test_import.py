@@ -19,7 +19,7 @@ FRAMEWORKS = {"fastapi", "starlette", "flask", "werkzeug", "django", "pydantic",
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
     "errors", "events", "settings", "jws", "claims", "requirements", "rules", "jwks", "news", "bearer", "flight",
-    "fetch", "keystore", "cache", "guard", "pages",
+    "fetch", "keystore", "cache", "reports", "guard", "pages",
 ]  # fmt: skip
 """Each may import what stands before it."""
 
@@ -70,6 +70,13 @@ def test_the_core_knows_no_framework() -> None:
     assert not loaded & FRAMEWORKS
     ours = {name.partition(".")[2] for name in loaded if name.startswith("kinde_guard.")}
     assert not ours & {"fastapi", "starlette", "flask", "m2m", "testing", "cli", "issuer"}
+
+
+def test_reporting_is_loaded_where_it_is_asked_for() -> None:
+    """By the variable."""
+    code = "from kinde_guard import Guard; Guard('a.kinde.com', audience='x', variables=[{}])"
+    assert "kinde_guard.reports" not in loaded_by(code)
+    assert "kinde_guard.reports" in loaded_by(code.replace("{}", "{'KINDE_REPORT_VERDICTS_TO': 'localhost'}"))
 
 
 def imports_of(module: str) -> set[str]:

@@ -153,7 +153,7 @@ def test_defaults() -> None:
     found = load(**GOOD)
     assert (found.algorithms, found.leeway, found.retry_after, found.usable_for) == (("RS256",), 30, 30, 86_400)
     assert (found.permissions_as_scopes, found.transport, found.clients) == (False, None, frozenset())
-    assert found.cache_size == 16_384
+    assert (found.cache_size, found.report_verdicts_to) == (16_384, None)
     assert found.audiences == {AUDIENCE}
 
 
@@ -232,6 +232,34 @@ def test_an_argument_goes_before_config_and_config_before_the_environment() -> N
     assert list(load({}, environment).issuers) == ["https://env.com"]
     assert load({"KINDE_HOST": "config.com"}, environment).audiences == {"env"}
     assert load(config, environment, domain=DOMAIN, audience=None, clients=["c"]).audiences == frozenset()
+
+
+@pytest.mark.parametrize(("text", "url"), [
+    ("http://127.0.0.1:9400", "http://127.0.0.1:9400"), (" http://127.0.0.1:9400/\n", "http://127.0.0.1:9400"),
+    ("127.0.0.1:9400", "http://127.0.0.1:9400"), ("LocalHost:9400", "http://localhost:9400"),
+    ("http://[::1]:9400", "http://[::1]:9400"), ("http://localhost", "http://localhost"),
+])  # fmt: skip
+def test_where_verdicts_are_reported_to(text: str, url: str) -> None:
+    """By a variable alone: it is for a moment of development, and stands in nobody's code."""
+    variables: Variables = {"KINDE_REPORT_VERDICTS_TO": text}
+    assert load(variables, **GOOD).report_verdicts_to == url
+    assert load({}, variables, **GOOD).report_verdicts_to == url
+    assert load({"KINDE_REPORT_VERDICTS_TO": None}, **GOOD).report_verdicts_to is None
+
+
+@pytest.mark.parametrize(("value", "words"), [
+    ("", "is empty: unset it"), (" ", "is empty: unset it"), (9400, "local Kinde.*not 9400"), ([], r"not \[\]"),
+    *((value, "on this machine") for value in (
+        "https://127.0.0.1:9400", "http://acme.kinde.com", "acme.kinde.com", "http://192.0.2.1", "http://0.0.0.0",
+        "http://127.0.0.1.nip.io", "http://localhost.acme.com", "ftp://localhost", "http://localhost/console",
+        "http://localhost?", "http://localhost#a")),
+    ("http://localhost:x", "cannot be read as a URL"), ("http://me:secret@localhost", "user name or a password"),
+    ("http://", "plain host name"), ("http://local host", "plain host name"),
+], ids=str)  # fmt: skip
+def test_verdicts_are_reported_to_this_machine_alone(value: object, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^KINDE_REPORT_VERDICTS_TO .*{words}") as error:
+        load({"KINDE_REPORT_VERDICTS_TO": value}, **GOOD)
+    assert "secret" not in str(error.value)
 
 
 def test_the_signature_tells_where_the_audience_comes_from() -> None:
