@@ -3,12 +3,17 @@
 uvicorn examples.fastapi_app:app
 """
 
+import os
+
 from fastapi import FastAPI, WebSocket
 
-from kinde_guard.fastapi import KindeGuard, Token, requires_auth, requires_org, requires_scope
+from kinde_guard.fastapi import KindeGuard, Token, docs_paths, requires_auth, requires_org, requires_scope
 
+client_id = os.environ.get("KINDE_CLIENT_ID")  # a front-end app's: with it, /docs is open, and one can sign in there
 app = FastAPI(title="Example API")
-KindeGuard(app, public=["/healthz"])  # every other path demands a valid token, unknown paths and /docs included
+docs = docs_paths(app) if client_id else ()
+# Every other path demands a valid token, unknown paths included.
+KindeGuard(app, public=["/healthz", *docs], swagger_client_id=client_id)
 
 
 @app.get("/healthz")

@@ -24,12 +24,13 @@ except ModuleNotFoundError as missing:
         "kinde_guard.fastapi needs FastAPI: pip install 'kinde-guard[fastapi]'", name=missing.name
     ) from missing
 
-from . import asgi, attachment, demands, requirements
+from . import asgi, demands, requirements, swagger
 from .attachment import introduce, is_async, name_of, refused
 from .claims import AccessToken
 from .errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, MissingToken
 from .guard import Guard
 from .requirements import AllOf, Requirement, Scopes, authenticated
+from .swagger import docs_paths
 
 __all__ = [
     "AccessTokenSecurity",
@@ -37,6 +38,7 @@ __all__ = [
     "OptionalToken",
     "Token",
     "access_token",
+    "docs_paths",
     "optional_access_token",
     "requires",
     "requires_auth",
@@ -57,7 +59,9 @@ class AccessTokenSecurity(SecurityBase):
     that other tokens open, and needs a *scheme_name* of its own.
     """
 
-    def __init__(self, guard: Guard | None = None, *, scheme_name: str = "Kinde", description: str = _PASTE) -> None:
+    def __init__(
+        self, guard: Guard | None = None, *, scheme_name: str = swagger.BEARER, description: str = _PASTE
+    ) -> None:
         self.model = HTTPBearer(bearerFormat="JWT", description=description)
         self.scheme_name = scheme_name
         self._guard = guard
@@ -172,13 +176,14 @@ requires_org = _decorators.requires_org
 requires = _decorators.requires
 
 
-class KindeGuard(attachment.KindeGuard):
+class KindeGuard(swagger.KindeGuard):
     """Puts a guard in front of a FastAPI app; found again as ``app.state.kinde_guard``.
 
     Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
     too, unknown ones and the docs pages among them, before the body is read. *settings* are those of :class:`Guard`;
     what they leave out is read from the environment when the app starts, and a mistake in it stops the server.
-    *healthz*, *readyz* and *resource* as in :class:`kinde_guard.starlette.KindeGuard`.
+    *healthz*, *readyz* and *resource* as in :class:`kinde_guard.starlette.KindeGuard`. *swagger_client_id*: that of a
+    front-end app in Kinde, with which Swagger UI lets people sign in; with *public*, list the :func:`docs_paths`.
     """
 
     http_exception = HTTPException

@@ -35,7 +35,9 @@ def issuer() -> Iterator[LocalIssuer]:
 
 
 def environment(issuer: LocalIssuer) -> dict[str, str]:
-    return os.environ | {
+    # With a client id the docs of the FastAPI example are public: whoever runs this may have exported one.
+    inherited = {name: value for name, value in os.environ.items() if name != "KINDE_CLIENT_ID"}
+    return inherited | {
         "KINDE_DOMAIN": issuer.url,
         "KINDE_AUDIENCE": issuer.audience,
         "KINDE_M2M_AUDIENCE": issuer.audience,

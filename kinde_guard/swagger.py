@@ -1,0 +1,169 @@
+"""Signing in from FastAPI's Swagger UI: ``KindeGuard(app, swagger_client_id="…")``.
+
+``access_token`` stays the bearer scheme that it is. Beside it the app's OpenAPI document offers another way to the same
+token: authorization code with PKCE (RFC 7636) at Kinde, for the audience that the guard demands. (Client credentials
+are not offered: Swagger UI cannot add the audience to that request, and Kinde would answer with a token for nobody.)
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.applications import Starlette
+
+from . import attachment
+from .errors import ConfigurationError
+from .guard import Guard
+from .settings import Settings
+
+BEARER = "Kinde"
+SIGN_IN = "KindeSignIn"
+SCOPES = {
+    "openid": "who you are",
+    "profile": "your name and picture",
+    "email": "your e-mail address",
+    "offline": "a refresh token",
+}
+_PRESET = "openid profile email"
+Schema = dict[str, Any]
+
+
+def docs_paths(app: FastAPI) -> tuple[str, ...]:
+    """The paths of *app*'s docs pages, for ``public=``: ``/openapi.json``, ``/docs``, ``/docs/oauth2-redirect``,
+    ``/redoc``, or what they have been set to. Whoever opens them sees every route there is, and no data."""
+    if not app.openapi_url:
+        return ()
+    redirect = app.swagger_ui_oauth2_redirect_url if app.docs_url else None
+    return tuple(path for path in (app.openapi_url, app.docs_url, redirect, app.redoc_url) if path)
+
+
+class KindeGuard(attachment.KindeGuard):
+    """One that can let Swagger UI sign in."""
+
+    def __init__(
+        self,
+        app: Starlette | None = None,
+        *,
+        guard: Guard | None = None,
+        public: Iterable[str] | None = None,
+        healthz: str | None = None,
+        readyz: str | None = None,
+        resource: str | None = None,
+        swagger_client_id: str | None = None,
+        **settings: Any,
+    ) -> None:
+        self._client_id = None if swagger_client_id is None else _client_id(swagger_client_id)
+        super().__init__(app, guard=guard, public=public, healthz=healthz, readyz=readyz, resource=resource, **settings)
+
+    def init_app(self, app: Starlette) -> None:
+        """As :meth:`kinde_guard.starlette.KindeGuard.init_app`."""
+        if self._client_id is not None:
+            _check_app(app)
+        super().init_app(app)
+        self._extend(app)
+
+    def check(self, app: Starlette) -> None:
+        """Once more: by now there are settings, and the app may have been given another ``openapi``."""
+        super().check(app)
+        self._extend(app)
+        if self._client_id is not None and isinstance(app, FastAPI) and (settings := self._known()) is not None:
+            app.swagger_ui_init_oauth = _init_oauth(self._client_id, settings, app.swagger_ui_init_oauth or {})
+
+    def _extend(self, app: Starlette) -> None:
+        if self._client_id is not None and isinstance(app, FastAPI):
+            openapi: Any = app.openapi
+            if getattr(openapi, "func", None) != self._openapi:
+                app.openapi = functools.partial(self._openapi, openapi)  # type: ignore[method-assign]
+
+    def _openapi(self, openapi: Callable[[], Schema]) -> Schema:
+        """The document that the app makes, which it may keep and hand out again, with the way to sign in put in."""
+        schema, settings = openapi(), self._known()
+        schemes = schema.get("components", {}).get("securitySchemes", {})
+        if settings is not None and BEARER in schemes:
+            schemes[SIGN_IN] = _scheme(next(iter(settings.issuers)))
+            for described in _with_security(schema):
+                described["security"] = list(_with_alternatives(described["security"]))
+        return schema
+
+    def _known(self) -> Settings | None:
+        """Those of the guard. Without any a document can still be made, in CI, say; and the guard of a test may have
+        none. (An app with wrong ones does not start.)"""
+        try:
+            return getattr(self.ready(), "_settings", None)
+        except ConfigurationError:
+            return None
+
+
+def _client_id(text: str) -> str:
+    if not isinstance(text, str):
+        raise ConfigurationError(f"swagger_client_id must be the client id of a front-end app in Kinde, not {text!r}")
+    if not text:
+        raise ConfigurationError(
+            "swagger_client_id is empty: leave it out, or give the client id of a front-end app (Kinde: Applications)"
+        )
+    if not text.isascii() or not text.isprintable() or any(character in " <>{}$" for character in text):
+        raise ConfigurationError(f"swagger_client_id is no client id, but {text!r}: copy it from Kinde (Applications)")
+    return text
+
+
+def _check_app(app: Starlette) -> None:
+    if not isinstance(app, FastAPI):
+        raise ConfigurationError("swagger_client_id is for FastAPI apps: no other has a Swagger UI")
+    if app.openapi_url and app.docs_url and not app.swagger_ui_oauth2_redirect_url:
+        raise ConfigurationError(
+            "swagger_client_id needs the page that Kinde sends the browser back to: "
+            "do not set FastAPI's swagger_ui_oauth2_redirect_url to None"
+        )
+
+
+def _init_oauth(client_id: str, settings: Settings, given: Schema) -> Schema:
+    """What Swagger UI is told. What the user has set stays, but for what makes it this app and this flow."""
+    audiences = settings.audiences
+    if not audiences and client_id not in settings.clients:
+        raise ConfigurationError(
+            f"tokens of swagger_client_id {client_id!r} would all be refused: with audience=None it must be in clients="
+        )
+    # Any of several will do; to ask for a certain one, set it in swagger_ui_init_oauth.
+    query = {"audience": min(audiences)} if audiences else {}
+    return {
+        "scopes": _PRESET,
+        **given,
+        "clientId": client_id,
+        "usePkceWithAuthorizationCodeGrant": True,
+        "additionalQueryStringParams": {**query, **given.get("additionalQueryStringParams", {})},
+    }
+
+
+def _scheme(issuer: str) -> Schema:
+    """OpenAPI 3.1 §4.8.28."""
+    flow = {
+        "authorizationUrl": f"{issuer}/oauth2/auth",
+        "tokenUrl": f"{issuer}/oauth2/token",
+        "scopes": dict(SCOPES),
+    }
+    # Swagger UI asks for a secret all the same.
+    description = "Sign in at Kinde. Leave client_secret empty."
+    return {"type": "oauth2", "description": description, "flows": {"authorizationCode": flow}}
+
+
+def _with_security(schema: Schema) -> Iterator[Schema]:
+    """The document itself and its operations, where they demand something."""
+    operations = (each for item in schema.get("paths", {}).values() for each in item.values())
+    for described in (schema, *operations):
+        if isinstance(described, dict) and described.get("security"):
+            yield described
+
+
+def _with_alternatives(security: list[Schema]) -> Iterator[Schema]:
+    """Beside each bearer token, signing in (a list is alternatives). Its scopes are OIDC's and open no route: what a
+    route demands stands with the bearer token."""
+    for requirement in security:
+        yield requirement
+        if BEARER in requirement:
+            other = {SIGN_IN if name == BEARER else name: scopes for name, scopes in requirement.items()}
+            other[SIGN_IN] = []
+            if other not in security:
+                yield other
