@@ -135,10 +135,12 @@ def test_dev_says_what_to_export(dev: Dev) -> None:
     ours = {name: value for name, value in dev.environment.items() if name.startswith("KINDE_")}
     assert sorted(ours) == [
         "KINDE_AUDIENCE",
+        "KINDE_CLIENT_ID",
         "KINDE_DOMAIN",
         "KINDE_M2M_AUDIENCE",
         "KINDE_M2M_CLIENT_ID",
         "KINDE_M2M_CLIENT_SECRET",
+        "KINDE_REPORT_VERDICTS_TO",
     ]
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", ours["KINDE_DOMAIN"])
     assert ours["KINDE_DOMAIN"] in dev.greeting[0]

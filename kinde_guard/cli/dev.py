@@ -1,23 +1,28 @@
-"""``kinde-guard dev``: the local Kinde, for one's own API to be run against."""
+"""``kinde-guard dev``: the local Kinde and its console, for one's own API to be run against."""
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..console.variables import exports
 from ..issuer import LocalIssuer
+
+if TYPE_CHECKING:
+    from .serving import App
 
 
 def dev(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")] = 9400,
 ) -> None:
-    """Run a local Kinde with a sample app, API and scopes.
+    """Run a local Kinde with sample apps, an API and people.
 
-    It serves discovery, the keys and the token endpoint, to this machine alone. Keys and secrets are made at the
-    start and forgotten at the end. Every request is listed on stderr.
+    Its console, in the browser, mints tokens and explains them, rotates keys, breaks endpoints and lists what happens.
+    It serves this machine alone. Keys and secrets are made at the start and forgotten at the end. Every request to the
+    local Kinde is listed on stderr.
 
     \b
     Example:
@@ -27,31 +32,35 @@ def dev(
 
     with listen(port) as sock:
         issuer = LocalIssuer(url_of(sock))
-        print(greeting(issuer), flush=True)
+        listed = told(issuer.asgi, _list)
+        app = console(issuer, listed)
+        print(greeting(issuer, has_console=app is not None), flush=True)
         try:
-            serve(told(issuer.asgi, _list), sock)
+            serve(app or listed, sock)
         except KeyboardInterrupt:
             print("\nStopped.", file=sys.stderr)
 
 
-def variables(issuer: LocalIssuer) -> dict[str, str]:
-    """What an API that trusts *issuer*, and the sample app that calls it, are configured with."""
-    return {
-        "KINDE_DOMAIN": issuer.url,
-        "KINDE_AUDIENCE": issuer.audience,
-        "KINDE_M2M_CLIENT_ID": issuer.app.client_id,
-        "KINDE_M2M_CLIENT_SECRET": issuer.app.client_secret,
-        "KINDE_M2M_AUDIENCE": issuer.audience,
-    }
+def console(issuer: LocalIssuer, behind: App) -> App | None:
+    """The console in front of *behind*; ``None`` without its extra."""
+    try:
+        from ..console import Console
+    except ImportError as missing:
+        if (missing.name or "").partition(".")[0] not in ("jinja2", "markupsafe"):
+            raise
+        return None
+    return Console(issuer, behind=behind)
 
 
-def greeting(issuer: LocalIssuer) -> str:
+def greeting(issuer: LocalIssuer, *, has_console: bool = True) -> str:
     """What one needs to know, in lines that can be pasted: no line is wrapped here."""
     api, app = issuer.registry.apis[0], issuer.app
+    what = "A local Kinde and its console" if has_console else "A local Kinde"
     form = f"client_id={app.client_id}&client_secret={app.client_secret}&audience={api.audience}"
     return "\n".join(
         [
-            f"A local Kinde at {issuer.url} (for this machine alone; Ctrl-C ends it)",
+            f"{what}: {issuer.url} (for this machine alone; Ctrl-C ends it)",
+            *([] if has_console else ["For a console in the browser: pip install 'kinde-guard[dev]'"]),
             "",
             f"  app     {app.name}",
             f"  API     {api.audience}",
@@ -59,7 +68,7 @@ def greeting(issuer: LocalIssuer) -> str:
             "",
             "For your API and its clients, in another terminal:",
             "",
-            *(f"export {name}={value}" for name, value in variables(issuer).items()),
+            exports(issuer),
             "",
             "Then get a token and look at it:",
             "",

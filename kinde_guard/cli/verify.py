@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
 
-from .. import requirements
 from ..errors import AuthError, ConfigurationError, KeysUnavailable
+from ..explain.spelling import SPELLINGS, spelled
 from ..guard import Guard
 from ..requirements import Requirement
 from ..settings import KINDE_AUDIENCE
 from . import verdict
 from .options import AsJson, Audiences, Domains
 from .reading import read_token
-
-_ABOUT_NAMES: Mapping[str, Callable[[str], Requirement]] = {
-    "scope": requirements.scope,
-    "permission": requirements.permission,
-    "role": requirements.role,
-    "org": requirements.org,
-    "flag": requirements.flag,
-}
-_ABOUT_CALLERS = {"m2m": requirements.m2m, "user": requirements.user}
 
 
 def verify(
@@ -65,11 +55,8 @@ def verify(
 
 
 def requirement(text: str) -> Requirement:
-    """What ``--require`` says; a name may hold colons itself, as in ``scope:read:users``."""
-    kind, _, name = text.partition(":")
-    if kind in _ABOUT_NAMES and name:
-        return _ABOUT_NAMES[kind](name)
-    if text in _ABOUT_CALLERS:
-        return _ABOUT_CALLERS[text]
-    kinds = ", ".join([*(f"{kind}:NAME" for kind in _ABOUT_NAMES), *_ABOUT_CALLERS])
-    raise ConfigurationError(f"--require takes one of {kinds}, not {text!r}")
+    """What ``--require`` says."""
+    demand = spelled(text)
+    if demand is None:
+        raise ConfigurationError(f"--require takes one of {SPELLINGS}, not {text!r}")
+    return demand

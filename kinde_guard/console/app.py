@@ -1,0 +1,134 @@
+"""The console as an ASGI app: its own pages, and the local Kinde behind them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import cast
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..errors import ConfigurationError
+from ..issuer import LocalIssuer
+from . import keys, mint, people, setup
+from .chooser import chooser
+from .csrf import Stamps
+from .desk import Desk
+from .files import Files
+from .forms import MAX_FORM, MEDIA_TYPE, Form
+from .guarding import Guarded
+from .live import begin_anew, live
+from .pages import Action, Page, Renderer, View
+
+PAGES = (mint.PAGE, keys.PAGE, people.PAGE, setup.PAGE)
+STATIC = "/static"
+_NUMBER = re.compile(r"[0-9]{1,15}")
+_STALE = "This page is from an earlier run of the local Kinde: load it again."
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Console:
+    """The pages, for this machine alone; whatever is not theirs is answered by *issuer*. Its sign-ins get a page."""
+
+    def __init__(self, issuer: LocalIssuer, *, behind: ASGIApp | None = None) -> None:
+        """*behind* answers in place of ``issuer.asgi``."""
+        stamps = Stamps()
+        renderer = Renderer(stamps)
+        endpoints = Reception(Desk(issuer), stamps, renderer).endpoints()
+        issuer.chooser = chooser(renderer)
+        routes = [Route(path, endpoint, methods=["GET", "POST"]) for path, endpoint in endpoints.items()]
+        files = Route(f"{STATIC}/{{name}}", Files().answer)
+        self._paths = frozenset(endpoints)
+        self._pages = Guarded(Router([*routes, files], redirect_slashes=False))
+        self._behind = behind or issuer.asgi
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ours = scope["type"] == "http" and (scope["path"] in self._paths or scope["path"].startswith(f"{STATIC}/"))
+        await (self._pages if ours else self._behind)(scope, receive, send)
+
+
+class Reception:
+    """Takes requests in, and shows what comes of them."""
+
+    def __init__(self, desk: Desk, stamps: Stamps, renderer: Renderer) -> None:
+        self._desk, self._stamps, self._renderer = desk, stamps, renderer
+
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """By path."""
+        pages = {page.path: self._page(page) for page in PAGES}
+        actions = {path: self._action(path, page, action) for page in PAGES for path, action in page.actions.items()}
+        return {**pages, **actions, "/events": self._events}
+
+    def _page(self, page: Page) -> Endpoint:
+        async def show(request: Request) -> Response:
+            return self._shown(request, page, Form(), View())
+
+        return show
+
+    def _action(self, path: str, page: Page, action: Action) -> Endpoint:
+        async def act(request: Request) -> Response:
+            if request.method != "POST":  # a link, or the address of an answer loaded again
+                return RedirectResponse(page.path, 303)
+            form = Form()
+            try:
+                form = Form.read(await _body(request))
+                if not self._stamps.holds(path, form.text("stamp")):
+                    return self._shown(request, page, form, View(notice=_STALE), 403)
+                view = await _done(action, self._desk, form)
+            except ClientDisconnect:
+                return Response(status_code=400)
+            except ConfigurationError as error:
+                problem = str(error)
+                view = View(notice=f"{problem[:1].upper()}{problem[1:]}.")
+                return self._shown(request, page, form, view, 422)
+            return self._shown(request, page, form, view)
+
+        return act
+
+    async def _events(self, request: Request) -> Response:
+        """What is new since an entry; nothing, if nothing is."""
+        text, issuer = request.query_params.get("since", "0"), self._desk.issuer
+        since, last = int(text) if _NUMBER.fullmatch(text) else 0, issuer.journal.last
+        if since == last:
+            return Response(status_code=204)
+        anew = begin_anew(since, last)
+        values = {"issuer": issuer, "oob": True, **live(issuer, 0 if anew else since)}
+        html = self._renderer.render("events.html", values) + self._renderer.render("state.html", values)
+        return HTMLResponse(html, headers={"hx-retarget": "#events", "hx-reswap": "innerHTML"} if anew else None)
+
+    def _shown(self, request: Request, page: Page, form: Form, view: View, status: int = 200) -> Response:
+        """A whole page; for htmx what has changed, and if something is wrong, that alone."""
+        desk, render, wrong = self._desk, self._renderer.render, status != 200
+        values = {"issuer": desk.issuer, "pages": PAGES, "page": page, "notice": view.notice, "wrong": wrong}
+        values |= live(desk.issuer)
+        if "hx-request" not in request.headers:
+            return HTMLResponse(render("layout.html", {**values, **page.show(desk, form), **view.values}), status)
+        beside = render("beside.html", values)
+        if wrong:
+            return HTMLResponse(beside, status, {"hx-reswap": "none"})
+        if not view.part:
+            return HTMLResponse(render(page.template, {**values, **page.show(desk, Form())}) + beside)
+        return HTMLResponse(render(view.part, {**values, **view.values}) + beside)
+
+
+async def _done(action: Action, desk: Desk, form: Form) -> View:
+    """What comes of the action; one that is no coroutine may take its time, in a thread of its own."""
+    if inspect.iscoroutinefunction(action):
+        return cast(View, await action(desk, form))
+    return cast(View, await run_in_threadpool(action, desk, form))
+
+
+async def _body(request: Request) -> bytes:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
+        raise ConfigurationError(f"the content type must be {MEDIA_TYPE}")
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_FORM:
+            raise ConfigurationError(f"the form is larger than {MAX_FORM // 1024} KiB")
+    return body

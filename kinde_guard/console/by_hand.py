@@ -1,0 +1,84 @@
+"""A token from the fields of a form: right in Kinde's shapes, or wrong on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import ConfigurationError
+from ..issuer import ABSENT, UNSIGNED, App, LocalIssuer, SigningKey
+from ..issuer.minting import OIDC_SCOPES
+from .forms import Form
+
+KINDS = {"m2m": "an app", "user": "a user"}
+FIELDS = ("kind", "app", "user", "org", "aud", "scopes", "lifetime", "claims", "header", "drop", "key")
+FURTHEST = 1e11  # seconds, some three thousand years
+
+
+def made(issuer: LocalIssuer, form: Form) -> str:
+    """The token; ``ConfigurationError`` if a field says nothing that can be made."""
+    kind = form.text("kind")
+    if kind not in _CLAIMS:
+        raise ConfigurationError(f"there is no kind {kind!r} of token: use one of {', '.join(_CLAIMS)}")
+    claims = {**_CLAIMS[kind](issuer, form), **form.members("claims"), **dict.fromkeys(form.words("drop"), ABSENT)}
+    try:
+        return issuer.token(claims, header=form.members("header"), key=_key(issuer, form.text("key")))
+    except (UnicodeError, RecursionError):
+        raise ConfigurationError("claims or header hold what no token can") from None
+
+
+def _m2m(issuer: LocalIssuer, form: Form) -> dict[str, Any]:
+    return issuer.m2m_claims(
+        _app(issuer, form),
+        audience=form.words("aud"),
+        scope=form.words("scopes") or None,
+        org_code=form.text("org") or None,
+        lifetime=_lifetime(form),
+    )
+
+
+def _user(issuer: LocalIssuer, form: Form) -> dict[str, Any]:
+    """With what the user may do in the organization; in one that the user is not in, nothing."""
+    user, app, lifetime = issuer.registry.user(form.text("user")), _app(issuer, form), _lifetime(form)
+    if user is None:
+        raise ConfigurationError("there is no such user any more: choose another")
+    org_code = form.text("org") or next((one.org_code for one in user.memberships), None)
+    membership = user.membership(org_code)
+    return issuer.user_claims(
+        user.id,
+        app=app,
+        audience=form.words("aud"),
+        org_code=org_code,
+        permissions=membership.permissions if membership else (),
+        roles=(membership.roles if membership else ()) or ABSENT,
+        feature_flags=user.feature_flags,
+        lifetime=app.lifetime if lifetime is None else lifetime,
+        scp=form.words("scopes") or OIDC_SCOPES,
+    )
+
+
+_CLAIMS: Mapping[str, Callable[[LocalIssuer, Form], dict[str, Any]]] = {"m2m": _m2m, "user": _user}
+
+
+def _app(issuer: LocalIssuer, form: Form) -> App:
+    app = issuer.registry.app(form.text("app"))
+    if app is None:
+        raise ConfigurationError("there is no such app: choose another")
+    return app
+
+
+def _lifetime(form: Form) -> float | None:
+    lifetime = form.number("lifetime")
+    if lifetime is not None and abs(lifetime) > FURTHEST:
+        raise ConfigurationError(f"lifetime must be within {FURTHEST:.0f} seconds")
+    return lifetime
+
+
+def _key(issuer: LocalIssuer, choice: str) -> SigningKey | None:
+    """``None``: the one that signs."""
+    if choice in ("", "stranger", "none"):
+        return {"": None, "stranger": issuer.stranger, "none": UNSIGNED}[choice]
+    key = next((key for key in issuer.keys if key.kid == choice), None)
+    if key is None:
+        raise ConfigurationError("this key is not published any more: choose another")
+    return key

@@ -1,0 +1,22 @@
+"""The stamp that every form carries: it shows that the form was made by this process, for this action."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+
+
+class Stamps:
+    """Makes and knows the stamps of one process, which no other page can learn."""
+
+    def __init__(self) -> None:
+        self._secret = secrets.token_bytes(32)
+
+    def stamp(self, path: str) -> str:
+        """For a form whose action is *path*."""
+        return hmac.new(self._secret, path.encode(), hashlib.sha256).hexdigest()
+
+    def holds(self, path: str, stamp: str) -> bool:
+        """Whether *stamp* is that of *path*."""
+        return hmac.compare_digest(self.stamp(path).encode(), stamp.encode("utf-8", "replace"))

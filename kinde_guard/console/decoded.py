@@ -1,0 +1,54 @@
+"""What is in a token, for people: decoded and not verified."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from .. import jws
+from ..errors import InvalidToken
+
+_MEMBER = re.compile(r'^( +)("(?:[^"\\]|\\.)*")(: )', re.M)
+_BREAK = re.compile(r",\n\s+")
+_PLAIN_LISTS = re.compile(r"\[\n\s+((?:[^\[\]{}]|\n)*?)\n\s*\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A token's parts as JSON; empty where one cannot be read."""
+
+    header: Markup
+    payload: Markup
+
+
+def decoded(raw: str) -> Decoded:
+    """What the guard's own strict reader makes of *raw*, part by part."""
+    try:
+        header, payload, _, _ = jws.split(jws.to_bytes(raw))
+    except InvalidToken:
+        return Decoded(Markup(), Markup())
+    return Decoded(_read(header), _read(payload))
+
+
+def _read(segment: bytes) -> Markup:
+    try:
+        return pretty(jws.read_object(jws.decode(segment)))
+    except InvalidToken:
+        return Markup()
+
+
+def pretty(value: object, *, width: int = 0) -> Markup:
+    """*value* as JSON, in one line if that is no longer than *width*; the names of members are marked."""
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) <= width:
+        return Markup.escape(text)
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = _PLAIN_LISTS.sub(lambda found: "[" + _BREAK.sub(", ", found[1]) + "]", text)
+    parts, end = [], 0
+    for found in _MEMBER.finditer(text):
+        parts += [Markup.escape(text[end : found.start()] + found[1]), Markup("<b>{}</b>").format(found[2]), found[3]]
+        end = found.end()
+    return Markup().join([*parts, Markup.escape(text[end:])])

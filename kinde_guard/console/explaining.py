@@ -1,0 +1,81 @@
+"""The guard's verdict on a token, check by check, as a guard of this local Kinde would reach it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import get_args
+
+from .. import jwks, requirements
+from ..bearer import TEXTS
+from ..errors import ConfigurationError, ForbiddenReason, InvalidToken, Reason
+from ..explain import Explanation, explain
+from ..explain.spelling import ABOUT_NAMES, spelled
+from ..issuer import LocalIssuer
+from ..jwks import Key, KeySet, UnusableKeySet
+from ..requirements import Requirement
+from ..settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An explanation, and what a caller would be answered."""
+
+    explanation: Explanation
+    status: int | None
+    """``None``: the caller is let in."""
+    text: str
+    """The public sentence of the refusal."""
+
+
+class IssuerKeys:
+    """The keys that *issuer* publishes, looked up in place: nothing is fetched, and no fault spoils them."""
+
+    offline = True
+    drift = None
+
+    def __init__(self, issuer: LocalIssuer, settings: Settings) -> None:
+        try:
+            self._read = jwks.read(json.dumps(issuer.jwks()).encode(), settings.algorithms, {})
+        except UnusableKeySet:  # nothing but weak keys, say
+            self._read = jwks.KeysRead({}, ())
+
+    def find(self, issuer: str, kid: str, alg: str) -> Key:
+        """As :class:`~kinde_guard.explain.KeySource` has it."""
+        key = KeySet(self._read.keys).find(kid, alg)
+        if key is None:
+            raise InvalidToken("unknown_key", "; ".join(["no usable key of that name", *self._read.skipped]))
+        return key
+
+
+def told(issuer: LocalIssuer, raw: str, audience: list[str], demands: list[str]) -> Told:
+    """What an API of *audience* whose route has these *demands* makes of *raw*; ``ConfigurationError`` for wrong ones.
+
+    By the clock of this machine, as the API's guard reads it: the issuer's may be wrong on purpose.
+    """
+    settings = Settings.load(issuer.url, audience=audience or issuer.audience)
+    explanation = explain(raw, settings, time.time(), IssuerKeys(issuer, settings), map(demand, demands))
+    decisive = explanation.decisive
+    if decisive is None or decisive.reason is None:
+        return Told(explanation, None, "")
+    return Told(explanation, status_of(decisive.reason), TEXTS[decisive.reason])
+
+
+def demand(text: str) -> Requirement:
+    """What a word of the form says: ``permission:KEY`` and the like, or the name of a scope."""
+    demanded = spelled(text)
+    if demanded is not None:
+        return demanded
+    if text.removesuffix(":") in ABOUT_NAMES:
+        raise ConfigurationError(f"{text!r} lacks a name: write {text.removesuffix(':')}:NAME")
+    return requirements.scope(text)
+
+
+def status_of(reason: Reason) -> int:
+    """What a refusal for *reason* is answered with."""
+    if reason == "keys_unavailable":
+        return 503
+    if reason == "insufficient_scope" or reason in get_args(ForbiddenReason):
+        return 403
+    return 400 if reason == "invalid_request" else 401

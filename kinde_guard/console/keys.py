@@ -1,0 +1,122 @@
+"""The keys and their rotations, and every way for the endpoints to be broken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import ConfigurationError
+from ..issuer import FAULTS, LocalIssuer, SigningKey
+from ..issuer.faults import PLACE_NAMES, Place
+from .desk import Desk
+from .forms import Form
+from .pages import Page, Values, View
+
+PLACES = {"keys": "keys", "token": "token endpoint", "discovery": "discovery"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A published key."""
+
+    kid: str
+    kind: str
+    state: str
+    signs: bool
+
+
+def show(desk: Desk, form: Form) -> Values:
+    """Keys, faults at work, faults to be had."""
+    issuer = desk.issuer
+    return {
+        "keys": [_row(issuer, key) for key in issuer.keys],
+        "fetches": issuer.jwks_fetches,
+        "requests": issuer.token_requests,
+        "faults": FAULTS,
+        "broken": issuer.faults,
+        "down": issuer.down,
+        "places": PLACES,
+        "chosen": {name: form.text(name) for name in ("at", "fault", "value")},
+    }
+
+
+def rotate(desk: Desk, form: Form) -> View:
+    """Softly, hard, or but announced."""
+    how = form.text("how")
+    if how == "next":
+        return View(notice=f"{_short(desk.issuer.publish_next())} is published, and signs after the next rotation.")
+    if how not in ("soft", "hard"):
+        raise ConfigurationError("keys are rotated softly or hard")
+    key = desk.issuer.rotate(hard=how == "hard")
+    older = "No older key is published any more." if how == "hard" else "Older keys stay published."
+    return View(notice=f"{_short(key)} signs now. {older}")
+
+
+def withdraw(desk: Desk, form: Form) -> View:
+    """Publish one of the older keys no more."""
+    try:
+        desk.issuer.withdraw(form.text("kid"))
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    return View(notice="The key is withdrawn: a guard refuses what it signed once it has fetched the keys again.")
+
+
+def break_down(desk: Desk, form: Form) -> View:
+    """Break an endpoint, with the fault's option if one is given."""
+    name, at = form.text("fault"), _place(form)
+    value = form.number("value")
+    options = {} if value is None or name not in FAULTS else dict.fromkeys(FAULTS[name].options, value)
+    if value is not None and not options:
+        raise ConfigurationError(f"the fault {name!r} takes no number: leave it out")
+    desk.issuer.break_down(name, at, **options)
+    return View(notice=f"Broken: {PLACES[at]}, {FAULTS[name].summary}.")
+
+
+def heal(desk: Desk, form: Form) -> View:
+    """Heal an endpoint, or all of them."""
+    if form.text("at"):
+        at = _place(form)
+        desk.issuer.heal(at)
+        return View(notice=f"Well again: {PLACES[at]}.")
+    desk.issuer.heal()
+    return View(notice="Everything is well again.")
+
+
+def power(desk: Desk, form: Form) -> View:
+    """Take the local Kinde down, or bring it up again. The console stays."""
+    desk.issuer.down = form.text("down") == "yes"
+    return View(notice="The local Kinde is down: 503 to everybody." if desk.issuer.down else "The local Kinde is up.")
+
+
+def _place(form: Form) -> Place:
+    at = form.text("at")
+    if at not in PLACE_NAMES:
+        raise ConfigurationError(f"there is no endpoint {at!r} to break: use one of {', '.join(PLACE_NAMES)}")
+    return at
+
+
+def _row(issuer: LocalIssuer, key: SigningKey) -> Row:
+    bits = getattr(key.private, "key_size", None)
+    signs = key is issuer.key
+    state = "signs" if signs else "published"
+    if isinstance(bits, int) and key.alg.startswith("RS") and bits < 2048:
+        state = "published, too weak to be used"
+    return Row(key.kid, f"{key.alg}{f', {bits} bits' if bits else ''}", state, signs)
+
+
+def _short(key: SigningKey) -> str:
+    return f"{key.kid[:11]}…"
+
+
+PAGE = Page(
+    "/keys",
+    "Keys",
+    "keys.html",
+    show,
+    {
+        "/keys/rotate": rotate,
+        "/keys/withdraw": withdraw,
+        "/keys/break": break_down,
+        "/keys/heal": heal,
+        "/keys/power": power,
+    },
+)

@@ -1,0 +1,69 @@
+"""What a page is, what an action returns, and how either becomes HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from .csrf import Stamps
+from .desk import Desk
+from .forms import Form
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is to be seen: the *values* for the templates."""
+
+    values: Values = field(default_factory=dict)
+    notice: str = ""
+    """What has just been done, in a sentence."""
+    part: str = ""
+    """The template of all that has changed; empty: the page's content."""
+
+
+Show = Callable[[Desk, Form], Values]
+Action = Callable[[Desk, Form], View | Awaitable[View]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page: *show* gives the values that its template always needs, *actions* are by path."""
+
+    path: str
+    title: str
+    template: str
+    show: Show
+    actions: Mapping[str, Action] = field(default_factory=dict)
+
+
+class Renderer:
+    """Makes HTML, with a stamp for every form."""
+
+    def __init__(self, stamps: Stamps) -> None:
+        self._stamps = stamps
+        _environment()  # its templates are compiled now, and not while somebody waits for a page
+
+    def render(self, template: str, values: Values) -> str:
+        return _environment().get_template(template).render(values, stamp=self._stamps.stamp)
+
+
+@cache
+def _environment() -> Environment:
+    """Jinja, with everything escaped, and with nothing that is missing passed over."""
+    environment = Environment(
+        loader=PackageLoader("kinde_guard.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    for name in environment.list_templates():
+        environment.get_template(name)
+    return environment

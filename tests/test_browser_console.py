@@ -1,0 +1,315 @@
+"""The console in a browser, beside a guarded example: what it mints, sends, rotates, breaks and lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from browser import PHONE, Locator, Page, Visitor, example, expect, violations
+from playwright.sync_api import Browser, Response
+
+from kinde_guard import Guard
+from kinde_guard.cli.demo_api import protected_api
+from kinde_guard.cli.serving import listen, serving, url_of
+from kinde_guard.console import Console, live
+from kinde_guard.console.explaining import status_of
+from kinde_guard.issuer import PRESETS, LocalIssuer
+
+pytest_plugins = ["browser"]
+
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+PAGES = ("/", "/keys", "/people", "/setup")
+
+
+@contextmanager
+def local_kinde() -> Iterator[LocalIssuer]:
+    """As ``kinde-guard dev`` serves it; guards that are started meanwhile tell their verdicts."""
+    sock = listen(0)
+    issuer = LocalIssuer(url_of(sock))
+    with serving(Console(issuer), sock), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live, "EVERY", "200ms")  # tests are in a greater hurry than people
+        patch.setenv("KINDE_REPORT_VERDICTS_TO", issuer.url)
+        yield issuer
+
+
+@contextmanager
+def guarded(issuer: LocalIssuer) -> Iterator[str]:
+    """An API whose guard has no keys yet."""
+    sock = listen(0)
+    with serving(protected_api(Guard(issuer.url, audience=issuer.audience)), sock):
+        yield url_of(sock)
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[LocalIssuer]:
+    with local_kinde() as issuer:
+        yield issuer
+
+
+@pytest.fixture(scope="module")
+def api(issuer: LocalIssuer) -> Iterator[str]:
+    with example("fastapi_app", issuer) as url:
+        yield url
+
+
+@pytest.fixture
+def page(visitor: Visitor, issuer: LocalIssuer) -> Page:
+    page = visitor.page()
+    page.goto(issuer.url)
+    return page
+
+
+def go_to(page: Page, title: str) -> None:
+    page.get_by_role("navigation").get_by_role("link", name=title).click()
+
+
+def mint(page: Page, name: str) -> None:
+    page.locator(f'button[name=preset][value="{name}"]').click()
+    expect(page.locator(".verdict h2")).to_have_text(re.compile(f"^{name}: "))
+
+
+def send(page: Page, url: str) -> Locator:
+    """The answer, which is another than the one before."""
+    page.get_by_label("Address").fill(url)
+    with page.expect_response(re.compile("/send$")):
+        page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("status")).to_have_text(re.compile("^Sent: "))
+    return page.locator(".answer")
+
+
+def happenings(page: Page) -> Locator:
+    return page.get_by_role("log")
+
+
+def test_a_token_is_minted_explained_sent_and_let_in(page: Page, api: str, issuer: LocalIssuer) -> None:
+    mint(page, "m2m")
+    expect(page.locator(".verdict")).to_contain_text("Let in. Every check of a guard passes.")
+    expect(page.locator(".checks tr", has_text="signature")).to_contain_text("it holds")
+    expect(page.get_by_label("The token")).to_contain_text(f'"azp": "{issuer.app.client_id}"')
+    answer = send(page, f"{api}/users")
+    expect(answer).to_contain_text("200 OK")
+    expect(answer).to_contain_text("Grace")
+    expect(happenings(page)).to_contain_text(f"verified a token of {issuer.app.client_id}")
+
+
+def test_each_preset_is_refused_for_its_reason(page: Page, api: str) -> None:
+    """By the explanation, by the API, and in the words of its guard."""
+    explained, answered = {}, {}
+    for name, preset in PRESETS.items():
+        mint(page, name)
+        shown = page.locator(".verdict p").first.inner_text()
+        explained[name] = None if shown.startswith("Let in") else shown.split()[2]
+        answer = send(page, f"{api}/{'users' if preset.reason == 'insufficient_scope' else 'me'}")
+        answered[name] = answer.locator("b").first.inner_text().split()[0]
+    assert explained == {name: preset.reason for name, preset in PRESETS.items()}
+    assert answered == {
+        name: "200" if preset.reason is None else str(status_of(preset.reason)) for name, preset in PRESETS.items()
+    }
+    for reason in {preset.reason for preset in PRESETS.values() if preset.reason is not None}:
+        expect(happenings(page)).to_contain_text(f"refused: {reason}")
+
+
+def test_keys_are_rotated_and_broken_while_an_api_runs(visitor: Visitor) -> None:
+    with local_kinde() as issuer, example("fastapi_app", issuer) as api:
+        page = visitor.page()
+        page.goto(issuer.url)
+        mint(page, "m2m")
+        expect(send(page, f"{api}/users")).to_contain_text("200 OK")
+        old = page.get_by_label("Token", exact=True).input_value()
+
+        go_to(page, "Keys")
+        page.get_by_role("button", name="Rotate hard").click()
+        expect(page.get_by_role("status")).to_contain_text("No older key is published any more.")
+        expect(happenings(page)).to_contain_text("rotated")
+        go_to(page, "Tokens")
+        mint(page, "m2m")
+        expect(send(page, f"{api}/users")).to_contain_text("200 OK")
+        page.get_by_label("Token", exact=True).fill(old)
+        page.get_by_role("button", name="Explain").click()
+        expect(page.locator(".verdict")).to_contain_text("401 unknown_key")
+        expect(send(page, f"{api}/users")).to_contain_text("401 Unauthorized")
+        expect(happenings(page)).to_contain_text("refused: unknown_key")
+
+        go_to(page, "Keys")
+        page.get_by_label("Fault", exact=True).select_option("server_error")
+        page.get_by_role("button", name="Break it").click()
+        expect(page.locator("#state")).to_contain_text("keys server error")
+        with guarded(issuer) as cold:
+            go_to(page, "Tokens")
+            mint(page, "m2m")
+            expect(page.locator(".verdict")).to_contain_text("a guard that has none yet answers 503")
+            expect(send(page, f"{api}/users")).to_contain_text("200 OK")
+            expect(send(page, f"{cold}/users")).to_contain_text("503 Service Unavailable")
+            expect(happenings(page)).to_contain_text("could not fetch the keys")
+
+        go_to(page, "Keys")
+        page.get_by_role("button", name="Heal everything").click()
+        expect(page.locator("#state")).to_contain_text("all well")
+        for kind in ("broken", "healed", "rotated", "keys fetched"):
+            expect(happenings(page).locator("b", has_text=kind).first).to_be_visible()
+        page.close()  # before there is nobody to ask
+
+
+def test_what_others_do_to_the_local_kinde_is_seen_at_once(page: Page, issuer: LocalIssuer) -> None:
+    """Without the page being loaded again."""
+    expect(page.locator("#state")).to_contain_text("all well")
+    with issuer.broken("hanging", "token"):
+        expect(page.locator("#state")).to_contain_text("token hanging")
+        expect(happenings(page)).to_contain_text("token broken")
+    expect(page.locator("#state")).to_contain_text("all well")
+
+
+def at_the_chooser(page: Page, issuer: LocalIssuer, back: str, **parameters: str) -> None:
+    asked = {
+        "client_id": issuer.front_end_app.client_id, "response_type": "code", "redirect_uri": back, "state": "s1",
+        "scope": "openid profile", "audience": issuer.audience, "code_challenge": "a" * 43,
+        "code_challenge_method": "S256",
+    }  # fmt: skip
+    page.goto(f"{issuer.url}/oauth2/auth?{urlencode({**asked, **parameters})}")
+    expect(page.get_by_role("heading")).to_have_text("Sign in to Sample front-end app")
+
+
+@pytest.mark.parametrize("how", ["by a click", "by the Enter key"])
+def test_who_one_is_is_chosen_at_once(page: Page, issuer: LocalIssuer, api: str, how: str) -> None:
+    """The answer goes to another origin."""
+    at_the_chooser(page, issuer, f"{api}/healthz", login_hint="grace@example.com")
+    if how == "by a click":
+        page.get_by_role("button", name="Grace Hopper Compilers").click()
+    else:
+        page.keyboard.press("Enter")  # who was hinted at comes first, and has the focus
+    page.wait_for_url(f"{api}/healthz?*")
+    answer = parse_qs(urlsplit(page.url).query)
+    assert (answer["state"], answer["iss"]) == (["s1"], [issuer.url])
+    assert answer["code"]
+    page.goto(issuer.url)
+    expect(happenings(page)).to_contain_text("signed in")
+
+
+def test_signing_in_can_be_cancelled(page: Page, issuer: LocalIssuer, api: str) -> None:
+    at_the_chooser(page, issuer, f"{api}/healthz")
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_url(f"{api}/healthz?*")
+    assert parse_qs(urlsplit(page.url).query)["error"] == ["access_denied"]
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """By Tab alone; on the way the focus is always to be seen."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        assert focused.evaluate("element => getComputedStyle(element).outlineStyle") != "none"
+        if focused.evaluate("(element, selector) => element.matches(selector)", selector):
+            return
+    raise AssertionError(f"{selector} is not reached")
+
+
+def test_minting_and_sending_by_keyboard_alone(page: Page, api: str) -> None:
+    tab_to(page, ".skip")
+    page.keyboard.press("Enter")
+    tab_to(page, "[name=preset][value=user]")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Minted user: of a user. A guard lets it in.")
+    tab_to(page, "#url")
+    page.keyboard.type(f"{api}/me")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Sent: 200 OK")
+    assert page.locator(":focus").get_attribute("id") == "url"
+    tab_to(page, "#do-send")
+
+
+def test_a_token_and_a_curl_line_are_copied(page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    mint(page, "m2m")
+    token = page.get_by_label("Token", exact=True).input_value()
+    page.get_by_role("button", name="Copy token").click()
+    expect(page.get_by_role("status")).to_have_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == token
+    page.get_by_role("button", name="Copy curl").click()
+    copied = "navigator.clipboard.readText().then(text => text.startsWith('curl ') && text.includes(token))"
+    page.wait_for_function(f"token => {copied}", arg=token)
+
+
+def test_without_javascript_every_form_works_as_well(chromium: Browser, issuer: LocalIssuer, api: str) -> None:
+    page = chromium.new_context(java_script_enabled=False).new_page()
+    page.goto(issuer.url)
+    page.locator('button[name=preset][value="m2m"]').click()
+    expect(page.locator(".verdict")).to_contain_text("Let in.")
+    page.get_by_label("Demands").fill("admin:all")
+    page.get_by_role("button", name="Explain").click()
+    expect(page.locator(".verdict")).to_contain_text("403 insufficient_scope")
+    page.get_by_label("Address").fill(f"{api}/me")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator(".answer")).to_contain_text("200 OK")
+    expect(page.locator(".verdict")).to_contain_text("403 insufficient_scope")
+    expect(page.get_by_role("button", name="Copy token")).to_be_hidden()
+    page.context.close()
+
+
+def test_a_problem_is_said_and_the_page_stays(page: Page, visitor: Visitor) -> None:
+    visitor.expect_error("status of 422")
+    mint(page, "m2m")
+    page.get_by_label("Address").fill("https://api.example.com/users")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("status")).to_contain_text("The address must be an http or https URL of this machine")
+    expect(page.locator(".verdict")).to_contain_text("Let in.")
+
+
+def test_when_nobody_answers_any_more_it_is_said(page: Page, visitor: Visitor) -> None:
+    visitor.expect_error("ERR_FAILED|htmx:(afterRequest|sendError)")
+    page.route("**/events*", lambda route: route.abort())
+    expect(page.get_by_role("status")).to_contain_text("The local Kinde does not answer")
+
+
+def in_both_schemes(page: Page, name: str) -> dict[str, list[str]]:
+    """What axe finds on the page with everything unfolded, by colour scheme."""
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    found: dict[str, list[str]] = {}
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        found[f"{name} {scheme}"] = violations(page)
+    return {where: each for where, each in found.items() if each}
+
+
+def test_no_page_has_a_serious_accessibility_violation(page: Page, issuer: LocalIssuer, api: str) -> None:
+    """Neither in dark nor in light."""
+    found: dict[str, list[str]] = {}
+    with issuer.broken("server_error"):
+        for path in PAGES:
+            page.goto(issuer.url + path)
+            found |= in_both_schemes(page, path)
+        page.goto(issuer.url)
+        for name in ("m2m", "wrong_audience"):
+            mint(page, name)
+            send(page, f"{api}/users")
+            found |= in_both_schemes(page, name)
+    at_the_chooser(page, issuer, f"{api}/healthz")
+    assert found | in_both_schemes(page, "chooser") == {}
+
+
+def test_a_phone_shows_every_page_in_its_width(visitor: Visitor, issuer: LocalIssuer, api: str) -> None:
+    page = visitor.page(size=PHONE)
+    width = "document.documentElement.scrollWidth"
+    for path in PAGES:
+        page.goto(issuer.url + path)
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        assert (path, page.evaluate(width)) == (path, PHONE[0])
+    page.goto(issuer.url)
+    mint(page, "user")
+    send(page, f"{api}/users")
+    assert page.evaluate(width) == PHONE[0]
+    at_the_chooser(page, issuer, f"{api}/healthz")
+    assert page.evaluate(width) == PHONE[0]
+    assert violations(page) == []
+
+
+def test_the_first_page_weighs_less_than_100_kb(visitor: Visitor, issuer: LocalIssuer) -> None:
+    page, answers = visitor.page(), list[Response]()
+    page.on("response", lambda response: answers.append(response))
+    page.goto(issuer.url)
+    sizes = {urlsplit(answer.url).path: len(answer.body()) for answer in answers}
+    assert {"/", "/static/console.css", "/static/console.js", "/static/htmx.min.js"} <= set(sizes)
+    assert sum(sizes.values()) < 100_000
