@@ -29,9 +29,9 @@ class Entry:
     time: float
     """Seconds since the epoch."""
     kind: str
-    """``keys_fetched``, ``discovery_fetched``, ``token_issued``, ``token_refused``, ``signed_in``,
-    ``sign_in_refused``, ``signed_out``, ``revoked``, ``rotated``, ``published``, ``withdrawn``, ``broken``, ``healed``, ``down``,
-    ``up`` or ``verdict``; a reader has to expect others, too."""
+    """``keys_fetched``, ``discovery_fetched``, ``token_issued``, ``token_refused``, ``signed_in``, ``sign_in_refused``,
+    ``signed_out``, ``revoked``, ``rotated``, ``published``, ``withdrawn``, ``broken``, ``healed``, ``down``, ``up`` or
+    ``verdict``; a reader has to expect others, too."""
     summary: str
     """In one line."""
     details: Mapping[str, object]
