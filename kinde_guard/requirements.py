@@ -111,10 +111,12 @@ class Scopes(Requirement):
     names: tuple[str, ...]
 
     def refusal(self, token: AccessToken) -> AuthError | None:
-        if token.scopes.issuperset(self.names):
-            return None
-        missing = [name for name in self.names if name not in token.scopes]
-        return InsufficientScope(self.names, _scope_hint(missing, token))
+        granted = token.scopes
+        for name in self.names:
+            if name not in granted:
+                missing = [name for name in self.names if name not in granted]
+                return InsufficientScope(self.names, _scope_hint(missing, token))
+        return None
 
     def scopes(self) -> tuple[str, ...]:
         return self.names

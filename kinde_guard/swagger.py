@@ -122,6 +122,11 @@ def _check_app(app: Starlette) -> None:
 def _init_oauth(client_id: str, settings: Settings, given: Schema) -> Schema:
     """What Swagger UI is told. What the user has set stays, but for what makes it this app and this flow."""
     audiences = settings.audiences
+    if given.get("clientSecret"):
+        raise ConfigurationError(
+            "swagger_ui_init_oauth has a clientSecret, which the docs page would show to whoever opens it: "
+            "swagger_client_id is that of a front-end app, which has none"
+        )
     if not audiences and client_id not in settings.clients:
         raise ConfigurationError(
             f"tokens of swagger_client_id {client_id!r} would all be refused: with audience=None it must be in clients="
@@ -133,7 +138,7 @@ def _init_oauth(client_id: str, settings: Settings, given: Schema) -> Schema:
         **given,
         "clientId": client_id,
         "usePkceWithAuthorizationCodeGrant": True,
-        "additionalQueryStringParams": {**query, **given.get("additionalQueryStringParams", {})},
+        "additionalQueryStringParams": {**query, **(given.get("additionalQueryStringParams") or {})},
     }
 
 

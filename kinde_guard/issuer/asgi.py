@@ -40,7 +40,10 @@ class IssuerApp:
 
 
 def _request(scope: Message, body: bytes) -> Request:
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    headers: dict[str, str] = {}
+    for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]):
+        # RFC 9110 §5.2: none of several is passed over, least of all a second Host or Origin.
+        headers[name] = f"{headers[name]}{'; ' if name == 'cookie' else ', '}{value}" if name in headers else value
     query, client = scope["query_string"].decode("latin-1"), scope.get("client")
     return Request(scope["method"], scope["path"], headers, body, query, None if client is None else tuple(client))
 

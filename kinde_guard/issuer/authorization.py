@@ -23,12 +23,15 @@ from .users import User
 if TYPE_CHECKING:
     from .local import LocalIssuer
 
+MAX_QUERY = 8 * 1024  # what is asked for is kept until it is answered, and longer
 
 def ask(issuer: LocalIssuer, request: Request) -> Response:
     """The authorization request."""
     try:
         if not is_addressed(request, issuer.url):
             raise Refused("access_denied", "The local Kinde is not known by this host name.", status=403)
+        if len(request.query) > MAX_QUERY:
+            raise Refused("invalid_request", f"The request is larger than {MAX_QUERY // 1024} KiB.", status=414)
         form = Form(request.query)
         app, redirect_uri = destination(issuer, form)
     except Refused as refused:

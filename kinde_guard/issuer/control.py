@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -21,24 +22,29 @@ from ..errors import ConfigurationError
 from . import verdicts
 from .faults import FAULTS, PLACE_NAMES
 from .messages import MAX_BODY, Request, Response, error_response, json_response
-from .origin import is_ours
+from .origin import is_our_page
 
 if TYPE_CHECKING:
     from .local import LocalIssuer
 
 _NUMBER = re.compile(r"[0-9]{1,15}")
+_UNSHARED = {  # nor as a script, an image or a frame of another page
+    "cache-control": "no-store",
+    "cross-origin-resource-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+}
 
 
 def respond(issuer: LocalIssuer, request: Request, client: tuple[str, int] | None) -> Response:
     """The answer to *request*, whose path is in ``ROUTES``; *client* is its address, if it came by one."""
-    if not is_ours(request, client):
+    if not is_our_page(replace(request, client=client)):
         return error_response(403, "access_denied", "This is for the machine that the local Kinde runs on.")
     methods = ROUTES[request.path]
     if request.method not in methods:
         allowed = ", ".join(methods)
         return error_response(405, "method_not_allowed", f"Here it is {allowed}.", {"allow": allowed})
     try:
-        return json_response(200, methods[request.method](issuer, request), {"cache-control": "no-store"})
+        return json_response(200, methods[request.method](issuer, request), _UNSHARED)
     except ConfigurationError as error:
         return error_response(400, "invalid_request", f"{error}.")
 

@@ -38,14 +38,15 @@ def _note_token(issuer: LocalIssuer, request: Request, response: Response | None
     form, answer, how = _form(request), _object(response), _outcome(response)
     claims = _claims(answer)
     app = issuer.registry.app(_client_id(request, form))
+    asked = {} if app is None else form  # any page of the web may post here: what it says is not for people to read
     name = "an unknown client" if app is None else app.name
     why = answer.get("error") or ("unreadable" if how.isdigit() else how)
     details = {
         "grant": next((grant for grant in form.get("grant_type", []) if grant in _GRANTS), ""),
         "client_id": "" if app is None else app.client_id,
         "subject": claims.get("sub", ""),
-        "audience": claims.get("aud", _words(form, "audience")),
-        "scopes": str(answer["scope"]).split() if "scope" in answer else _words(form, "scope"),
+        "audience": claims.get("aud", _words(asked, "audience")),
+        "scopes": str(answer["scope"]).split() if "scope" in answer else _words(asked, "scope"),
         "answer": how,
         "error": answer.get("error", ""),
         "hint": answer.get("error_description", ""),

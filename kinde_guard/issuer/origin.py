@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from ..settings import is_loopback
 from .messages import Request
+
+# Of a name and a port, nothing else: some readers find a name in http://[::1].example.com, in a@b and in a/b, too.
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{0,5})?", re.I)
 
 
 def is_ours(request: Request, client: tuple[str, int] | None) -> bool:
@@ -16,7 +20,7 @@ def is_ours(request: Request, client: tuple[str, int] | None) -> bool:
     origin = request.headers.get("origin")
     return (
         (client is None or is_loopback(client[0]))
-        and is_loopback(_name(host))
+        and is_loopback(host_name(host))
         and (origin is None or origin in (f"http://{host}", f"https://{host}"))
     )
 
@@ -29,12 +33,11 @@ def is_our_page(request: Request) -> bool:
 
 def is_addressed(request: Request, url: str) -> bool:
     """Whether it calls the issuer at *url* by its own name or by one of this machine (no DNS rebinding)."""
-    name = _name(request.headers.get("host", ""))
+    name = host_name(request.headers.get("host", ""))
     return request.client is None or is_loopback(name) or name == urlsplit(url).hostname
 
 
-def _name(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+def host_name(host: str) -> str:
+    """The name or the address in a ``Host`` header or the same part of a URL; empty if there is more to it."""
+    found = _HOST.fullmatch(host)
+    return found[1].strip("[]").lower() if found else ""

@@ -53,8 +53,10 @@ def _profile(user: User) -> dict[str, object]:
 def _user(issuer: LocalIssuer, token: str) -> User | None:
     """Whose access token it is; ``None`` if it is not one that counts here."""
     claims = _claims(issuer, token)
-    expires, subject = claims.get("exp"), claims.get("sub")
-    if not isinstance(expires, int | float) or expires <= issuer.now() or not isinstance(subject, str):
+    begins, expires, subject = claims.get("nbf", 0), claims.get("exp"), claims.get("sub")
+    if not isinstance(begins, int | float) or not isinstance(expires, int | float) or not isinstance(subject, str):
+        return None
+    if not begins <= issuer.now() < expires:
         return None
     if claims.get("iss") != issuer.url or "at_hash" in claims:  # an ID token opens nothing
         return None

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 
 from ..errors import ConfigurationError
 from ..settings import is_loopback
+from .origin import host_name
 
 LOOPBACK: Final = "loopback"
 """As a redirect URI: any http or https URL on this machine. For development; Kinde has nothing like it."""
@@ -53,8 +54,7 @@ def _is_on_this_machine(uri: str) -> bool:
     return (
         parts is not None
         and parts.scheme in ("http", "https")
-        and is_loopback(parts.hostname or "")
-        and "@" not in parts.netloc
+        and is_loopback(host_name(parts.netloc))
         and "#" not in uri
     )
 

@@ -149,6 +149,6 @@ def new_client_secret() -> str:
 
 def word(what: str, text: str) -> str:
     """*text*, if it has no white space, which separates audiences and scopes in lists. *what* is for the error."""
-    if not isinstance(text, str) or text.split() != [text]:
+    if not isinstance(text, str) or text.split() != [text] or not text.isprintable():
         raise ConfigurationError(f"{what} must be text without white space, not {text!r}")
     return text
