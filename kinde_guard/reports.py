@@ -44,7 +44,9 @@ MAX_VERDICTS = 100
 
 MAX_WAITING = 2_000
 BATCH = 50
-"""Different verdicts at once: they fit into what a local Kinde reads."""
+"""Different verdicts at once."""
+FULL = 48 * 1024
+"""Bytes with which a batch is full: with one verdict more it still fits into the 64 KiB that a local Kinde reads."""
 DEADLINE = 5.0
 GATHERING = 0.2
 """Seconds from one batch to the next."""
@@ -83,13 +85,15 @@ class Reporter:
 
     def _batch(self) -> list[dict[str, str | int]]:
         """What waits, equal ones put together."""
-        pid, events, found = os.getpid(), Counter[Event](), Counter[Facts]()
-        while self._waiting and len(events) < BATCH:
+        pid, known, found, size = os.getpid(), dict[Event, Facts](), Counter[Facts](), 0
+        while self._waiting and len(known) < BATCH and size < FULL:
             process, event = self._waiting.popleft()
-            if process == pid:
-                events[event] += 1
-        for event, times in events.items():
-            found[_facts(event)] += times
+            if process != pid:
+                continue
+            if event not in known:
+                known[event] = _facts(event)
+                size += len(json.dumps([self._process, known[event]])) + 64  # for what is said of every verdict
+            found[known[event]] += 1
         return [{"process": self._process, "pid": pid, **dict(facts), "times": found[facts]} for facts in found]
 
     def _go_on(self) -> None:

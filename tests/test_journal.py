@@ -237,6 +237,14 @@ def test_a_token_that_was_refused(
     assert mint()[:40] not in repr(issuer.journal.since())
 
 
+def test_who_is_not_known_says_nothing_to_people(issuer: LocalIssuer) -> None:
+    """Every page of the web may post to the token endpoint, and what it says would be read in the console."""
+    issuer.answer(request(issuer, client_id="", audience="Call 555-0100", scope="now " * 40))
+    assert details(issuer.journal).keys() == {"grant", "answer", "error", "hint"}
+    issuer.answer(request(issuer, client_secret="x", audience="https://other.example.com"))
+    assert details(issuer.journal)["audience"] == ["https://other.example.com"]
+
+
 @pytest.mark.parametrize("body", [b"", b"\xff", b"=&=&client_id", b"&".join([b"a=b"] * 200)])
 def test_a_token_request_that_nobody_can_read(issuer: LocalIssuer, body: bytes) -> None:
     issuer.answer(Request("POST", TOKEN, FORM, body))
@@ -409,6 +417,7 @@ def test_what_cannot_be_read(client: httpx.Client, content: str, content_type: s
         {"origin": "https://evil.example"},
         {"origin": "null"},
         {"host": "evil.example", "origin": "http://evil.example"},
+        {"sec-fetch-site": "cross-site"},
     ],
 )
 @pytest.mark.parametrize(("method", "path"), [("GET", EVENTS), ("POST", VERDICTS)])
@@ -419,6 +428,11 @@ def test_who_may(kinde: LocalIssuer, client: httpx.Client, method: str, path: st
     assert answer.status_code == 403
     assert "access-control-allow-origin" not in answer.headers
     assert kinde.journal.last == start
+
+
+def test_no_page_of_another_origin_makes_a_script_of_it(client: httpx.Client) -> None:
+    headers = client.get(EVENTS).headers
+    assert (headers["x-content-type-options"], headers["cross-origin-resource-policy"]) == ("nosniff", "same-origin")
 
 
 @pytest.mark.parametrize(("method", "path", "allowed"), [("POST", EVENTS, "GET"), ("GET", VERDICTS, "POST")])

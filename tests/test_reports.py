@@ -169,6 +169,15 @@ def test_what_a_local_kinde_takes(kinde: LocalIssuer) -> None:
     assert [int(str(entry.details["fingerprint"])) for entry in verdicts(kinde)] == list(range(120))
 
 
+def test_what_takes_more_bytes_than_characters(kinde: LocalIssuer) -> None:
+    """What does not fit waits for the next report, and what comes after it is told, too."""
+    reporter = Reporter(kinde.url)
+    for number in range(120):
+        reporter.observe(Refused("expired", f"{number:012d}", "ü" * 300))
+    eventually(lambda: len(verdicts(kinde)) == 120)
+    assert [int(str(entry.details["fingerprint"])) for entry in verdicts(kinde)] == list(range(120))
+
+
 def test_both_observers_are_told(kinde: LocalIssuer) -> None:
     """The one that is given, and the one that the variable asks for."""
     seen: list[Event] = []

@@ -324,6 +324,7 @@ NOT_REDIRECTED: dict[str, tuple[dict[str, Any], str]] = {
     "no host": ({"redirect_uri": "http:///callback"}, "invalid_request"),
     "no port": ({"redirect_uri": "http://localhost:99999/"}, "invalid_request"),
     "half an address": ({"redirect_uri": "http://[::1/"}, "invalid_request"),
+    "a name behind an address": ({"redirect_uri": "http://[::1].evil.example/"}, "invalid_request"),
     "no scheme": ({"redirect_uri": "//localhost/callback"}, "invalid_request"),
     "a script": ({"redirect_uri": "javascript:alert(1)//localhost"}, "invalid_request"),
     "the word": ({"redirect_uri": LOOPBACK}, "invalid_request"),
@@ -398,6 +399,11 @@ class TestRefusedRequests:
         assert error(response) == (400, "invalid_request")
         assert "no callback" in response.json()["error_description"]
 
+    def test_not_endless(self, issuer: LocalIssuer, page: Page) -> None:
+        """A thousand sign-ins and ten thousand codes are kept, with what was asked for."""
+        assert error(page.ask(state="x" * 9_000)) == (414, "invalid_request")
+        assert answered(page.ask(state="x" * 7_000))["state"] == "x" * 7_000
+
     @pytest.mark.parametrize("query", ["client_id=%ff", "&".join(f"a{n}=1" for n in range(200))])
     def test_unreadable(self, client: httpx.Client, query: str) -> None:
         assert error(client.get(f"/oauth2/auth?{query}")) == (400, "invalid_request")
@@ -425,6 +431,9 @@ class TestRefusedRequests:
             ("localhost:9400", 400),
             ("", 403),
             ("[::1", 403),
+            ("[::1].evil.example", 403),
+            ("evil@localhost", 403),
+            ("localhost/evil", 403),
         ):
             issuer.url = "https://local.kinde.test"
             query = "client_id=nobody&redirect=https://a.test"
@@ -899,6 +908,7 @@ class TestLogout:
         [
             {"redirect": "https://evil.example"},
             {"redirect": "//evil.example"},
+            {"redirect": "http://[::1].evil.example/"},
             {"redirect": ["http://localhost", "http://localhost"]},
             {"post_logout_redirect_uri": "https://evil.example"},
             {"redirect": "http://localhost@evil.example/", "client_id": "nobody"},
@@ -943,6 +953,8 @@ class TestUserProfile:
             pytest.param(lambda it: it.webhook_jwt(), id="a webhook's"),
             pytest.param(lambda it: it.user_token(exp=NOW), id="expired"),
             pytest.param(lambda it: it.user_token(exp="never"), id="expires never"),
+            pytest.param(lambda it: it.user_token(nbf=NOW + 1), id="not yet"),
+            pytest.param(lambda it: it.user_token(nbf="soon"), id="begins never"),
             pytest.param(lambda it: it.user_token(iss="https://other.kinde.test"), id="another issuer's"),
             pytest.param(lambda it: it.user_token("kp_nobody"), id="nobody's"),
             pytest.param(lambda it: it.user_token(sub=["x"]), id="subject no text"),
@@ -987,6 +999,14 @@ class TestOtherGrants:
         response = page.client.post("/oauth2/token", data={**form, "redirect_uri": CALLBACK}, auth=auth)
         assert response.status_code == 200
 
+    def test_two_clients_at_once(self, issuer: LocalIssuer, client: httpx.Client) -> None:
+        """One that proves who it is, by the header, and that in the form says that it is another."""
+        form = {"grant_type": "client_credentials", "audience": AUDIENCE}
+        auth = (issuer.app.client_id, issuer.app.client_secret)
+        for named, status in ((issuer.app.client_id, 200), (issuer.front_end_app.client_id, 401)):
+            answer = client.post("/oauth2/token", data={**form, "client_id": named}, auth=auth)
+            assert answer.status_code == status
+
     @pytest.mark.parametrize("path", ["/oauth2/token", "/oauth2/revoke", "/oauth2/v2/user_profile"])
     def test_pages_may_ask(self, client: httpx.Client, path: str) -> None:
         """Swagger UI sends ``X-Requested-With``."""
@@ -1026,6 +1046,8 @@ class TestUsers:
         [
             ({"id": ""}, "a user's id must"),
             ({"id": "a b"}, "a user's id must"),
+            ({"id": "a\x1b[31m"}, "a user's id must"),
+            ({"id": "a\0"}, "a user's id must"),
             ({"id": None}, "a user's id must"),
             ({"email": "a b@c"}, "an email address must"),
             ({"given_name": "A\nB"}, "a given name must"),
@@ -1116,6 +1138,23 @@ def test_names_cannot_be_guessed(page: Page) -> None:
     codes = {page.code() for _ in range(50)}
     assert len(codes) == 50
     assert {len(code) for code in codes} == {len(secrets.token_urlsafe(32))}
+
+
+@pytest.mark.parametrize("name", ["host", "origin"])
+def test_none_of_several_headers_is_passed_over(issuer: LocalIssuer, name: str) -> None:
+    """A server may hand on two of what there should be one of."""
+    foreign = {"host": "evil.example", "origin": "http://evil.example"}[name]
+    ours = {"host": "127.0.0.1:9400", "origin": URL}
+    for first, second in ((foreign, ours[name]), (ours[name], foreign)):
+        headers = {**ours, name: first}
+
+        async def post(sent: list[tuple[str, str]]) -> int:
+            transport = httpx.ASGITransport(issuer.asgi)
+            async with httpx.AsyncClient(transport=transport, base_url=URL) as asking:
+                return (await asking.post("/oauth2/auth", data={"sign_in": "x"}, headers=sent)).status_code
+
+        assert asyncio.run(post([*headers.items(), (name, second)])) == 403
+        assert asyncio.run(post([*ours.items()])) == 400
 
 
 def test_asgi_knows_who_calls(issuer: LocalIssuer) -> None:

@@ -193,6 +193,21 @@ def test_what_the_user_tells_swagger_stays(guard: Guard) -> None:
     assert given["additionalQueryStringParams"] == {"org_code": "org_1"}
 
 
+def test_no_secret_is_shown(guard: Guard) -> None:
+    """The app of a page has none, and whoever opens the docs page would read it."""
+    with (
+        pytest.raises(ConfigurationError, match="clientSecret"),
+        TestClient(app_of(guard, swagger_ui_init_oauth={"clientSecret": "s3cret"})),
+    ):
+        pass
+
+
+def test_no_further_parameters(guard: Guard) -> None:
+    given = {"additionalQueryStringParams": None}
+    told = init_oauth(app_of(guard, swagger_ui_init_oauth=given))
+    assert told["additionalQueryStringParams"] == {"audience": AUDIENCE}
+
+
 def test_one_of_several_audiences() -> None:
     """Any of them opens the API; the user may choose another."""
     guard = Guard(DOMAIN, audience=["b", "a"])

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_QUERY = 8 * 1024  # what is asked for is kept until it is answered, and longer
 
+
 def ask(issuer: LocalIssuer, request: Request) -> Response:
     """The authorization request."""
     try:

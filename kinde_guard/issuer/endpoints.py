@@ -123,7 +123,6 @@ _SUPPORTED = {
         "code id_token token",
     ],
     "request_uri_parameter_supported": False,
-    "authorization_response_iss_parameter_supported": True,  # not in Kinde's: RFC 9207 §3 wants it from who sends iss
     "code_challenge_methods_supported": ["S256"],
     "id_token_signing_alg_values_supported": ["RS256"],
     "token_endpoint_auth_methods_supported": ["client_secret_post"],

@@ -83,8 +83,7 @@ def authenticated(issuer: LocalIssuer, request: Request, form: Form) -> App:
         if client_secret is not None:  # RFC 6749 §2.3
             raise Refused("invalid_request", "The client is authenticated twice: by the form and by a header.")
         named, (client_id, client_secret) = client_id, _basic(authorization)
-        if named not in (None, client_id):
-            raise Refused("invalid_request", "client_id is one in the form and another in the header.")
+        client_id = client_id if named in (None, client_id) else ""  # two of them are nobody
     app = issuer.registry.app(client_id or "") or _NOBODY
     if not _proves(app, client_secret or "") or app is _NOBODY:
         headers = None if authorization is None else _BASIC  # RFC 6749 §5.2
