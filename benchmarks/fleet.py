@@ -131,8 +131,7 @@ def _started(name: str, kind: Kind, stack: ExitStack, log: Path, environment: Ma
     env = {name: value for name, value in os.environ.items() if not name.startswith("KINDE_")}
     env |= {"KINDE_DOMAIN": issuer.url, "KINDE_AUDIENCE": issuer.audience, "WARM": kind.warm}
     env |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", **environment}
-    env |= {"PYTHONPYCACHEPREFIX": str(log.parent / "bytecode")}  # or each of many processes compiles it all
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of many processes compiles it all
     front.to_hold = 1 if kind.warm == "meanwhile" else 0
     with log.open("wb") as file:
         process = subprocess.Popen(

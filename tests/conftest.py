@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +16,25 @@ from hypothesis import HealthCheck, settings
 # A busy machine is no defect: what inputs may cost is measured by the fuzzers, in CPU time.
 settings.register_profile("kinde_guard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("kinde_guard")
+
+# Where Python is told to keep no bytecode, each of the many processes that tests start would compile all it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The real servers first: they take longest, and who is early keeps its tests. A process that took some of them
+    from another would start all the servers once more."""
+    items.sort(key=lambda item: item.path.name != "test_servers.py")
+
+
+@pytest.fixture(autouse=True)
+def _calls_of_tests_before() -> None:
+    """Tests find the threads of their calls by name; what a test before left waiting, in whatever order they run, is
+    none of theirs."""
+    for thread in threading.enumerate():
+        if thread.name == "kinde_guard-call":
+            thread.name = "kinde_guard-call of a test before"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -162,7 +162,7 @@ def test_a_hint_names_what_it_is_about(guard: Guard, change: Changes, word: str)
     assert word in refusal.value.hint.replace(";", "").split()
 
 
-@pytest.mark.parametrize("change", ACCEPTED_HEADERS, ids=str)
+@pytest.mark.parametrize("change", ACCEPTED_HEADERS, ids=lambda change: str(change)[:70])
 def test_what_a_header_may_say(guard: Guard, change: Changes) -> None:
     assert reason_of(guard, mint(header=change)) == "accepted"
 
