@@ -42,6 +42,8 @@ class _Rsa(RSAAlgorithm):
         self._prefix = bytes.fromhex(prefix)
 
     def verify(self, msg: bytes, key: RSAPublicKey, sig: bytes) -> bool:
+        if len(sig) != (key.key_size + 7) // 8:  # step 1; OpenSSL would take one whose leading zeros are left out
+            return False
         # Without an algorithm: the whole DigestInfo. Its length is fixed, and so is that of the padding in front of it.
         return key.recover_data_from_signature(sig, _PKCS1, None) == self._prefix + self._digest(msg)
 
