@@ -27,8 +27,8 @@ def size_of(payload: bytes) -> int:
     return 1200 + 6 * len(payload)
 
 
-Entry = tuple[AccessToken, KeyStore, KeySet, Key, float, float, int]
-"""A token that was verified, where its key is, the set that had the key, the key, from when until when its claims hold
+Entry = tuple[AccessToken, KeyStore, KeySet | None, Key, float, float, int]
+"""A token that was verified, where its key is, a set that has the key, the key, from when until when its claims hold
 (wall time, seconds; end excluded), and its size. A plain tuple: one is made for every token."""
 
 

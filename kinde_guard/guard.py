@@ -214,8 +214,8 @@ class Guard:
         entry = self._find(digest)
         if entry is None:
             return None
-        token, store, keys, key, start, end, _ = entry
-        if start <= self._wall() < end and ((now_held := store.current()) is keys or now_held.holds(key)):
+        token, store, held_by, key, start, end, _ = entry
+        if start <= self._wall() < end and ((keys := store.current()) is held_by or keys.holds(key)):
             self._note_use(digest)
             self._cache.hits += 1
             if self._tell is not None:
@@ -248,7 +248,9 @@ class Guard:
         token = AccessToken._of(payload, digest, self._permissions_as_scopes, claims)
         if self._remembers:
             start, end = rules.validity(claims, self._settings)
-            self._cache.put(digest, (token, store, store.current(), key, start, end, size_of(payload)))
+            keys = store.current()  # others by now, it may be
+            held_by = keys if keys.holds(key) else None
+            self._cache.put(digest, (token, store, held_by, key, start, end, size_of(payload)))
         else:
             self._cache.count_miss()
         if self._tell is not None:

@@ -8,15 +8,15 @@ import threading
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from helpers import AUDIENCE, KID, M2M, NOW, USER, Issuer, Time, guard_of, jwk, key_set, mint, reason_of, rsa_key
 
 from kinde_guard import AuthError, Guard, InvalidRequest, InvalidToken, KeysUnavailable, MissingToken
-from kinde_guard.cache import TokenCache, size_of
+from kinde_guard.cache import Entry, TokenCache, size_of
 from kinde_guard.claims import AccessToken
 from kinde_guard.jwks import Key
-from kinde_guard.keystore import KeyStore
 
 
 @pytest.fixture
@@ -130,6 +130,21 @@ class TestWhatNoLongerHolds:
         refreshed(guard, time, issuer)
         assert reason_of(guard, raw) == "bad_signature"
 
+    def test_key_removed_meanwhile(self, issuer: Issuer, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Other keys come in between the choice of the key and the remembering: they decide from then on."""
+        guard, raw, verifies = guard_of(issuer, time), mint(), Key.verifies
+        guard.warm()
+
+        def slow(key: Key, *what: Any) -> bool:
+            refreshed(guard, time, issuer)
+            return verifies(key, *what)
+
+        issuer.body = key_set(jwk({"kid": "another"}, key=rsa_key("another")))
+        with monkeypatch.context() as patched:
+            patched.setattr(Key, "verifies", slow)
+            guard.verify(raw)
+        assert reason_of(guard, raw) == "unknown_key"
+
     def test_key_unchanged(self, issuer: Issuer, time: Time) -> None:
         """A refresh that brings the same key keeps its tokens."""
         guard = guard_of(issuer, time)
@@ -222,9 +237,9 @@ class TestIsolation:
         assert stats.misses + stats.hits >= 9 * 40 - 40  # hits are approximate
 
 
-def entry_of(size: int) -> tuple[AccessToken, KeyStore, Key, tuple[float, float], int]:
+def entry_of(size: int) -> Entry:
     token = AccessToken._of(b"{}", b"", permissions_as_scopes=False)
-    return token, None, None, (0.0, 1.0), size  # type: ignore[return-value]  # the cache looks at the size alone
+    return token, None, None, None, 0.0, 1.0, size  # type: ignore[return-value]  # the cache looks at the size alone
 
 
 class TestBounds:
