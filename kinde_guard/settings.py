@@ -37,7 +37,7 @@ ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 MAX_LEEWAY = 300
 _MANAGEMENT_API = re.compile(r"https://[^/]+\.kinde\.com/api(?:/v1)?/?", re.I)  # also beside a custom domain
 _LOCAL_KINDE = "the http URL of a local Kinde, such as http://127.0.0.1:9400"
-LOOPBACK = re.compile(r"localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1")
+LOOPBACK = re.compile(r"localhost|127(?:\.(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}|::1")
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 §2.1
 _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}|[0-9a-f.]*:[0-9a-f:.]*", re.I)
 # What Kinde's pages and SDKs show where the name of one's own tenant belongs.

@@ -93,7 +93,7 @@ def test_a_token_is_minted_explained_sent_and_let_in(page: Page, api: str, issue
     answer = send(page, f"{api}/users")
     expect(answer).to_contain_text("200 OK")
     expect(answer).to_contain_text("Grace")
-    expect(happenings(page)).to_contain_text(f"verified a token of {issuer.app.client_id}")
+    expect(happenings(page)).to_contain_text(f"verified a token of {issuer.app.name}")
 
 
 def test_each_preset_is_refused_for_its_reason(page: Page, api: str) -> None:
@@ -262,6 +262,34 @@ def test_when_nobody_answers_any_more_it_is_said(page: Page, visitor: Visitor) -
     visitor.expect_error("ERR_FAILED|htmx:(afterRequest|sendError)")
     page.route("**/events*", lambda route: route.abort())
     expect(page.get_by_role("status")).to_contain_text("The local Kinde does not answer")
+    page.unroute("**/events*")
+    expect(page.get_by_role("status")).to_be_empty()
+
+
+def test_a_page_that_outlives_its_local_kinde_says_so(page: Page) -> None:
+    """Also if there was nothing to see of the time between."""
+    page.route("**/events*", lambda route: route.continue_(url=re.sub(r"run=\w+", "run=another", route.request.url)))
+    expect(page.get_by_role("status")).to_contain_text("This page is from an earlier run of the local Kinde")
+
+
+def test_a_pasted_token_is_explained_when_it_is_sent(page: Page, issuer: LocalIssuer, api: str) -> None:
+    mint(page, "m2m")
+    page.get_by_label("Token", exact=True).fill(f"Bearer {issuer.preset('expired')}")
+    expect(send(page, f"{api}/me")).to_contain_text("401 Unauthorized")
+    expect(page.locator(".verdict")).to_contain_text("Refused: 401 expired")
+    assert page.locator(":focus").get_attribute("id") == "do-send"
+
+
+def test_an_authorisation_is_given_and_taken_back(page: Page, issuer: LocalIssuer) -> None:
+    """The app stays unfolded meanwhile."""
+    app = issuer.add_app("Nightly report")
+    go_to(page, "Setup")
+    page.get_by_text(app.name).click()
+    page.get_by_role("button", name=f"Authorise {app.name} for {issuer.audience}").click()
+    expect(happenings(page)).to_contain_text(f"{app.name} may use {issuer.audience}, with no scope")
+    page.get_by_role("button", name=f"Take {issuer.audience} back from {app.name}").click()
+    expect(page.get_by_role("button", name=f"Authorise {app.name} for {issuer.audience}")).to_be_visible()
+    assert issuer.registry.granted(app, issuer.audience) is None
 
 
 def in_both_schemes(page: Page, name: str) -> dict[str, list[str]]:

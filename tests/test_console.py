@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import re
@@ -30,6 +31,7 @@ from kinde_guard.console.forms import MAX_FORM, Form
 from kinde_guard.console.live import SHOWN
 from kinde_guard.errors import ConfigurationError
 from kinde_guard.issuer import FAULTS, PRESETS, LocalIssuer, SigningKey
+from kinde_guard.issuer.journal import Entry
 from kinde_guard.issuer.users import SAMPLE_USERS, Membership, User
 
 URL = "http://127.0.0.1:9400"
@@ -284,6 +286,7 @@ def test_a_token_with_another_header_and_another_key(console: TestClient, issuer
     ({"lifetime": "soon"}, "Lifetime must be a number"),
     ({"lifetime": "NaN"}, "Lifetime must be a number"),
     ({"lifetime": "1e300"}, "Lifetime must be within"),
+    ({"lifetime": "[" * 20_000}, "Lifetime must be a number"),
     ({"claims": "{"}, "Claims is not JSON"),
     ({"claims": "[]"}, "Claims must be a JSON object"),
     ({"claims": "[" * 20_000}, "Claims is not JSON"),
@@ -367,6 +370,44 @@ def test_no_token_and_no_secret_is_written_down(console: TestClient, issuer: Loc
     assert issuer.app.client_secret not in written
 
 
+@pytest.mark.parametrize(
+    "around", ["Bearer {}", "authorization: bearer  {}", '{{"access_token": "{}", "expires_in": 60}}']
+)
+def test_a_token_is_taken_out_of_what_was_pasted(console: TestClient, issuer: LocalIssuer, around: str) -> None:
+    token = issuer.m2m_token()
+    page = post(console, "/explain", token=around.format(token))
+    assert "<b>Let in.</b>" in page.text
+    assert token_in(page) == token
+
+
+@pytest.mark.parametrize(
+    "text", ['{"access_token"', "{}", "[]", '{"a": ' * 9_000, "Bearer", "Bearer two words", "Basic x"]
+)
+def test_what_holds_no_token_is_explained_as_it_is(console: TestClient, text: str) -> None:
+    page = post(console, "/explain", token=text)
+    assert "<b>Refused: <code>401 malformed</code></b>" in page.text
+    assert notice(page) == "Explained: A guard refuses it: 401, malformed."
+
+
+def test_a_token_of_an_earlier_run_is_told_so(console: TestClient, issuer: LocalIssuer) -> None:
+    page = post(console, "/explain", token=issuer.preset("unknown_key"))
+    assert "A local Kinde makes new keys at each start." in page.text
+
+
+def test_whose_token_was_minted_by_hand_is_said(console: TestClient, issuer: LocalIssuer) -> None:
+    assert notice(by_hand(console, issuer)).startswith("Minted by hand: of Sample machine-to-machine app.")
+    page = by_hand(console, issuer, kind="user", user=SAMPLE_USERS[1].id)
+    assert notice(page).startswith("Minted by hand: of Grace Hopper.")
+
+
+def test_a_token_is_called_what_guards_call_it(console: TestClient, issuer: LocalIssuer) -> None:
+    """In their logs and verdicts: by its fingerprint."""
+    page = post(console, "/mint/preset", preset="m2m")
+    called = hashlib.sha256(token_in(page).encode()).hexdigest()[:12]
+    assert f"fingerprint <code>{called}</code>" in page.text
+    assert issuer.journal.since()[-1].details["fingerprint"] == called
+
+
 # Sending
 
 
@@ -381,6 +422,8 @@ async def _api(request: Request) -> Response:
         return Response(b"\x1f\x8b", headers={"content-encoding": "gzip"})
     if path == "/bytes":
         return Response(b"\xff\xfe")
+    if path == "/nested":  # a list that is nearly a plain one
+        return JSONResponse([*("item" for _ in range(200)), "a[0]"])
     if path == "/odd":
         return PlainTextResponse("", 299)
     sent = {name: request.headers.get(name) for name in ("authorization", "cookie", "content-type")}
@@ -423,6 +466,7 @@ def test_a_token_is_sent_and_the_answer_shown(console: TestClient, issuer: Local
     ("/packed", "2 bytes, packed (gzip)."),
     ("/bytes", "2 bytes that are no text."),
     ("/odd", "<b>299 </b>"),
+    ("/nested", '&#34;a[0]&#34;'),
 ])  # fmt: skip
 def test_an_answer_is_shown_as_far_as_it_can_be(
     console: TestClient, issuer: LocalIssuer, address: str, path: str, shown: str
@@ -433,6 +477,7 @@ def test_an_answer_is_shown_as_far_as_it_can_be(
 @pytest.mark.parametrize("url", [
     "http://api.example.com/users", "https://10.0.0.1/", "http://127.0.0.1.evil.example/", "http://0.0.0.0/", "ftp://127.0.0.1/",
     "http://user:pass@127.0.0.1/", "http://evil.example@127.0.0.1/", "/users", "", "http://[", "file:///etc/passwd", "http://169.254.169.254/",
+    "http://xn--localhost/", "http://127.0.0.1:99999/", "http://127.0.0.1:0/", "http://127.999.0.1/",
 ])  # fmt: skip
 def test_a_token_goes_to_this_machine_alone(console: TestClient, issuer: LocalIssuer, url: str) -> None:
     answer = send(console, issuer, url)
@@ -448,6 +493,64 @@ def test_what_is_not_sent(
     console: TestClient, issuer: LocalIssuer, address: str, fields: dict[str, str], words: str
 ) -> None:
     assert notice(send(console, issuer, address, **fields)).startswith(words)
+
+
+def test_what_an_address_asks_is_not_written_down(console: TestClient, issuer: LocalIssuer) -> None:
+    """It may be a key for the API alone."""
+    send(console, issuer, "http://127.0.0.1:1/users?api_key=k1")
+    assert "http://127.0.0.1:1/users: nobody" in issuer.journal.since(0)[-1].summary
+    assert "k1" not in repr(issuer.journal.since(0))
+
+
+def test_a_curl_line_sends_what_was_typed_and_reads_no_file(console: TestClient, issuer: LocalIssuer) -> None:
+    page = send(console, issuer, "http://[::1]:1/flags", method="POST", body="@/etc/passwd")
+    line = html.unescape(page.text)
+    assert "curl -gisS" in line
+    assert "--data-raw @/etc/passwd" in line
+
+
+def test_an_address_needs_no_scheme(console: TestClient, issuer: LocalIssuer, address: str) -> None:
+    page = send(console, issuer, f"{address.removeprefix('http://')}/users")
+    assert notice(page) == "Sent: 200 OK"
+    assert f'value="{address}/users"' in page.text
+
+
+def test_https_where_http_is_spoken_is_said(console: TestClient, issuer: LocalIssuer, address: str) -> None:
+    page = send(console, issuer, address.replace("http:", "https:"))
+    assert "does not speak TLS: try http instead of https" in notice(page)
+
+
+def test_http_where_it_is_not_spoken_is_said(console: TestClient, issuer: LocalIssuer) -> None:
+    issuer.break_down("refusing", "keys")
+    with served(issuer.asgi, lifespan="off") as host:
+        page = send(console, issuer, f"http://{host}/.well-known/jwks")
+    assert notice(page) == "Sent: whoever is there hung up or does not speak HTTP; if it wants TLS, write https"
+
+
+def test_another_token_that_is_sent_is_explained_too(console: TestClient, issuer: LocalIssuer, address: str) -> None:
+    """What the page says is of the token that is in it; sent again, only the answer is another."""
+    token = issuer.preset("expired")
+    fields = {"token": token, "last_token": issuer.m2m_token(), "url": address, "method": "GET"}
+    page = post(console, "/send", fields, htmx=True)
+    assert page.headers["hx-retarget"] == "#result"
+    assert "401 expired" in page.text
+    again = post(console, "/send", {**fields, "last_token": token}, htmx=True)
+    assert "hx-retarget" not in again.headers
+    assert "401 expired" not in again.text
+
+
+@pytest.mark.parametrize(("preset", "said"), [("m2m", True), ("expired", False)])
+def test_an_api_that_trusts_somebody_else_is_wondered_at(
+    console: TestClient, issuer: LocalIssuer, preset: str, said: bool
+) -> None:
+    """A guard that has the keys of an earlier run refuses what a guard of this one lets in."""
+    earlier = LocalIssuer(URL)
+    with served(
+        protected_api(Guard(URL, audience=earlier.audience, transport=earlier.transport)), lifespan="off"
+    ) as host:
+        page = send(console, issuer, f"http://{host}/users", token=issuer.preset(preset))
+    assert notice(page).startswith("Sent: 401 Unauthorized")
+    assert ("A guard of this Kinde lets it in." in page.text) is said
 
 
 def test_where_nobody_answers(console: TestClient, issuer: LocalIssuer) -> None:
@@ -482,6 +585,31 @@ def test_keys_are_rotated_softly_hard_and_with_notice(console: TestClient, issue
     assert "No older key" in notice(post(console, "/keys/rotate", how="hard"))
     assert [issuer.key, *issuer.keys] == [upcoming, upcoming]
     assert post(console, "/keys/rotate", how="").status_code == 422
+
+
+def test_a_key_that_is_not_published_is_not_withdrawn(console: TestClient, issuer: LocalIssuer) -> None:
+    issuer.rotate()
+    page = post(console, "/keys/withdraw", kid="gone")
+    assert (page.status_code, notice(page)) == (422, "No key of that name is published.")
+    assert "withdrawn" not in [entry.kind for entry in issuer.journal.since()]
+
+
+def test_the_key_that_signs_next_is_named_and_made_once(console: TestClient, issuer: LocalIssuer) -> None:
+    assert issuer.upcoming is None
+    assert "signs next" not in console.get("/keys").text
+    page = post(console, "/keys/rotate", how="next")
+    upcoming = issuer.upcoming
+    assert upcoming is not None
+    assert re.search(rf"{upcoming.kid}</code>.*?<td>signs next</td>", page.text)
+    assert "is already published" in notice(post(console, "/keys/rotate", how="next"))
+    assert issuer.upcoming is upcoming
+    post(console, "/keys/rotate", how="soft")
+    assert (issuer.key, issuer.upcoming) == (upcoming, None)
+
+
+def test_what_is_healed_while_it_is_down_is_still_down(console: TestClient, issuer: LocalIssuer) -> None:
+    issuer.down = True
+    assert notice(post(console, "/keys/heal")) == "Nothing is broken, but it is still down."
 
 
 def test_endpoints_are_broken_and_healed(console: TestClient, issuer: LocalIssuer) -> None:
@@ -552,6 +680,63 @@ def test_who_cannot_be_saved(console: TestClient, issuer: LocalIssuer, fields: d
     assert notice(page).startswith(words)
 
 
+@pytest.mark.parametrize("whose", ["", SAMPLE_USERS[0].id])
+def test_a_refused_form_keeps_what_was_typed(console: TestClient, whose: str) -> None:
+    """Also where the whole page is shown again."""
+    page = post(
+        console, "/people/save", {**PERSON, "id": whose, "org_name": ["Nasa", "Esa"], "feature_flags": "{"}
+    ).text
+    assert page.count("<details open>") == 1
+    opened = page.partition("<details open>")[2].partition("</details>")[0]
+    for typed in (
+        "&lt;i&gt;Mary",
+        "Jackson",
+        "mary@example.com",
+        "org_1",
+        "Nasa",
+        "Esa",
+        "engineer, lead",
+        "read:users",
+    ):
+        assert f'value="{typed}"' in opened
+    assert ">{</textarea>" in opened
+
+
+def test_a_saved_form_is_done_with(console: TestClient, issuer: LocalIssuer) -> None:
+    """Whoever was saved is shown; the form for the next one is empty."""
+    for htmx in (False, True):
+        page = post(console, "/people/save", PERSON, htmx=htmx).text
+        assert issuer.registry.users[-1].id in page.partition("<details open>")[2].partition("</details>")[0]
+        assert page.count('value="Jackson"') == len(issuer.registry.users) - len(SAMPLE_USERS)
+
+
+def test_what_is_set_up_otherwise_is_written_down(console: TestClient, issuer: LocalIssuer) -> None:
+    post(console, "/people/remove", id=SAMPLE_USERS[2].id)
+    post(console, "/setup/api", audience=issuer.audience, scopes="read:users")
+    asked = {"app": issuer.app.client_id, "api": issuer.audience}
+    post(console, "/setup/authorize", asked, scope="read:users")
+    post(console, "/setup/authorize", asked)
+    post(console, "/setup/forbid", asked)
+    assert [entry.summary for entry in issuer.journal.since() if entry.kind == "changed"] == [
+        "Alan Turing is removed",
+        "https://api.example.com has 1 scope",
+        "Sample machine-to-machine app may use https://api.example.com, with read:users",
+        "Sample machine-to-machine app may use https://api.example.com, with no scope",
+        "Sample machine-to-machine app may not use https://api.example.com any more",
+    ]
+
+
+@pytest.mark.parametrize("htmx", [False, True])
+def test_an_authorisation_is_taken_back(console: TestClient, issuer: LocalIssuer, htmx: bool) -> None:
+    """The app stays in view; there is nothing to take back from who has nothing."""
+    app = issuer.front_end_app
+    page = post(console, "/setup/forbid", {"app": app.client_id, "api": issuer.audience}, htmx=htmx)
+    assert issuer.registry.granted(app, issuer.audience) is None
+    assert notice(page).startswith(f"{app.name} may not use {issuer.audience} any more.")
+    assert f"<details open><summary><b>{app.name}</b>" in page.text
+    assert re.findall(r'aria-label="(Take .*?)"', page.text) == [f"Take {issuer.audience} back from {issuer.app.name}"]
+
+
 def test_apps_and_apis_are_added_and_authorised(console: TestClient, issuer: LocalIssuer) -> None:
     post(console, "/setup/api", audience="https://billing.example.com", scopes="read:bills pay:bills")
     post(console, "/setup/app", kind="m2m", name="Nightly report", org_code="org_1", redirect_uris="")
@@ -573,7 +758,10 @@ def test_apps_and_apis_are_added_and_authorised(console: TestClient, issuer: Loc
     ("/setup/api", {"audience": ""}, "An audience must be text"),
     ("/setup/app", {"name": ""}, "The app needs a name"),
     ("/setup/app", {"name": "x", "kind": "front_end", "redirect_uris": "https://*.example.com"}, "A redirect URI must"),
+    ("/setup/app", {"name": "x", "org_code": "a b"}, "An organization's code must be text without white space"),
     ("/setup/authorize", {"app": "nobody"}, "There is no such app"),
+    ("/setup/forbid", {"app": "nobody"}, "There is no such app"),
+    ("/setup/forbid", {"api": "https://moon.example.com"}, "There is no such API"),
     ("/setup/authorize", {"api": "https://moon.example.com"}, "There is no such API"),
     ("/setup/authorize", {"scope": "made:up"}, "The API 'https://api.example.com' has no scope"),
 ])  # fmt: skip
@@ -583,6 +771,14 @@ def test_what_cannot_be_set_up(
     page = post(console, path, {"app": issuer.app.client_id, "api": issuer.audience, **fields})
     assert page.status_code == 422
     assert notice(page).startswith(words)
+
+
+def test_a_refused_app_keeps_what_was_typed(console: TestClient) -> None:
+    page = post(console, "/setup/app", name="Shop", kind="front_end", redirect_uris="foo").text
+    opened = page.partition("<details open><summary><b>Add an app")[2].partition("</details>")[0]
+    assert 'value="Shop"' in opened
+    assert 'value="foo"' in opened
+    assert 'value="front_end" checked' in opened
 
 
 # What happens
@@ -602,7 +798,7 @@ def test_what_happens_is_listed_once_and_newest_first(console: TestClient, issue
     console.get("/.well-known/jwks", headers={"user-agent": "<script>alert(1)</script>"})
     issuer.journal.add("verdict", "refused: expired", verdict="refused")
     found, last = listed(console, 0)
-    assert found == ["refused: expired", "keys fetched: 200"]
+    assert found == ["refused: expired", "200"]
     assert listed(console, last) == ([], last)
     issuer.rotate()
     assert len(listed(console, last)[0]) == 1
@@ -610,6 +806,45 @@ def test_what_happens_is_listed_once_and_newest_first(console: TestClient, issue
     assert 'class="bad"' in page
     assert "<script>alert" not in page
     assert page.count("<time") == 3
+
+
+def line(console: TestClient, entry: Entry) -> tuple[str, ...]:
+    """Class, kind, summary and details of the one line after the entries before *entry*."""
+    page = console.get(f"/events?since={entry.number - 1}").text
+    found = re.search(
+        r'<li(?: class="(\w+)")?><time.*?<b>(.*?)</b> <span>(.*?)(?: <small>(.*?)</small>)?</span>', page, re.S
+    )
+    assert found is not None
+    return tuple(html.unescape(each or "") for each in found.groups())
+
+
+@pytest.mark.parametrize(("kind", "summary", "details", "shown"), [
+    ("token_issued", "token issued to Shop", {"grant": "x"}, ("good", "token issued", "to Shop", "grant x")),
+    ("keys_fetched", "keys fetched: 500", {"answer": "500"}, ("bad", "keys asked for", "500", "")),
+    ("verdict", "api (1) cannot tell", {"verdict": "cannot_tell"}, ("bad", "verdict", "api (1) cannot tell", "")),
+    ("verdict", "api (1) failed", {"verdict": "keys_failed"}, ("bad", "verdict", "api (1) failed", "")),
+    ("verdict", "api (1) refused", {"verdict": "refused", "fingerprint": "0a1b", "hint": "mend it"},
+     ("bad", "verdict", "api (1) refused", "mend it · fingerprint 0a1b")),
+    ("verdict", f"api (1) verified a token of {SAMPLE_USERS[0].id}",
+     {"verdict": "verified", "subject": SAMPLE_USERS[0].id, "client": "somebody"},
+     ("good", "verdict", "api (1) verified a token of Ada Lovelace", "client somebody")),
+])  # fmt: skip
+def test_a_line_says_what_one_needs_to_know(
+    console: TestClient, issuer: LocalIssuer, kind: str, summary: str, details: dict[str, str], shown: tuple[str, ...]
+) -> None:
+    """Once, with names for ids, advice first, and what went wrong in red."""
+    assert line(console, issuer.journal.add(kind, summary, **details)) == shown
+
+
+def test_a_page_that_outlives_its_local_kinde_is_told_so(console: TestClient, issuer: LocalIssuer) -> None:
+    """Even if as much has happened since as before."""
+    found = re.search(r'hx-get="(/events\?[^"]*)"', console.get("/").text)
+    assert found is not None
+    asked = html.unescape(found[1])
+    assert console.get(asked).status_code == 204
+    answer = visitor(Console(issuer)).get(asked)
+    assert notice(answer).startswith("This page is from an earlier run of the local Kinde: load it again.")
+    assert answer.headers["hx-retarget"] == "#events"
 
 
 def test_a_list_does_not_grow_for_ever(console: TestClient, issuer: LocalIssuer) -> None:
@@ -671,7 +906,7 @@ def test_who_is_hinted_at_comes_first_and_who_is_not_in_the_organization_not_at_
 @pytest.mark.parametrize(("uri", "source"), [
     ("https://shop.example.com/back", "https://shop.example.com"),
     ("https://user@shop.example.com:8443/back", "https://shop.example.com:8443"),
-    ("http://[::1]:5173/back", "http://[::1]:5173"),
+    ("http://[::1]:5173/back", "http:"),
     ("com.example.app:/back;script-src", "com.example.app:"),
     ("https://shop.example.com;script-src/back", ""),
     ("https://[/", ""),
@@ -721,6 +956,14 @@ except ImportError as error:
 
 def test_with_it_the_first_line_is_the_link(issuer: LocalIssuer) -> None:
     assert dev.greeting(issuer).startswith("A local Kinde and its console: http://127.0.0.1:9400 ")
+
+
+def test_verdicts_are_not_listed_in_the_terminal_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """Unless one is refused."""
+    for path, status in (("/_local/verdicts", 200), ("/_local/verdicts", 400), ("/oauth2/token", 200)):
+        dev._list("POST", path, status)
+    shown = [text.split("  ", 1)[1] for text in capsys.readouterr().err.splitlines()]
+    assert shown == ["400  POST /_local/verdicts", "200  POST /oauth2/token"]
 
 
 def test_the_whole_of_it_over_a_socket(address: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import reports
 from ..console.variables import exports
 from ..issuer import LocalIssuer
 
@@ -21,8 +22,8 @@ def dev(
     """Run a local Kinde with sample apps, an API and people.
 
     Its console, in the browser, mints tokens and explains them, rotates keys, breaks endpoints and lists what happens.
-    It serves this machine alone. Keys and secrets are made at the start and forgotten at the end. Every request to the
-    local Kinde is listed on stderr.
+    It serves this machine alone, and everybody on it. Keys, ids and secrets are made at the start and forgotten at the
+    end: export the variables anew after each start. Every request is listed on stderr, but for the guards' reports.
 
     \b
     Example:
@@ -83,4 +84,6 @@ def greeting(issuer: LocalIssuer, *, has_console: bool = True) -> str:
 
 
 def _list(method: str, path: str, status: int) -> None:
+    if path == reports.PATH and status < 400:
+        return  # a busy API's guard has a lot to tell, and the console tells it better
     print(f"{time.strftime('%H:%M:%S')}  {status}  {method} {path}", file=sys.stderr, flush=True)

@@ -28,7 +28,9 @@ from .pages import Action, Page, Renderer, View
 PAGES = (mint.PAGE, keys.PAGE, people.PAGE, setup.PAGE)
 STATIC = "/static"
 _NUMBER = re.compile(r"[0-9]{1,15}")
-_STALE = "This page is from an earlier run of the local Kinde: load it again."
+_STALE = (
+    "This page is from an earlier run of the local Kinde: load it again. Its keys, client ids and secrets are new, too."
+)
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -91,14 +93,16 @@ class Reception:
         return act
 
     async def _events(self, request: Request) -> Response:
-        """What is new since an entry; nothing, if nothing is."""
-        text, issuer = request.query_params.get("since", "0"), self._desk.issuer
+        """What is new since an entry; nothing, if nothing is. A page of an earlier run is told so."""
+        asked, issuer, render = request.query_params, self._desk.issuer, self._renderer.render
+        text, run = asked.get("since", "0"), self._stamps.run
         since, last = int(text) if _NUMBER.fullmatch(text) else 0, issuer.journal.last
-        if since == last:
+        earlier = asked.get("run", run) != run
+        if since == last and not earlier:
             return Response(status_code=204)
-        anew = begin_anew(since, last)
-        values = {"issuer": issuer, "oob": True, **live(issuer, 0 if anew else since)}
-        html = self._renderer.render("events.html", values) + self._renderer.render("state.html", values)
+        anew = earlier or begin_anew(since, last)
+        values = {"issuer": issuer, "oob": True, "notice": _STALE, "wrong": True, **live(issuer, 0 if anew else since)}
+        html = render("events.html", values) + render("beside.html" if earlier else "state.html", values)
         return HTMLResponse(html, headers={"hx-retarget": "#events", "hx-reswap": "innerHTML"} if anew else None)
 
     def _shown(self, request: Request, page: Page, form: Form, view: View, status: int = 200) -> Response:
@@ -106,14 +110,16 @@ class Reception:
         desk, render, wrong = self._desk, self._renderer.render, status != 200
         values = {"issuer": desk.issuer, "pages": PAGES, "page": page, "notice": view.notice, "wrong": wrong}
         values |= live(desk.issuer)
+        form = form if wrong or view.part else Form()  # what has been done need not be done again
         if "hx-request" not in request.headers:
             return HTMLResponse(render("layout.html", {**values, **page.show(desk, form), **view.values}), status)
         beside = render("beside.html", values)
         if wrong:
             return HTMLResponse(beside, status, {"hx-reswap": "none"})
         if not view.part:
-            return HTMLResponse(render(page.template, {**values, **page.show(desk, Form())}) + beside)
-        return HTMLResponse(render(view.part, {**values, **view.values}) + beside)
+            return HTMLResponse(render(page.template, {**values, **page.show(desk, form), **view.values}) + beside)
+        headers = {"hx-retarget": view.target} if view.target else None
+        return HTMLResponse(render(view.part, {**values, **view.values}) + beside, headers=headers)
 
 
 async def _done(action: Action, desk: Desk, form: Form) -> View:

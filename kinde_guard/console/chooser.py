@@ -12,7 +12,7 @@ from ..issuer.users import Membership, User
 from .guarding import headers
 from .pages import Renderer
 
-_HOST = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:.]+\]")
+_HOST = re.compile(r"[a-z0-9.-]+")
 Choice = tuple[User, Membership | None]
 
 
@@ -47,7 +47,7 @@ def destination(redirect_uri: str) -> str:
         port = "" if parts.port is None else f":{parts.port}"
     except ValueError:
         return ""
-    if parts.scheme not in ("http", "https"):
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or ":" in host:  # CSP has no word for an IPv6 host
         return f"{parts.scheme}:"
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     return f"{parts.scheme}://{host}{port}" if _HOST.fullmatch(host) else ""

@@ -12,6 +12,8 @@ class Stamps:
 
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)
+        self.run = secrets.token_hex(4)
+        """Tells a page whether the process is the one that made it."""
 
     def stamp(self, path: str) -> str:
         """For a form whose action is *path*."""

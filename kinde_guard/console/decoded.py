@@ -13,7 +13,7 @@ from ..errors import InvalidToken
 
 _MEMBER = re.compile(r'^( +)("(?:[^"\\]|\\.)*")(: )', re.M)
 _BREAK = re.compile(r",\n\s+")
-_PLAIN_LISTS = re.compile(r"\[\n\s+((?:[^\[\]{}]|\n)*?)\n\s*\]")
+_PLAIN_LISTS = re.compile(r"\[\n *+([^\[\]{}]*+)\]")  # possessive, since texts of strangers are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def pretty(value: object, *, width: int = 0) -> Markup:
     if len(text) <= width:
         return Markup.escape(text)
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    text = _PLAIN_LISTS.sub(lambda found: "[" + _BREAK.sub(", ", found[1]) + "]", text)
+    text = _PLAIN_LISTS.sub(lambda found: "[" + _BREAK.sub(", ", found[1].rstrip()) + "]", text)
     parts, end = [], 0
     for found in _MEMBER.finditer(text):
         parts += [Markup.escape(text[end : found.start()] + found[1]), Markup("<b>{}</b>").format(found[2]), found[3]]

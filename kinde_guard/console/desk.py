@@ -23,3 +23,8 @@ class Desk:
     issuer: LocalIssuer
     target: Target = field(default_factory=Target)
     """Where a token was last sent, so that one need not write it again on the next page."""
+
+    def changed(self, what: str) -> str:
+        """Write down that people, apps or APIs are others now; the same in a sentence."""
+        self.issuer.journal.add("changed", what)
+        return f"{what}."

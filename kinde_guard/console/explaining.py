@@ -32,7 +32,7 @@ class Told:
 class IssuerKeys:
     """The keys that *issuer* publishes, looked up in place: nothing is fetched, and no fault spoils them."""
 
-    offline = True
+    offline = False  # they are the issuer's of this moment, and no file of some other
     drift = None
 
     def __init__(self, issuer: LocalIssuer, settings: Settings) -> None:

@@ -56,7 +56,7 @@ class Form:
             return None
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
             raise ConfigurationError(f"{name} must be a number, not {text!r}")

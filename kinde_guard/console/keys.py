@@ -43,7 +43,9 @@ def rotate(desk: Desk, form: Form) -> View:
     """Softly, hard, or but announced."""
     how = form.text("how")
     if how == "next":
-        return View(notice=f"{_short(desk.issuer.publish_next())} is published, and signs after the next rotation.")
+        already = "already " if desk.issuer.upcoming else ""
+        key = desk.issuer.upcoming or desk.issuer.publish_next()
+        return View(notice=f"{_short(key)} is {already}published, and signs after the next rotation.")
     if how not in ("soft", "hard"):
         raise ConfigurationError("keys are rotated softly or hard")
     key = desk.issuer.rotate(hard=how == "hard")
@@ -53,8 +55,11 @@ def rotate(desk: Desk, form: Form) -> View:
 
 def withdraw(desk: Desk, form: Form) -> View:
     """Publish one of the older keys no more."""
+    kid = form.text("kid")
+    if kid not in {key.kid for key in desk.issuer.keys}:
+        raise ConfigurationError("no key of that name is published")
     try:
-        desk.issuer.withdraw(form.text("kid"))
+        desk.issuer.withdraw(kid)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     return View(notice="The key is withdrawn: a guard refuses what it signed once it has fetched the keys again.")
@@ -78,7 +83,7 @@ def heal(desk: Desk, form: Form) -> View:
         desk.issuer.heal(at)
         return View(notice=f"Well again: {PLACES[at]}.")
     desk.issuer.heal()
-    return View(notice="Everything is well again.")
+    return View(notice="Nothing is broken, but it is still down." if desk.issuer.down else "Everything is well again.")
 
 
 def power(desk: Desk, form: Form) -> View:
@@ -97,7 +102,7 @@ def _place(form: Form) -> Place:
 def _row(issuer: LocalIssuer, key: SigningKey) -> Row:
     bits = getattr(key.private, "key_size", None)
     signs = key is issuer.key
-    state = "signs" if signs else "published"
+    state = "signs" if signs else "signs next" if key is issuer.upcoming else "published"
     if isinstance(bits, int) and key.alg.startswith("RS") and bits < 2048:
         state = "published, too weak to be used"
     return Row(key.kid, f"{key.alg}{f', {bits} bits' if bits else ''}", state, signs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,10 @@ EVERY = "1s"
 _BAD = frozenset({"token_refused", "sign_in_refused", "broken", "down"})
 _GOOD = frozenset({"token_issued", "signed_in", "healed", "up"})
 _NOTHING: tuple[object, ...] = ("", None, False, [])
-_PLAIN = frozenset({"path", "answer", "verdict", "times", "issuer"})  # to whoever reads the summary
+_PLAIN = frozenset({"path", "answer", "verdict", "times", "issuer", "hard"})  # to whoever reads the summary
+_UNNAMED = frozenset({"hint", "user_agent"})  # they speak for themselves
+_VERDICT_TONES = {"verified": "good", "refused": "bad", "cannot_tell": "bad", "keys_failed": "bad"}
+_WHOSE = ("subject", "client", "client_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,8 @@ def live(issuer: LocalIssuer, since: int = 0) -> dict[str, Any]:
     """What the templates need: what happened after entry *since*, newest first, no more than is shown at once."""
     entries = issuer.journal.since(since)[-SHOWN:]
     last = entries[-1].number if entries else since
-    lines = [_line(entry) for entry in reversed(entries)]
+    names = _names(issuer)
+    lines = [_line(entry, names) for entry in reversed(entries)]
     return {"every": EVERY, "last": last, "lines": lines, "state": state(issuer)}
 
 
@@ -50,28 +55,57 @@ def state(issuer: LocalIssuer) -> str:
     return ", ".join(f"{place} {broken.name.replace('_', ' ')}" for place, broken in issuer.faults.items())
 
 
-def _line(entry: Entry) -> Line:
+def _names(issuer: LocalIssuer) -> dict[str, str]:
+    """What people call whom a token names by an id."""
+    registry = issuer.registry
+    return {user.id: user.name for user in registry.users} | {app.client_id: app.name for app in registry.apps}
+
+
+def _line(entry: Entry, names: Mapping[str, str]) -> Line:
     moment = time.localtime(entry.time)
+    ids = [str(entry.details[name]) for name in _WHOSE if name in entry.details]
+    known = {one: names[one] for one in ids if one in names}
+    summary = _summary(entry, known)
     return Line(
         time.strftime("%H:%M:%S", moment),
         time.strftime("%Y-%m-%dT%H:%M:%S%z", moment),
-        entry.kind.replace("_", " "),
-        entry.summary,
-        _told(entry),
+        _kind(entry),
+        summary,
+        _told(entry, summary, known),
         _tone(entry),
     )
 
 
 def _tone(entry: Entry) -> str:
     if entry.kind == "verdict":
-        return {"verified": "good", "refused": "bad"}.get(str(entry.details.get("verdict")), "")
-    return "bad" if entry.kind in _BAD else "good" if entry.kind in _GOOD else ""
+        return _VERDICT_TONES.get(str(entry.details.get("verdict")), "")
+    return "bad" if entry.kind in _BAD or _fetched_nothing(entry) else "good" if entry.kind in _GOOD else ""
 
 
-def _told(entry: Entry) -> str:
-    """What there is to know besides the summary, in a line."""
+def _fetched_nothing(entry: Entry) -> bool:
+    return entry.kind.endswith("_fetched") and entry.details.get("answer") != "200"
+
+
+def _kind(entry: Entry) -> str:
+    kind = entry.kind.replace("_", " ")
+    return f"{kind.removesuffix('fetched')}asked for" if _fetched_nothing(entry) else kind
+
+
+def _summary(entry: Entry, known: Mapping[str, str]) -> str:
+    """Without what the kind says already, and with names for ids."""
+    summary = entry.summary.removeprefix(entry.kind.replace("_", " ")).lstrip(": ")
+    for one, name in known.items():
+        summary = summary.replace(f" of {one}", f" of {name}")
+    return summary
+
+
+def _told(entry: Entry, summary: str, known: Mapping[str, str]) -> str:
+    """What there is to know besides the summary, in a line; advice comes first."""
     told = {name: _text(value) for name, value in entry.details.items() if value not in _NOTHING and name not in _PLAIN}
-    return " · ".join(f"{name.replace('_', ' ')} {text}" for name, text in told.items() if text not in entry.summary)
+    told = {name: known.get(text, text) for name, text in told.items()}
+    told = {name: text for name, text in told.items() if text not in summary}
+    parts = sorted(told.items(), key=lambda part: part[0] not in _UNNAMED)
+    return " · ".join(text if name in _UNNAMED else f"{name.replace('_', ' ')} {text}" for name, text in parts)
 
 
 def _text(value: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 from typing import Any
 
@@ -17,7 +19,7 @@ from .pages import Page, Values, View
 from .variables import exports
 
 RESULT, ANSWER = "result.html", "answer.html"
-EXPLAINED = ("token", "audience", "demands")
+_AROUND = re.compile(r"(?:authorization:\s*)?bearer\s+", re.I)  # RFC 6750 §2.1
 
 
 def show(desk: Desk, form: Form) -> Values:
@@ -47,7 +49,9 @@ def by_name(desk: Desk, form: Form) -> View:
 
 def by_hand(desk: Desk, form: Form) -> View:
     """Mint a token as the fields say."""
-    return _minted(desk, form.having(token=made(desk.issuer, form)), f"by hand: of {KINDS[form.text('kind')]}")
+    token, registry = made(desk.issuer, form), desk.issuer.registry
+    whose = registry.user(form.text("user")) if form.text("kind") == "user" else registry.app(form.text("app"))
+    return _minted(desk, form.having(token=token), f"by hand: of {whose.name if whose else 'nobody'}")
 
 
 def explained(desk: Desk, form: Form) -> View:
@@ -62,19 +66,23 @@ async def sent(desk: Desk, form: Form) -> View:
     token = _token(form)
     desk.target = sending.checked(_target(desk, form))
     answer = await sending.send(desk.target, token)
-    desk.issuer.journal.add("sent", f"{desk.target.method} {desk.target.url}: {answer.summary}")
-    return View({**_around(desk, form), "answer": answer}, f"Sent: {answer.summary}", ANSWER)
+    where = desk.target.url.partition("?")[0]  # behind it may be what is for the API alone
+    values = {**_around(desk, form), "target": desk.target, "curl": curl(desk.target, token), "answer": answer}
+    desk.issuer.journal.add("sent", f"{desk.target.method} {where}: {answer.summary}", **_named(values))
+    if token == form.text("last_token"):
+        return View(values, f"Sent: {answer.summary}", ANSWER)
+    return View(values, f"Sent: {answer.summary}", RESULT, "#result")  # what the page explains is another token
 
 
 def _minted(desk: Desk, form: Form, title: str) -> View:
     values = _around(desk, form, strict=True)
-    desk.issuer.journal.add("minted", title)
+    desk.issuer.journal.add("minted", title, **_named(values))
     return View({**values, "title": title}, f"Minted {title}. {_verdict(values)}", RESULT)
 
 
 def _around(desk: Desk, form: Form, *, strict: bool = False) -> dict[str, Any]:
     """All that is shown of the token in the form. Unless *strict*, what it cannot be explained for is passed over."""
-    token, audience, demands = (latest(form, name) for name in EXPLAINED)
+    token, audience, demands = pasted(latest(form, "token")), latest(form, "audience"), latest(form, "demands")
     audience, target = audience or desk.issuer.audience, _target(desk, form)
     try:
         explanation = told(desk.issuer, token, audience.split(), demands.replace(",", " ").split()) if token else None
@@ -101,18 +109,28 @@ def latest(form: Form, name: str) -> str:
     return form.text(name if name in form else f"last_{name}")
 
 
+def pasted(text: str) -> str:
+    """The token in *text*: alone, in a header, or in the answer of a token endpoint (RFC 6749 §5.1)."""
+    if text.startswith("{"):
+        try:
+            return str(json.loads(text)["access_token"])
+        except (ValueError, KeyError, RecursionError):
+            return text
+    return _AROUND.sub("", text, count=1) if _AROUND.match(text) else text
+
+
 def curl(target: Target, token: str) -> str:
     """The request in one line for a POSIX shell."""
-    words = ["curl", "-isS", target.url, "-H", f"Authorization: Bearer {token}"]
+    words = ["curl", "-gisS", target.url, "-H", f"Authorization: Bearer {token}"]
     if target.method != "GET":
         words += ["-X", target.method]
     if target.body:
-        words += ["-H", "Content-Type: application/json", "-d", target.body]
+        words += ["-H", "Content-Type: application/json", "--data-raw", target.body]
     return shlex.join(words)
 
 
 def _token(form: Form) -> str:
-    token = latest(form, "token")
+    token = pasted(latest(form, "token"))
     if not token:
         raise ConfigurationError("there is no token here: mint one, or paste one")
     return token
@@ -122,6 +140,11 @@ def _target(desk: Desk, form: Form) -> Target:
     if "url" not in form:
         return desk.target
     return Target(form.text("method") or "GET", form.text("url"), form.text("body"))
+
+
+def _named(values: Values) -> dict[str, str]:
+    """As guards call the token in their verdicts."""
+    return {"fingerprint": values["told"].explanation.fingerprint} if values["told"] else {}
 
 
 def _verdict(values: Values) -> str:

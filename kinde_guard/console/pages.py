@@ -25,6 +25,8 @@ class View:
     """What has just been done, in a sentence."""
     part: str = ""
     """The template of all that has changed; empty: the page's content."""
+    target: str = ""
+    """The selector of what *part* replaces, if that is not what the form says."""
 
 
 Show = Callable[[Desk, Form], Values]
@@ -50,7 +52,7 @@ class Renderer:
         _environment()  # its templates are compiled now, and not while somebody waits for a page
 
     def render(self, template: str, values: Values) -> str:
-        return _environment().get_template(template).render(values, stamp=self._stamps.stamp)
+        return _environment().get_template(template).render(values, stamp=self._stamps.stamp, run=self._stamps.run)
 
 
 @cache

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
+from dataclasses import dataclass
+from itertools import zip_longest
 
 from ..errors import ConfigurationError
 from ..issuer.users import Membership, User
@@ -11,14 +13,32 @@ from .desk import Desk
 from .forms import Form
 from .pages import Page, Values, View
 
-_NOBODY = User("kp_new", "", "", "new@example.com")
+NEW = ""
+"""In place of an id."""
+_COLUMNS = ("org_code", "org_name", "roles", "permissions")
+_ANOTHER = ("", "", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What stands in the form of a person: as they are, or as it was filled in and refused."""
+
+    given_name: str = ""
+    family_name: str = ""
+    email: str = ""
+    feature_flags: str = ""
+    rows: tuple[tuple[str, ...], ...] = (_ANOTHER,)
 
 
 def show(desk: Desk, form: Form) -> Values:
-    """Everybody."""
+    """Everybody. What *form* brings stays in its place."""
     users = desk.issuer.registry.users
+    drafts = {NEW: Draft(), **{user.id: _draft(user) for user in users}}
+    opened = (form.text("id") or NEW) if "email" in form else None
+    if opened is not None:
+        drafts[opened] = _typed(form)
     organizations = {one.org_code: one.name for user in users for one in user.memberships}
-    return {"users": users, "organizations": organizations, "blank": _NOBODY, "opened": "", "json": json.dumps}
+    return {"users": users, "drafts": drafts, "organizations": organizations, "opened": opened}
 
 
 def save(desk: Desk, form: Form) -> View:
@@ -32,7 +52,7 @@ def save(desk: Desk, form: Form) -> View:
         form.members("feature_flags"),
     )
     desk.issuer.add_user(user)
-    return View({"opened": form.text("id")}, f"{user.name} is saved. Tokens from now on say so.")
+    return View({"opened": user.id}, f"{desk.changed(f'{user.name} is saved')} Tokens from now on say so.")
 
 
 def remove(desk: Desk, form: Form) -> View:
@@ -41,12 +61,29 @@ def remove(desk: Desk, form: Form) -> View:
     if user is None:
         raise ConfigurationError("there is no such user any more")
     desk.issuer.registry.remove_user(user.id)
-    return View(notice=f"{user.name} is removed. Tokens that are out stay good until they expire.")
+    removed = desk.changed(f"{user.name} is removed")
+    return View(notice=f"{removed} Tokens that are out stay good until they expire.")
+
+
+def _draft(user: User) -> Draft:
+    flags = json.dumps(dict(user.feature_flags), ensure_ascii=False) if user.feature_flags else ""
+    rows = ((one.org_code, one.name, " ".join(one.roles), " ".join(one.permissions)) for one in user.memberships)
+    return Draft(user.given_name, user.family_name, user.email, flags, (*rows, _ANOTHER))
+
+
+def _typed(form: Form) -> Draft:
+    rows = tuple(zip_longest(*_columns(form), fillvalue="")) or (_ANOTHER,)
+    names = form.text("given_name"), form.text("family_name")
+    return Draft(*names, form.text("email"), form.text("feature_flags"), rows)
+
+
+def _columns(form: Form) -> list[list[str]]:
+    return [form.all(name) for name in _COLUMNS]
 
 
 def _memberships(form: Form) -> list[Membership]:
     """One for each row of the form that names an organization."""
-    columns = [form.all(name) for name in ("org_code", "org_name", "roles", "permissions")]
+    columns = _columns(form)
     if len({len(column) for column in columns}) > 1:
         raise ConfigurationError("the rows of the organizations are incomplete")
     return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -54,10 +55,11 @@ def checked(target: Target) -> Target:
     if target.method not in METHODS:
         raise ConfigurationError(f"the method must be one of {', '.join(METHODS)}")
     try:
-        url = httpx.URL(target.url)
-    except httpx.InvalidURL:
+        url = httpx.URL(target.url if "://" in target.url else f"http://{target.url}")
+        here = is_loopback(url.host) and (url.port is None or 0 < url.port < 65_536)
+    except (httpx.InvalidURL, UnicodeError):  # the host is read when it is asked for
         raise ConfigurationError("the address is no URL") from None
-    if url.scheme not in ("http", "https") or not is_loopback(url.host) or url.userinfo:
+    if url.scheme not in ("http", "https") or not here or url.userinfo:
         raise ConfigurationError(
             "the address must be an http or https URL of this machine, such as http://127.0.0.1:8000/users"
         )
@@ -73,8 +75,14 @@ async def send(target: Target, token: str) -> Answer:
             return await _sent(target, token)
     except TimeoutError:
         return Answer(problem=f"no whole answer within {TIMEOUT:g} s")
-    except httpx.ConnectError:
-        return Answer(problem=f"nobody answers at {httpx.URL(target.url).netloc.decode('ascii')}: is the API running?")
+    except httpx.ConnectError as error:
+        where = httpx.URL(target.url).netloc.decode("ascii")
+        if _is_of_tls(error):
+            return Answer(problem=f"whoever answers at {where} does not speak TLS: try http instead of https")
+        return Answer(problem=f"nobody answers at {where}: is the API running?")
+    except httpx.RemoteProtocolError:
+        other = "; if it wants TLS, write https" if target.url.startswith("http:") else ""
+        return Answer(problem=f"whoever is there hung up or does not speak HTTP{other}")
     except httpx.HTTPError as error:
         return Answer(problem=f"no answer ({type(error).__name__})")
 
@@ -94,6 +102,12 @@ async def _sent(target: Target, token: str) -> Answer:
             if len(body) > MAX_BODY:
                 break
     return _read(response, body, time.perf_counter() - start)
+
+
+def _is_of_tls(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _read(response: httpx.Response, body: bytes, seconds: float) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import ConfigurationError
 from ..issuer import Api, App, LocalIssuer
 from ..issuer.redirects import LOOPBACK
+from ..issuer.registry import word
 from .desk import Desk
 from .forms import Form
 from .pages import Page, Values, View
@@ -12,7 +13,7 @@ from .variables import exports
 
 
 def show(desk: Desk, form: Form) -> Values:
-    """All that is set up, and a token request to paste."""
+    """All that is set up, and a token request to paste. What *form* brings stays in its place."""
     issuer = desk.issuer
     registry = issuer.registry
     return {
@@ -21,7 +22,11 @@ def show(desk: Desk, form: Form) -> Values:
         "granted": registry.granted,
         "exports": exports(issuer),
         "token_request": token_request(issuer),
-        "given": {name: form.text(name) for name in ("audience", "scopes", "name", "org_code", "redirect_uris")},
+        "given": {
+            name: form.text(name) for name in ("audience", "scopes", "kind", "name", "org_code", "redirect_uris")
+        },
+        "adding": "api" if "audience" in form else "app" if "name" in form else "",
+        "opened": form.text("app") or issuer.app.client_id,
     }
 
 
@@ -35,33 +40,49 @@ def token_request(issuer: LocalIssuer) -> str:
 def save_api(desk: Desk, form: Form) -> View:
     """Add an API, or give it other scopes."""
     api = desk.issuer.add_api(form.text("audience"), form.words("scopes"))
-    return View(notice=f"{api.audience} has {len(api.scopes)} scopes.")
+    many = f"{len(api.scopes) or 'no'} scope{'' if len(api.scopes) == 1 else 's'}"
+    return View(notice=desk.changed(f"{api.audience} has {many}"))
 
 
 def add_app(desk: Desk, form: Form) -> View:
     """Add a machine-to-machine app, or a front-end app."""
-    name, uris = form.text("name"), form.text("redirect_uris").split()
+    name, uris, org_code = form.text("name"), form.text("redirect_uris").split(), form.text("org_code")
     if not name:
         raise ConfigurationError("the app needs a name")
     if form.text("kind") == "front_end":
         app: App = desk.issuer.add_front_end_app(name, redirect_uris=uris or LOOPBACK)
     else:
-        app = desk.issuer.add_app(name, org_code=form.text("org_code") or None, redirect_uris=uris)
-    return View(notice=f"{app.name} is added. Authorise it for an API next.")
+        org_code = word("an organization's code", org_code) if org_code else ""
+        app = desk.issuer.add_app(name, org_code=org_code or None, redirect_uris=uris)
+    added = desk.changed(f"{app.name} is added")
+    return View({"opened": app.client_id}, f"{added} Authorise it for an API next.")
 
 
 def authorize(desk: Desk, form: Form) -> View:
     """Let an app use an API, with the scopes that are ticked."""
-    app = desk.issuer.registry.app(form.text("app"))
+    app, api, scopes = _app(desk.issuer, form), _api(desk.issuer, form), form.all("scope")
+    desk.issuer.authorize(app, api.audience, scopes)
+    with_what = f", with {' '.join(scopes)}" if scopes else ", with no scope" if api.scopes else ""
+    return View({"opened": app.client_id}, desk.changed(f"{app.name} may use {api.audience}{with_what}"))
+
+
+def forbid(desk: Desk, form: Form) -> View:
+    """Let an app use an API no more."""
+    app, api = _app(desk.issuer, form), _api(desk.issuer, form)
+    desk.issuer.registry.forbid(app, api.audience)
+    forbidden = desk.changed(f"{app.name} may not use {api.audience} any more")
+    return View({"opened": app.client_id}, f"{forbidden} Tokens that are out stay good until they expire.")
+
+
+def _app(issuer: LocalIssuer, form: Form) -> App:
+    app = issuer.registry.app(form.text("app"))
     if app is None:
         raise ConfigurationError("there is no such app")
-    api = _api(desk.issuer, form.text("api"))
-    desk.issuer.authorize(app, api.audience, form.all("scope"))
-    return View(notice=f"{app.name} may use {api.audience}.")
+    return app
 
 
-def _api(issuer: LocalIssuer, audience: str) -> Api:
-    api = next((api for api in issuer.registry.apis if api.audience == audience), None)
+def _api(issuer: LocalIssuer, form: Form) -> Api:
+    api = next((api for api in issuer.registry.apis if api.audience == form.text("api")), None)
     if api is None:
         raise ConfigurationError("there is no such API")
     return api
@@ -72,5 +93,10 @@ PAGE = Page(
     "Setup",
     "setup.html",
     show,
-    {"/setup/api": save_api, "/setup/app": add_app, "/setup/authorize": authorize},
+    {
+        "/setup/api": save_api,
+        "/setup/app": add_app,
+        "/setup/authorize": authorize,
+        "/setup/forbid": forbid,
+    },
 )

@@ -226,6 +226,11 @@ class LocalIssuer(Breakable, Mint):
         """The keys that are published."""
         return self._ring.published
 
+    @property
+    def upcoming(self) -> SigningKey | None:
+        """The key of :meth:`publish_next`, which the next rotation takes; ``None`` if it will make one."""
+        return self._ring.upcoming
+
     def jwks(self) -> dict[str, Any]:
         """The published keys as a JWK Set."""
         return {"keys": [key.public_jwk() for key in self._ring.published]}

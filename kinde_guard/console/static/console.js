@@ -1,5 +1,5 @@
 // Copies what a button names, and says when nobody answers any more. Everything else is HTML and htmx.
-const SILENCE = "The local Kinde does not answer: start it again, then load this page again.";
+const SILENCE = "The local Kinde does not answer: has it been stopped?";
 
 function say(text, kind) {
   const line = document.createElement("p");
@@ -19,6 +19,10 @@ document.addEventListener("click", async ({ target }) => {
   } catch {
     say("The browser does not let this page copy.", "wrong");
   }
+});
+document.addEventListener("htmx:afterRequest", ({ detail }) => {
+  const notice = document.getElementById("notice");
+  if (detail.successful && notice.textContent === SILENCE) notice.replaceChildren();
 });
 document.addEventListener("htmx:sendError", () => {
   if (document.getElementById("notice").textContent !== SILENCE) say(SILENCE, "wrong");
