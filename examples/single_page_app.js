@@ -1,5 +1,5 @@
 // Signing in by authorization code with PKCE (RFC 7636), and calling the API. Tokens are kept in memory alone: a reload
-// forgets them, and nothing that reads the browser's storage finds them. Signing in again is then one redirect.
+// forgets them, and nothing that reads the browser's storage finds them. At Kinde signing in again is then one redirect.
 
 const { issuer, audience, clientId } = await (await fetch("/sign-in.json")).json();
 const home = `${location.origin}/`;

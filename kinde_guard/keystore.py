@@ -186,7 +186,9 @@ class KeyStore:
         key = self._usable().find(kid, alg)
         if key is None:
             raise InvalidToken(
-                "unknown_key", f"no key of {self.issuer} has the token's kid: it may have been rotated out"
+                "unknown_key",
+                f"no key of {self.issuer} has the token's kid: it may have been rotated out, or be so new that the "
+                f"keys have yet to be asked for again (every {self._retry_after:g} s at most)",
             )
         return key
 

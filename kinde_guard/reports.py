@@ -157,9 +157,13 @@ def _crashed(_: Exception) -> Say:
 
 
 def _process_name() -> str:
-    """What people have started: the name of the command, of the module after ``-m``, or of the file."""
+    """What people have started: the name of the command, of the module after ``-m``, or of the file; and which app, if
+    an argument names one that has been imported (``uvicorn main:app``)."""
     path = sys.argv[0] if sys.argv else ""
     folder, name = os.path.split(path)
     if name == "__main__.py":
         name = os.path.basename(folder)
-    return (name if name not in ("", "-c", "-m") else "python")[: TEXTS["process"]]
+    app = next(
+        (argument for argument in sys.argv[1:] if argument.partition(":")[0] in sys.modules and ":" in argument), ""
+    )
+    return f"{name if name not in ('', '-c', '-m') else 'python'} {app}".rstrip()[: TEXTS["process"]]

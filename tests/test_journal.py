@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -194,13 +195,16 @@ def basic(text: str) -> dict[str, str]:
 
 def test_a_token_that_was_issued(issuer: LocalIssuer) -> None:
     secret = issuer.app.client_secret
-    issuer.answer(request(issuer, client_secret=secret, audience=issuer.audience, scope="read:users"))
+    answer = issuer.answer(request(issuer, client_secret=secret, audience=issuer.audience, scope="read:users"))
+    assert answer is not None
+    token = json.loads(answer.body)["access_token"]
     assert told(issuer.journal) == [("token_issued", "token issued to Sample machine-to-machine app")]
     assert details(issuer.journal) == {
         "grant": "client_credentials",
         "client_id": issuer.app.client_id,
         "audience": [issuer.audience],
         "scopes": ["read:users"],
+        "fingerprint": hashlib.sha256(token.encode()).hexdigest()[:12],
         "answer": "200",
     }
     issuer.answer(request(issuer, basic(f"{issuer.app.client_id}:{secret}"), client_id=""))

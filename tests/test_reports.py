@@ -388,7 +388,10 @@ def test_a_report_keeps_no_process_alive(listener: Server) -> None:
 @pytest.mark.parametrize(
     ("argv", "name"),
     [
-        (["/usr/bin/uvicorn", "app:app"], "uvicorn"),
+        (["/usr/bin/uvicorn", "app:app"], "uvicorn"),  # no such module: it may be anything
+        (["/usr/bin/uvicorn", "--port", "8000", "json:app"], "uvicorn json:app"),
+        (["/usr/bin/gunicorn", "-b", "127.0.0.1:8000", "json.decoder:make()"], "gunicorn json.decoder:make()"),
+        (["/usr/bin/tool", "json", "a:secret"], "tool"),
         (["/usr/lib/python3/uvicorn/__main__.py"], "uvicorn"),
         (["app.py"], "app.py"),
         (["-c"], "python"),

@@ -879,7 +879,7 @@ class TestLogout:
             ({"redirect": "http://localhost:3000/bye"}, "http://localhost:3000/bye"),
             ({"redirect": "http://localhost:3000/bye", "state": "s"}, "http://localhost:3000/bye"),
             ({"post_logout_redirect_uri": "http://localhost:3000"}, "http://localhost:3000"),
-            ({"post_logout_redirect_uri": "http://[::1]/?a=1", "state": "s t"}, "http://[::1]/?a=1&state=s+t"),
+            ({"post_logout_redirect_uri": "http://[::1]/?a=1", "state": "s t"}, "http://[::1]/?a=1&state=s%20t"),
             ({"redirect": "https://app.example.com"}, "https://app.example.com"),
         ],
     )
@@ -1026,8 +1026,8 @@ class TestUsers:
     def test_added_replaced_removed(self, issuer: LocalIssuer) -> None:
         user = issuer.add_user(User("kp_x", "", "", "x@example.com", feature_flags={"beta": True}))
         assert (user.name, issuer.registry.user("kp_x"), len({user})) == ("x@example.com", user, 1)
-        again = issuer.add_user(replace(user, given_name="Xenia"))
-        assert (issuer.registry.users[3:], again.name) == ((again,), "Xenia")
+        again = issuer.add_user(replace(user, given_name="Xenia 👩\u200d💻"))
+        assert (issuer.registry.users[3:], again.name) == ((again,), "Xenia 👩\u200d💻")
         issuer.registry.remove_user("kp_x")
         issuer.registry.remove_user("kp_x")
         assert issuer.registry.user("kp_x") is None
@@ -1051,6 +1051,8 @@ class TestUsers:
             ({"id": None}, "a user's id must"),
             ({"email": "a b@c"}, "an email address must"),
             ({"given_name": "A\nB"}, "a given name must"),
+            ({"given_name": "A\u2028B"}, "a given name must"),
+            ({"given_name": "A\ud800"}, "a given name must"),
             ({"family_name": 1}, "a family name must"),
             ({"memberships": ["org_x"]}, "memberships must"),
             ({"memberships": [Membership("org_x"), Membership("org_x", "twice")]}, "once"),

@@ -11,6 +11,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote_plus
 
+from ..claims import fingerprint
+from ..digests import sha256
 from .endpoints import PLACES, TOKEN_PATH
 from .messages import MAX_BODY, Request, Response
 
@@ -47,6 +49,7 @@ def _note_token(issuer: LocalIssuer, request: Request, response: Response | None
         "subject": claims.get("sub", ""),
         "audience": claims.get("aud", _words(asked, "audience")),
         "scopes": str(answer["scope"]).split() if "scope" in answer else _words(asked, "scope"),
+        "fingerprint": fingerprint(sha256(str(answer["access_token"]).encode())) if claims else "",
         "answer": how,
         "error": answer.get("error", ""),
         "hint": answer.get("error_description", ""),

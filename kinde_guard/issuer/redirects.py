@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from ..errors import ConfigurationError
 from ..settings import is_loopback
@@ -30,8 +30,11 @@ def allowed(registered: Iterable[str], uri: str) -> bool:
 
 
 def with_parameters(uri: str, parameters: Mapping[str, str | None]) -> str:
-    """*uri* and its own query, with *parameters* added (RFC 6749 §4.1.2); ``None`` leaves one out."""
-    added = urlencode({name: value for name, value in parameters.items() if value is not None})
+    """*uri* and its own query, with *parameters* added (RFC 6749 §4.1.2); ``None`` leaves one out.
+
+    A space is ``%20``, which all read alike: some pages show a ``+`` as it is.
+    """
+    added = urlencode({name: value for name, value in parameters.items() if value is not None}, quote_via=quote)
     if not added:
         return uri
     return f"{uri}{'&' if urlsplit(uri).query else '' if uri.endswith('?') else '?'}{added}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -88,11 +89,13 @@ def _words(what: str, given: Iterable[str]) -> tuple[str, ...]:
 
 
 def _line(what: str, text: str) -> str:
-    if not isinstance(text, str) or not (text.isprintable() or text == ""):
+    # Not isprintable(): names have joiners in some scripts, and emoji do.
+    if not isinstance(text, str) or any(unicodedata.category(character) in _NOT_IN_A_LINE for character in text):
         raise ConfigurationError(f"{what} must be one line of text, not {text!r}")
     return text
 
 
+_NOT_IN_A_LINE = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, ends of lines
 SAMPLE_USERS = (
     User(
         SUBJECT,
