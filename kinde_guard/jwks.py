@@ -33,7 +33,8 @@ KeyId = tuple[str, str]
 
 class _Rsa(RSAAlgorithm):
     """PyJWT's, verifying as RFC 8017 §8.2.2 puts it: what the signature holds is compared, byte for byte, with what it
-    has to hold. That leaves nothing in the signature to be parsed, and costs a fifteenth less than their ``verify``.
+    has to hold. That leaves nothing in the signature to be parsed, costs a fifteenth less than their ``verify``, and
+    keeps the GIL, which beside a busy thread takes 5 ms to get back.
     """
 
     def __init__(self, hash_alg: type[HashAlgorithm], digest: Callable[[bytes], bytes], prefix: str) -> None:
