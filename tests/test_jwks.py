@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, utils
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -229,6 +230,28 @@ def signed_with_leading_zero() -> tuple[bytes, bytes]:
         if signature[0] == 0:
             return message, signature
     raise AssertionError
+
+
+@given(
+    flip=st.one_of(st.just(0), st.integers(0, 255)),
+    at=st.integers(0, 255),
+    lead=st.sampled_from([b"", b"\x00", b"\x00\x00", b"\x01"]),
+    cut=st.integers(0, 2),
+    tail=st.binary(max_size=2),
+)
+def test_of_every_signature_it_says_what_cryptography_says(
+    flip: int, at: int, lead: bytes, cut: int, tail: bytes
+) -> None:
+    (key,) = read(jwk()).keys.values()
+    message, right = signed_with_leading_zero()
+    signature = bytearray(lead + right[cut:] + tail)
+    signature[at % len(signature)] ^= flip
+    try:
+        rsa_key().public_key().verify(bytes(signature), message, padding.PKCS1v15(), SHA256())
+        good = True
+    except InvalidSignature:
+        good = False
+    assert key.verifies("RS256", message, bytes(signature)) is good
 
 
 @pytest.mark.parametrize("change", [
