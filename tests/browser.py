@@ -68,7 +68,7 @@ _ARGUMENTS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",  # redirects and sockets as well
 ]
 _ELSEWHERE = re.compile(r"^(?!(?:https?|wss?)://(?:127\.0\.0\.1|localhost)(?:[:/]|$)|data:|blob:|about:)")
-_TIMEOUT = 10_000  # ms, for whatever a test waits for
+_TIMEOUT = 20_000  # ms, for whatever a test waits for: the machine may be busy
 DESKTOP = (1280, 800)
 PHONE = (360, 740)
 
@@ -142,7 +142,8 @@ def chromium() -> Iterator[Browser]:
     """One browser for a module, and not for longer: it keeps an event loop running in this thread, in which the
     asyncio of other tests could not run theirs."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS, timeout=30_000)
+        expect.set_options(timeout=_TIMEOUT)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS, timeout=3 * _TIMEOUT)
         yield browser
         browser.close()
 
