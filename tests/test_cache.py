@@ -343,6 +343,22 @@ class TestBounds:
         tracemalloc.stop()
         assert taken <= 1.1 * (guard.stats().bytes - counted)
 
+    def test_misses_are_counted_exactly(self) -> None:
+        """By many threads at once, and however often somebody looks."""
+        cache = TokenCache(10)
+
+        def misses(number: int) -> None:
+            for other in range(2_000):
+                cache.count_miss()
+                cache.put(b"%d %d" % (number, other), entry_of(1))
+                if other % 100 == 0:
+                    cache.stats()
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(misses, range(8)))
+        stats = cache.stats()
+        assert (stats.misses, stats.evictions, stats.entries) == (32_000, 15_990, 10)
+
     def test_the_default_bound_in_bytes(self) -> None:
         """However few entries, there is room for the largest token; however large they are, 32 MiB are not passed, or
         2 KiB for each entry of a larger cache."""
