@@ -57,7 +57,8 @@ def kind_of(claims: Json) -> Literal["access token", "ID token", "event"]:
         return "ID token"
     aud, iss, azp = claims.get("aud"), claims.get("iss"), claims.get("azp")
     audience = aud if type(aud) is list else (aud,)
-    if (iss in audience and iss is not None) or (azp is not None and str(azp) in audience):
+    client = azp if type(azp) is str or azp is None else str(azp)
+    if (iss in audience and iss is not None) or (client in audience and client is not None):
         return "ID token"
     return "access token"
 

@@ -110,7 +110,7 @@ class Guard:
                 return token
             unverified = self._read(data)
             store, kid, alg = unverified[:3]
-            return self._admit(digest, store.find(kid, alg) or store.get(kid, alg), unverified)
+            return self._admit(digest, store.current().find(kid, alg) or store.get(kid, alg), unverified)
         except (AuthError, KeysUnavailable) as refusal:
             self._log(refusal, raw)
             raise
@@ -125,7 +125,7 @@ class Guard:
                 return token
             unverified = self._read(data)
             store, kid, alg = unverified[:3]
-            return self._admit(digest, store.find(kid, alg) or await store.aget(kid, alg), unverified)
+            return self._admit(digest, store.current().find(kid, alg) or await store.aget(kid, alg), unverified)
         except (AuthError, KeysUnavailable) as refusal:
             self._log(refusal, raw)
             raise
