@@ -676,6 +676,8 @@ else:
 
 def run_script(script: str, *arguments: str) -> tuple[str, str, int]:
     """What it printed, what it complained of, and its exit status."""
+    # Of a busy machine asyncio says, as a warning, that a step took long; what goes wrong is an error.
+    script = f"import logging; logging.getLogger('asyncio').setLevel(logging.ERROR)\n{script}"
     command = [sys.executable, "-W", "error", "-X", "dev", "-c", script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     return done.stdout, done.stderr, done.returncode
