@@ -113,7 +113,7 @@ def nearest(scope: Scope) -> Attached | None:
 
 def guard_in_force(scope: Scope) -> Guard:
     """The guard of this request; :class:`ConfigurationError` if there is none, so that nothing is open by mistake."""
-    attached: Attached | None = scope.get(_IN_FORCE)
+    attached = nearest(scope)
     if attached is None:
         raise ConfigurationError(
             f"no guard is attached to the app that serves {_route(scope)!r}: "
@@ -126,8 +126,7 @@ def recognise(scope: Scope, guard: Guard) -> AccessToken | None:
     """The token of a request, if this guard has verified it before, for this request or an earlier one; raises
     nothing. Most requests need no more, and no coroutine."""
     values = authorization(scope)
-    seen = scope.get(_VERIFIED)
-    token = guard.recognise(values) if seen is None else _seen(seen, guard, values) or guard.recognise(values)
+    token = _seen(scope.get(_VERIFIED), guard, values) or guard.recognise(values)
     return None if token is None else _remember(scope, guard, values, token)
 
 

@@ -19,9 +19,8 @@ from .claims import AccessToken, Json, fingerprint
 from .digests import sha256
 from .errors import AuthError, ConfigurationError, InvalidToken, KeysUnavailable
 from .events import CannotTell, Refused, Verified
-from .fetch import Fetcher
 from .jwks import Key
-from .keystore import WAIT_COLD, Clocks, IssuerHealth, KeyStore
+from .keystore import WAIT_COLD, Clocks, IssuerHealth, KeyStore, stores
 from .requirements import Requirement
 from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
 
@@ -89,7 +88,7 @@ class Guard:
         self._clocks = clocks or Clocks()
         self._wall = self._clocks.wall
         self._tell = events.teller(observer, _reporter(settings.report_verdicts_to))
-        self._stores = _stores(settings, self._clocks, self._tell)
+        self._stores = stores(settings, self._clocks, self._tell)
         self._headers: dict[bytes, tuple[str, str]] = {}
         self._cache = TokenCache(settings.cache_size)
         self._find, self._note_use = self._cache.find, self._cache.note_use
@@ -296,21 +295,3 @@ def _reporter(url: str | None) -> events.Observer | None:
     from .reports import Reporter  # only here: it is for development
 
     return Reporter(url)
-
-
-def _stores(settings: Settings, clocks: Clocks, tell: events.Tell | None) -> Mapping[str, KeyStore]:
-    fetcher = Fetcher(settings.transport)
-    return {
-        issuer: KeyStore(
-            issuer,
-            url,
-            algorithms=settings.algorithms,
-            retry_after=settings.retry_after,
-            usable_for=settings.usable_for,
-            fetcher=fetcher,
-            clocks=clocks,
-            leeway=settings.leeway,
-            tell=tell,
-        )
-        for issuer, url in settings.issuers.items()
-    }

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
@@ -26,6 +26,7 @@ from .events import Tell
 from .fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
 from .jwks import Key, KeySet, KeysRead, State, UnusableKeySet
 from .news import News, drift
+from .settings import Settings
 
 WAIT_COLD = TOTAL_TIMEOUT + 0.25  # the deadline lands its failure first, so that a refusal can say why
 WAIT_UNKNOWN = 1.0
@@ -236,6 +237,25 @@ class KeyStore:
         self._set, drifts = keys, (self._drift, fetched.drift)
         self._drift = fetched.drift
         return partial(self._news.of_keys, before, keys, now, seconds, drifts)
+
+
+def stores(settings: Settings, clocks: Clocks, tell: Tell | None = None) -> Mapping[str, KeyStore]:
+    """A key store for each issuer, by its URL; they share a :class:`Fetcher`."""
+    fetcher = Fetcher(settings.transport)
+    return {
+        issuer: KeyStore(
+            issuer,
+            url,
+            algorithms=settings.algorithms,
+            retry_after=settings.retry_after,
+            usable_for=settings.usable_for,
+            fetcher=fetcher,
+            clocks=clocks,
+            leeway=settings.leeway,
+            tell=tell,
+        )
+        for issuer, url in settings.issuers.items()
+    }
 
 
 def _nothing() -> None:

@@ -17,7 +17,7 @@ from ..bearer import TEXTS
 from ..explain import Check, Explanation
 from ..explain import explain as explanation_of
 from ..settings import KINDE_AUDIENCE, Settings
-from .options import AsJson, Audiences, Domains
+from .options import AsJson, Audiences, Demands, Domains, TokenFile
 from .progress import working
 from .published import PublishedKeys, SavedKeys
 from .reading import read_token
@@ -37,15 +37,10 @@ Keys = PublishedKeys | SavedKeys
 
 
 def explain(
-    file: Annotated[
-        str, typer.Argument(metavar="FILE|-", help="File with the token; - is stdin.", show_default=False)
-    ] = "-",
+    file: TokenFile = "-",
     domain: Domains = None,
     audience: Audiences = None,
-    require: Annotated[
-        list[str] | None,
-        typer.Option(metavar="DEMAND", help="What a route demands, such as scope:read:users; may be repeated."),
-    ] = None,
+    require: Demands = None,
     jwks: Annotated[
         str | None, typer.Option("--jwks", metavar="FILE", help="Take the keys from a JWK Set in a file: offline.")
     ] = None,

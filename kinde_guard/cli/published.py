@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ..errors import ConfigurationError, InvalidToken
-from ..fetch import Fetcher
 from ..jwks import Key, KeySet, UnusableKeySet, read
-from ..keystore import Clocks, KeyStore
+from ..keystore import Clocks, stores
 from ..settings import Settings
 from .reading import read_bytes
 
@@ -16,19 +15,7 @@ class PublishedKeys:
     offline = False
 
     def __init__(self, settings: Settings) -> None:
-        fetcher = Fetcher(settings.transport)
-        self._stores = {
-            issuer: KeyStore(
-                issuer,
-                url,
-                algorithms=settings.algorithms,
-                retry_after=settings.retry_after,
-                usable_for=settings.usable_for,
-                fetcher=fetcher,
-                clocks=Clocks(),
-            )
-            for issuer, url in settings.issuers.items()
-        }
+        self._stores = stores(settings, Clocks())
 
     def find(self, issuer: str, kid: str, alg: str) -> Key:
         """As :class:`~kinde_guard.explain.KeySource` has it."""

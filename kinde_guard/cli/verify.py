@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from ..errors import AuthError, ConfigurationError, KeysUnavailable
@@ -12,20 +10,15 @@ from ..guard import Guard
 from ..requirements import Requirement
 from ..settings import KINDE_AUDIENCE
 from . import verdict
-from .options import AsJson, Audiences, Domains
+from .options import AsJson, Audiences, Demands, Domains, TokenFile
 from .reading import read_token
 
 
 def verify(
-    file: Annotated[
-        str, typer.Argument(metavar="FILE|-", help="File with the token; - is stdin.", show_default=False)
-    ] = "-",
+    file: TokenFile = "-",
     domain: Domains = None,
     audience: Audiences = None,
-    require: Annotated[
-        list[str] | None,
-        typer.Option(metavar="DEMAND", help="What a route demands, such as scope:read:users; may be repeated."),
-    ] = None,
+    require: Demands = None,
     as_json: AsJson = False,
 ) -> None:
     """Verify an access token, as the guard in front of an API does.
