@@ -29,7 +29,7 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _VERIFIED = "kinde_guard.verified"
-_IN_FORCE = "kinde_guard"
+IN_FORCE = "kinde_guard"
 _making = threading.Lock()  # or each of many threads at a cold start would make a guard, and fetch keys, of its own
 
 
@@ -85,11 +85,11 @@ class GuardMiddleware(Attached):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await run_lifespan(self.app, self.ready, scope, receive, send)
-        attach(scope, self)
+        scope[IN_FORCE] = self
         if self.pages is not None and await answered(self, lambda: [self.requires], scope, send):
             return None
         if not is_open(scope, self.public):
-            guard = self.ready()
+            guard = self.guard or self.ready()
             try:
                 token = recognise(scope, guard) or await aauthenticate(scope, guard)
                 if self.requires is not authenticated:
@@ -102,18 +102,18 @@ class GuardMiddleware(Attached):
 
 def attach(scope: Scope, attached: Attached) -> None:
     """From here on *attached* is the nearest."""
-    scope[_IN_FORCE] = attached
+    scope[IN_FORCE] = attached
 
 
 def nearest(scope: Scope) -> Attached | None:
     """What guards this request; apps that are mounted in one another may have one each."""
-    attached: Attached | None = scope.get(_IN_FORCE)
+    attached: Attached | None = scope.get(IN_FORCE)
     return attached
 
 
 def guard_in_force(scope: Scope) -> Guard:
     """The guard of this request; :class:`ConfigurationError` if there is none, so that nothing is open by mistake."""
-    attached = nearest(scope)
+    attached: Attached | None = scope.get(IN_FORCE)
     if attached is None:
         raise ConfigurationError(
             f"no guard is attached to the app that serves {_route(scope)!r}: "
@@ -126,8 +126,11 @@ def recognise(scope: Scope, guard: Guard) -> AccessToken | None:
     """The token of a request, if this guard has verified it before, for this request or an earlier one; raises
     nothing. Most requests need no more, and no coroutine."""
     values = authorization(scope)
-    token = _seen(scope.get(_VERIFIED), guard, values) or guard.recognise(values)
-    return None if token is None else _remember(scope, guard, values, token)
+    if _VERIFIED in scope and (seen := _seen(scope, guard, values)) is not None:
+        return seen
+    if len(values) == 1 and (token := guard.recognise(values[0])) is not None:
+        return _remember(scope, guard, values, token)
+    return None
 
 
 def authenticate(scope: Scope, guard: Guard) -> AccessToken:
@@ -136,25 +139,29 @@ def authenticate(scope: Scope, guard: Guard) -> AccessToken:
     Asked after :func:`recognise`, which knows most. Raises :class:`AuthError` or :class:`KeysUnavailable`.
     """
     values = authorization(scope)
-    seen = _seen(scope.get(_VERIFIED), guard, values)
-    return seen or _remember(scope, guard, values, guard.authenticate(values))
+    return _seen(scope, guard, values) or _remember(scope, guard, values, guard.authenticate(_text(values)))
 
 
 async def aauthenticate(scope: Scope, guard: Guard) -> AccessToken:
     """:func:`authenticate` for event loops."""
     values = authorization(scope)
-    seen = _seen(scope.get(_VERIFIED), guard, values)
-    return seen or _remember(scope, guard, values, await guard.aauthenticate(values))
+    return _seen(scope, guard, values) or _remember(scope, guard, values, await guard.aauthenticate(_text(values)))
 
 
-def authorization(scope: Scope) -> list[str]:
+def authorization(scope: Scope) -> list[bytes]:
     """Every Authorization value: two of them are no request to guess about."""
-    return [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
+    return [value for name, value in scope["headers"] if name == b"authorization"]
+
+
+def _text(values: list[bytes]) -> list[str]:
+    return [value.decode("latin-1") for value in values]
 
 
 def is_open(scope: Scope, public: PublicPaths) -> bool:
     """Whether the request needs no token: its path is public, or it is a genuine CORS preflight."""
-    return public.cover(path_of(scope)) or (scope.get("method") == "OPTIONS" and is_cors_preflight(scope))
+    if public.patterns and public.cover(path_of(scope)):
+        return True
+    return scope.get("method") == "OPTIONS" and is_cors_preflight(scope)
 
 
 def is_cors_preflight(scope: Scope) -> bool:
@@ -222,23 +229,25 @@ async def run_lifespan(app: ASGIApp, start: Callable[[], object], scope: Scope, 
     await app(scope, receive, send)
 
 
-_Seen = tuple[Guard, list[str], AccessToken, Any]
+_Seen = tuple[Guard, list[bytes], AccessToken, Any]
 """What a guard said of a request with these Authorization values, and what another one had said before it."""
 
 
-def _seen(seen: _Seen | None, guard: Guard, values: list[str]) -> AccessToken | None:
-    # The values are compared as well, because an app may copy the scope for a request of its own to itself.
+def _seen(scope: Scope, guard: Guard, values: list[bytes]) -> AccessToken | None:
+    """The token of these values, if *guard* has verified it for this request already."""
+    seen: _Seen | None = scope.get(_VERIFIED)
     while seen is not None:
         judge, judged, token, seen = seen
         if judge is guard:
-            return token if judged == values else None
+            if judged != values:  # an app has copied the scope for a request of its own to itself
+                return None
+            scope["kinde_guard.token"] = token
+            return token
     return None
 
 
-def _remember(scope: Scope, guard: Guard, values: list[str], token: AccessToken) -> AccessToken:
-    seen = scope.get(_VERIFIED)
-    if seen is None or seen[0] is not guard or seen[2] is not token:
-        scope[_VERIFIED] = guard, values, token, seen
+def _remember(scope: Scope, guard: Guard, values: list[bytes], token: AccessToken) -> AccessToken:
+    scope[_VERIFIED] = guard, values, token, scope.get(_VERIFIED)
     scope["kinde_guard.token"] = token
     return token
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, cast
 
 from starlette.applications import Starlette
@@ -126,9 +126,17 @@ class _InFront:
     def __init__(self, app: ASGIApp, attached: KindeGuard) -> None:
         self.app = app
         self._attached = attached
-        self._checked = False
+        self._beginning = {asgi.IN_FORCE: attached, "user": _NOBODY, "auth": _NOTHING}
+        self._checked = self._passes_on = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """No coroutine of its own where there is nothing to wait for: where the routes alone say what is demanded."""
+        if self._passes_on and scope["type"] == "http" and "user" not in scope:
+            scope.update(self._beginning)
+            return self.app(scope, receive, send)
+        return self._guard(scope, receive, send)
+
+    async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
         attached = self._attached
         if scope["type"] == "lifespan":
             return await asgi.run_lifespan(
@@ -136,7 +144,7 @@ class _InFront:
             )
         if not self._checked:
             attached.check(scope["app"])
-            self._checked = True
+            self._checked, self._passes_on = True, attached.pages is None and attached.public is None
         _begin(scope, attached)
         if attached.pages is not None:
             demanded = functools.partial(attached.all_demands, scope["app"])
@@ -156,6 +164,8 @@ class _InFront:
 
 class KindeUser(BaseUser):
     """``request.user`` where a token was demanded."""
+
+    __slots__ = ("token",)
 
     def __init__(self, token: AccessToken) -> None:
         self.token = token

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from . import bearer, events, flight, jws, rules
-from .cache import CacheStats, TokenCache, size_of
+from .cache import USED, CacheStats, TokenCache, size_of
 from .claims import AccessToken, Json, fingerprint
 from .digests import sha256
 from .errors import AuthError, ConfigurationError, InvalidToken, KeysUnavailable
 from .events import CannotTell, Refused, Verified
-from .jwks import Key
+from .jwks import Key, KeySet
 from .keystore import WAIT_COLD, Clocks, IssuerHealth, KeyStore, stores
 from .requirements import Requirement
 from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
@@ -31,9 +31,9 @@ MAX_HEADERS = 64
 log = logging.getLogger("kinde_guard")
 
 
-_Unverified = tuple[KeyStore, str, str, bytes, bytes, Json, bytes, bytes]
+_Unverified = tuple[KeyStore, str, str, bytes, bytes, Json, tuple[float, float], bytes, bytes]
 """A token that is right in all but its signature, which has yet to be looked at: who has the key, its kid, the
-algorithm, header segment, payload, the claims in it, signing input and signature."""
+algorithm, header segment, payload, the claims in it, from when until when they hold, signing input and signature."""
 
 
 class Guard:
@@ -91,7 +91,7 @@ class Guard:
         self._stores = stores(settings, self._clocks, self._tell)
         self._headers: dict[bytes, tuple[str, str]] = {}
         self._cache = TokenCache(settings.cache_size)
-        self._find, self._note_use = self._cache.find, self._cache.note_use
+        self._find, self._count_hit = self._cache.find, self._cache.count_hit
         self._remembers = settings.cache_size > 0
         self._permissions_as_scopes = settings.permissions_as_scopes
         if not settings.audiences:
@@ -109,7 +109,11 @@ class Guard:
                 return token
             unverified = self._read(data)
             store, kid, alg = unverified[:3]
-            return self._admit(digest, store.current().find(kid, alg) or store.get(kid, alg), unverified)
+            keys = store.current()
+            key = keys.find(kid, alg)
+            if key is None:
+                return self._admit(digest, None, store.get(kid, alg), unverified)
+            return self._admit(digest, keys, key, unverified)
         except (AuthError, KeysUnavailable) as refusal:
             self._log(refusal, raw)
             raise
@@ -124,7 +128,11 @@ class Guard:
                 return token
             unverified = self._read(data)
             store, kid, alg = unverified[:3]
-            return self._admit(digest, store.current().find(kid, alg) or await store.aget(kid, alg), unverified)
+            keys = store.current()
+            key = keys.find(kid, alg)
+            if key is None:
+                return self._admit(digest, None, await store.aget(kid, alg), unverified)
+            return self._admit(digest, keys, key, unverified)
         except (AuthError, KeysUnavailable) as refusal:
             self._log(refusal, raw)
             raise
@@ -170,7 +178,7 @@ class Guard:
         return {issuer: store.health() for issuer, store in self._stores.items()}
 
     def stats(self) -> CacheStats:
-        """What the cache of verified tokens has done: misses and evictions exactly, hits approximately."""
+        """What the cache of verified tokens has done: hits, misses and evictions."""
         return self._cache.stats()
 
     def __repr__(self) -> str:
@@ -194,29 +202,26 @@ class Guard:
                 self._tell(Refused(refusal.reason, "", refusal.hint))
             raise
 
-    def recognise(self, authorization: Sequence[str]) -> AccessToken | None:
-        """For adapters, before :meth:`authenticate`: the token, if it was verified before and holds still.
+    def recognise(self, authorization: bytes) -> AccessToken | None:
+        """For adapters, before :meth:`authenticate`: the token of a request with this one Authorization value, if it
+        was verified before and holds still.
 
-        The header is not even taken apart: what comes after ``Bearer`` has the digest of a token only if it is that
+        The value is not even taken apart: what comes after ``Bearer`` has the digest of a token only if it is that
         token. For everything else ``None``, and nothing is raised.
         """
-        if len(authorization) != 1 or not authorization[0].startswith("Bearer "):
-            return None
-        raw = authorization[0][7:]
-        try:
-            return self._recall(sha256(raw.encode("ascii"))) if len(raw) <= jws.MAX_TOKEN else None
-        except UnicodeEncodeError:
-            return None
+        return self._recall(sha256(authorization[7:])) if authorization[:7] == b"Bearer " else None
 
     def _recall(self, digest: bytes) -> AccessToken | None:
         """The token with this digest, if it was verified before and holds still."""
         entry = self._find(digest)
         if entry is None:
             return None
-        token, store, held_by, key, start, end, _ = entry
+        token: AccessToken
+        store: KeyStore
+        token, store, held_by, key, start, end, _, _ = entry
         if start <= self._wall() < end and ((keys := store.current()) is held_by or keys.holds(key)):
-            self._note_use(digest)
-            self._cache.hits += 1
+            entry[USED] = True
+            self._count_hit()
             if self._tell is not None:
                 self._tell(Verified(token, remembered=True))
             return token
@@ -229,27 +234,26 @@ class Guard:
         kid, alg = self._headers.get(header) or self._read_header(header)
         payload = jws.decode(body)
         claims = jws.read_object(payload)
-        rules.check_claims(claims, self._settings, self._wall())
+        window = rules.check_claims(claims, self._settings, self._wall())
         store = self._stores[claims["iss"]]
-        return store, kid, alg, header, payload, claims, signing_input, jws.decode(signature)
+        return store, kid, alg, header, payload, claims, window, signing_input, jws.decode(signature)
 
     def _read_header(self, segment: bytes) -> tuple[str, str]:
         header = jws.read_object(jws.decode(segment))
         rules.check_header(header, self._settings)
         return header["kid"], header["alg"]
 
-    def _admit(self, digest: bytes, key: Key, unverified: _Unverified) -> AccessToken:
-        store, kid, alg, header, payload, claims, signing_input, signature = unverified
+    def _admit(self, digest: bytes, keys: KeySet | None, key: Key, unverified: _Unverified) -> AccessToken:
+        """The token, verified with *key*, which was found in *keys*, or was waited for."""
+        store, kid, alg, header, payload, claims, window, signing_input, signature = unverified
         if not key.verifies(alg, signing_input, signature):
             raise InvalidToken("bad_signature", "the token was changed, or signed with another key of the same kid")
         if header not in self._headers:
             self._remember_header(header, kid, alg)
         token = AccessToken._of(payload, digest, self._permissions_as_scopes, claims)
         if self._remembers:
-            start, end = rules.validity(claims, self._settings)
-            keys = store.current()  # others by now, it may be
-            held_by = keys if keys.holds(key) else None
-            self._cache.put(digest, (token, store, held_by, key, start, end, size_of(payload)))
+            start, end = window
+            self._cache.put(digest, [token, store, keys, key, start, end, size_of(payload), False])
         else:
             self._cache.count_miss()
         if self._tell is not None:

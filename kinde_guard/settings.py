@@ -91,7 +91,7 @@ class Settings:
             audiences=audiences,
             clients=_clients(clients, audience),
             algorithms=_algorithms(algorithms),
-            leeway=_number("leeway", leeway, 0, MAX_LEEWAY),
+            leeway=float(_number("leeway", leeway, 0, MAX_LEEWAY)),
             permissions_as_scopes=_flag("permissions_as_scopes", permissions_as_scopes),
             retry_after=_number("retry_after", retry_after, 0, 3_600),
             usable_for=_number("usable_for", usable_for, 1, 30 * 86_400),

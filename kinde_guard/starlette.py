@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 try:
     from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, BaseUser
     from starlette.middleware.authentication import AuthenticationMiddleware
-    from starlette.requests import HTTPConnection
+    from starlette.requests import HTTPConnection, Request
     from starlette.responses import Response
     from starlette.types import Scope
 except ModuleNotFoundError as missing:
@@ -22,7 +22,6 @@ except ModuleNotFoundError as missing:
 
 from . import asgi, bearer, demands
 from .attachment import Credentials, KindeGuard, KindeUser, Refusal, introduce, is_async, name_of, refused
-from .claims import AccessToken
 from .errors import AuthError, ConfigurationError, KeysUnavailable, MissingToken
 from .guard import Guard
 from .requirements import Requirement
@@ -115,7 +114,8 @@ def _async_wrapper(function: Callable[..., Any], requirement: Requirement) -> Ca
         guard = asgi.guard_in_force(scope)
         try:
             token = asgi.recognise(scope, guard) or await asgi.aauthenticate(scope, guard)
-            _judge(guard, token, requirement, scope)
+            introduce(scope, token)
+            guard.demand(token, requirement.bound(scope.get("path_params", {})))
         except (AuthError, KeysUnavailable) as error:
             raise refused(error, metadata_url=asgi.metadata_url(scope)) from None
         return await function(*args, **kwargs)
@@ -132,7 +132,8 @@ def _sync_wrapper(function: Callable[..., Any], requirement: Requirement) -> Cal
         guard = asgi.guard_in_force(scope)
         try:
             token = asgi.recognise(scope, guard) or asgi.authenticate(scope, guard)
-            _judge(guard, token, requirement, scope)
+            introduce(scope, token)
+            guard.demand(token, requirement.bound(scope.get("path_params", {})))
         except (AuthError, KeysUnavailable) as error:
             raise refused(error, metadata_url=asgi.metadata_url(scope)) from None
         return function(*args, **kwargs)
@@ -140,12 +141,9 @@ def _sync_wrapper(function: Callable[..., Any], requirement: Requirement) -> Cal
     return wrapper
 
 
-def _judge(guard: Guard, token: AccessToken, requirement: Requirement, scope: Scope) -> None:
-    introduce(scope, token)
-    guard.demand(token, requirement.bound(scope.get("path_params", {})))
-
-
-def _scope_in(function: Callable[..., Any], args: Iterable[Any], kwargs: Mapping[str, Any]) -> Scope:
+def _scope_in(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Scope:
+    if args and type(args[-1]) is Request:  # nearly always; and isinstance is slow, as HTTPConnection is abstract
+        return args[-1].scope
     for value in (*args, *kwargs.values()):
         if isinstance(value, HTTPConnection):
             return value.scope

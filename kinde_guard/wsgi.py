@@ -83,9 +83,10 @@ def authenticate(environ: WSGIEnvironment, guard: Guard) -> AccessToken:
     if seen is not None and seen[0] is guard and seen[1] == header:
         remembered: AccessToken = seen[2]
         return remembered
-    # The server has joined several headers with commas, which no bearer token contains.
-    values = [] if header is None else [header]
-    token = guard.recognise(values) or guard.authenticate(values)
+    token = None if header is None else guard.recognise(header.encode("latin-1", "replace"))
+    if token is None:
+        # The server has joined several headers with commas, which no bearer token contains.
+        token = guard.authenticate([] if header is None else [header])
     environ[_VERIFIED] = guard, header, token
     environ["kinde_guard.token"] = token
     return token

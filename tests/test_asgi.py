@@ -109,10 +109,13 @@ def test_hint_of_a_demand_is_logged(app: App, guard: Guard, token: str, caplog: 
 
 
 def test_two_authorization_headers(app: App, guard: Guard, token: str) -> None:
-    """They are counted where they arrive, one by one: two good ones are no better."""
-    reply = ask(GuardMiddleware(app, guard), "/users", headers=bearing(token) * 2)
-    assert reply.status == 400
-    assert 'error="invalid_request"' in reply.challenge
+    """They are counted where they arrive, one by one: two good ones are no better, of a token known or not."""
+    for _ in ("unknown", "known"):
+        for headers in (bearing(token) * 2, bearing(token) + bearing("x"), bearing("x") + bearing(token)):
+            reply = ask(GuardMiddleware(app, guard), "/users", headers=headers)
+            assert reply.status == 400
+            assert 'error="invalid_request"' in reply.challenge
+        assert ask(GuardMiddleware(app, guard), "/users", token).status == 200
 
 
 def test_cannot_tell(app: App, token: str) -> None:
@@ -280,6 +283,16 @@ def test_verified_once_by_each_guard(app: App, guard: Guard, token: str) -> None
     inner: Any = GuardMiddleware(GuardMiddleware(GuardMiddleware(app, first), second), first)
     assert ask(inner, "/users", token).status == 200
     assert (first.verified, second.verified) == (1, 1)
+
+
+def test_token_in_the_scope_is_that_of_the_innermost_guard(app: App, token: str) -> None:
+    """Also where that guard has judged the request before, further out."""
+    first, second = guard_of(Issuer()), guard_of(Issuer())
+    for _ in ("unknown", "known"):
+        assert (
+            ask(GuardMiddleware(GuardMiddleware(GuardMiddleware(app, first), second), first), "/", token).status == 200
+        )
+        assert app.asked[-1]["kinde_guard.token"] is first.verify(token) is not second.verify(token)
 
 
 def test_threads_and_loops_share_what_was_verified(guard: Guard, token: str) -> None:

@@ -161,7 +161,7 @@ class _Examination:
             return told if made.second else replace(told, outcome="cannot_tell")
         return replace(told, also="failed") if made.second else replace(told, outcome="failed")
 
-    def _rule(self, rule: Callable[..., None], members: Json | None, *others: Any) -> None:
+    def _rule(self, rule: Callable[..., object], members: Json | None, *others: Any) -> None:
         look = looks.LOOKS[rule]
         expected = look.expected(self._settings, self._now)
         self._ask(

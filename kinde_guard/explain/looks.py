@@ -145,7 +145,7 @@ def _says(text: str) -> Callable[[Settings, float], str]:
     return lambda settings, now: text
 
 
-LOOKS: Mapping[Callable[..., None], Look] = {
+LOOKS: Mapping[Callable[..., object], Look] = {
     rules.check_algorithm: Look("alg", lambda settings, now: " or ".join(settings.algorithms), _value_of("alg")),
     rules.check_type: Look("typ", _says("JWT or at+jwt, or none"), _value_of("typ")),
     rules.check_extensions: Look("crit", _says("no crit, b64, zip, cty"), _which_of("crit", "b64", "zip", "cty")),

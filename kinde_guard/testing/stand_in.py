@@ -24,7 +24,7 @@ class StandInGuard(Guard):
     async def averify(self, raw: str) -> AccessToken:
         return self._token
 
-    def recognise(self, authorization: Sequence[str]) -> AccessToken:
+    def recognise(self, authorization: bytes) -> AccessToken:
         return self._token
 
     def authenticate(self, authorization: Sequence[str]) -> AccessToken:
