@@ -40,7 +40,7 @@ class Server:
         return sum(map(_ticks, _family(self.process.pid))) / TICKS
 
     def pin(self, processor: int) -> None:
-        """Run on this processor alone, so that the load generator is not in the way."""
+        """Run on this processor alone."""
         for pid in _family(self.process.pid):
             os.sched_setaffinity(pid, {processor})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NoReturn, TypeVar, cast
@@ -208,26 +209,15 @@ def _inject(function: Callable[..., Any], demand: Requires) -> Callable[..., Any
     name = _unused("kinde_guard_token", signature)
     # A test may override access_token, which has judged the scopes; a _Check is left in place.
     scopes = tuple(demand.scopes or ()) if demand.dependency is access_token else ()
-    wrapper = (_async_wrapper if is_async(function) else _sync_wrapper)(function, name, scopes)
+    wrapper = _wrapper(function, name, scopes)
+    if is_async(function):
+        wrapper = _awaitable(wrapper, function)
     wrapper.__signature__ = _with_token(signature, name, demand)  # type: ignore[attr-defined]
     return wrapper
 
 
-def _async_wrapper(function: Callable[..., Any], name: str, scopes: tuple[str, ...]) -> Callable[..., Any]:
-    needed = frozenset(scopes)
-
-    @functools.wraps(function)
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        token = kwargs.pop(name, None)
-        if token is None or not needed <= token.scopes:
-            raise _not_let_in(function, token, scopes)
-        return await function(*args, **kwargs)
-
-    return wrapper
-
-
-def _sync_wrapper(function: Callable[..., Any], name: str, scopes: tuple[str, ...]) -> Callable[..., Any]:
-    """For generators too: what they return is handed on."""
+def _wrapper(function: Callable[..., Any], name: str, scopes: tuple[str, ...]) -> Callable[..., Any]:
+    """For coroutine functions and generators too: what they return is handed on."""
     needed = frozenset(scopes)
 
     @functools.wraps(function)
@@ -238,6 +228,18 @@ def _sync_wrapper(function: Callable[..., Any], name: str, scopes: tuple[str, ..
         return function(*args, **kwargs)
 
     return wrapper
+
+
+def _awaitable(wrapper: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """*wrapper*, which returns the coroutine of *function*, as FastAPI has to know it."""
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(wrapper)
+
+    @functools.wraps(function)
+    async def awaiting(*args: Any, **kwargs: Any) -> Any:
+        return await wrapper(*args, **kwargs)
+
+    return awaiting
 
 
 def _not_let_in(function: Callable[..., Any], token: AccessToken | None, scopes: tuple[str, ...]) -> Exception:

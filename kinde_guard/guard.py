@@ -31,9 +31,10 @@ MAX_HEADERS = 64
 log = logging.getLogger("kinde_guard")
 
 
-_Unverified = tuple[KeyStore, str, str, bytes, bytes, Json, tuple[float, float], bytes, bytes]
+_Unverified = tuple[KeyStore, str, str, bytes | None, bytes, Json, tuple[float, float], bytes, bytes]
 """A token that is right in all but its signature, which has yet to be looked at: who has the key, its kid, the
-algorithm, header segment, payload, the claims in it, from when until when they hold, signing input and signature."""
+algorithm, header segment if it is a new one, payload, the claims in it, from when until when they hold, signing input
+and signature."""
 
 
 class Guard:
@@ -231,12 +232,14 @@ class Guard:
     def _read(self, data: bytes) -> _Unverified:
         """Everything that can be said without a key: which key, of which issuer, and what it has to verify."""
         header, body, signature, signing_input = jws.split(data)
-        kid, alg = self._headers.get(header) or self._read_header(header)
+        known = self._headers.get(header)
+        kid, alg = known or self._read_header(header)
         payload = jws.decode(body)
         claims = jws.read_object(payload)
         window = rules.check_claims(claims, self._settings, self._wall())
         store = self._stores[claims["iss"]]
-        return store, kid, alg, header, payload, claims, window, signing_input, jws.decode(signature)
+        new = header if known is None else None
+        return store, kid, alg, new, payload, claims, window, signing_input, jws.decode(signature)
 
     def _read_header(self, segment: bytes) -> tuple[str, str]:
         header = jws.read_object(jws.decode(segment))
@@ -248,7 +251,7 @@ class Guard:
         store, kid, alg, header, payload, claims, window, signing_input, signature = unverified
         if not key.verifies(alg, signing_input, signature):
             raise InvalidToken("bad_signature", "the token was changed, or signed with another key of the same kid")
-        if header not in self._headers:
+        if header is not None:
             self._remember_header(header, kid, alg)
         token = AccessToken._of(payload, digest, self._permissions_as_scopes, claims)
         if self._remembers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from starlette.applications import Starlette
@@ -38,7 +39,11 @@ class Backend(AuthenticationBackend):
 
 
 def nothing() -> Any:
-    return Starlette(routes=[Route("/users", users)], middleware=[Middleware(Nothing)])
+    @functools.wraps(users)
+    async def wrapper(*args: Any, **kwargs: Any) -> JSONResponse:
+        return await users(*args, **kwargs)
+
+    return Starlette(routes=[Route("/users", wrapper)], middleware=[Middleware(Nothing)])
 
 
 def guarded(guard: Guard) -> Any:
