@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from kinde_guard import Guard
+from kinde_guard.hostile import Hostile, corpus
 from kinde_guard.issuer import ABSENT, LocalIssuer, Request, SigningKey
 
 from .measure import Run
@@ -88,6 +89,11 @@ class Site:
         never_expires = self.issuer.token(self.issuer.m2m_claims(exp=ABSENT))
         return {"no_exp": never_expires, **{name: self.issuer.preset(name) for name in _BAD}}
 
+    def hostile(self) -> list[str]:
+        """The tokens of :mod:`kinde_guard.hostile` that are no good as a JWT of anybody's."""
+        cases = corpus(self.issuer, self.audience, None)
+        return [case.authorization[0].removeprefix("Bearer ") for case in cases if _is_anybodys(case)]
+
     def bare(self, tokens: Sequence[bytes]) -> Run:
         """The limit: ``cryptography``'s check of the signature and nothing else, every object made beforehand."""
         verify, padding, digest = self.issuer.key.private.public_key().verify, PKCS1v15(), SHA256()
@@ -101,6 +107,14 @@ class Site:
             return (time.process_time_ns() - began) / count / 1e9
 
         return run
+
+
+def _is_anybodys(case: Hostile) -> bool:
+    """Whether it is a token, and refused neither for what Kinde's claims say nor for its key's name: the peers are not
+    told of the former, and some were given the one key without its name."""
+    if case.error != "invalid_token" or len(case.authorization) != 1:
+        return False
+    return case.reason != "wrong_token_type" and "Kinde" not in case.why and "kid" not in case.name
 
 
 def user_claims(issuer: LocalIssuer, room: int = 0) -> dict[str, Any]:

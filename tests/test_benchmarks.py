@@ -107,7 +107,8 @@ def test_apps_by_hand_let_in_and_refuse(site: Site, stack: str) -> None:
 
 
 def test_a_peer_is_marked_with_the_bad_tokens_it_accepts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyJWT, set up as here, accepts none; who only looks for dots accepts all."""
+    """PyJWT, set up as here, accepts none of the everyday ones and some of the hostile ones; who only looks for dots
+    accepts whatever has two."""
     careless = {"careless": peers.InProcess(lambda token: token.split(".")[2])}
     monkeypatch.setattr(peers, "MODULES", ("pyjwt", "joserfc"))
     monkeypatch.setattr("benchmarks.peers.joserfc.peers", lambda site: careless)
@@ -115,6 +116,17 @@ def test_a_peer_is_marked_with_the_bad_tokens_it_accepts(site: Site, monkeypatch
     accepted = {peer.name: peer.wrongly_accepts for peer in found.peers}
     assert accepted == {"PyJWT decode": (), "PyJWT + PyJWKClient": (), "careless": tuple(site.bad())}
     assert not found.missing
+    counted = {peer.name: peer.hostile_accepted for peer in found.peers}
+    assert 0 < counted["PyJWT decode"] < counted["careless"] <= found.hostile == len(site.hostile())
+    assert not any(peer.is_strict for peer in found.peers)
+    assert found.peers[0].note == f"accepts: {counted['PyJWT decode']} hostile tokens"
+
+
+def test_hostile_tokens_are_refused_by_the_guard(site: Site) -> None:
+    guard = peers.InProcess(site.guard().verify)
+    assert guard.accepts(site.m2m().decode())
+    assert not any(map(guard.accepts, site.hostile()))
+    assert len(site.hostile()) > 500
 
 
 def test_a_peer_that_is_not_installed_is_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

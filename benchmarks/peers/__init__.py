@@ -57,10 +57,18 @@ class Peer:
     name: str
     way: Way
     wrongly_accepts: tuple[str, ...]
+    """By name, of the few that everybody should know."""
+    hostile_accepted: int
+    """How many of the hostile ones, of which there are hundreds."""
+
+    @property
+    def is_strict(self) -> bool:
+        return not self.wrongly_accepts and not self.hostile_accepted
 
     @property
     def note(self) -> str:
-        return f"accepts: {', '.join(self.wrongly_accepts)}" if self.wrongly_accepts else ""
+        hostile = (f"{self.hostile_accepted} hostile tokens",) if self.hostile_accepted else ()
+        return "" if self.is_strict else f"accepts: {', '.join((*self.wrongly_accepts, *hostile))}"
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,8 @@ class Found:
 
     peers: Sequence[Peer]
     missing: Mapping[str, str]
+    hostile: int = 0
+    """How many hostile tokens each was tried with."""
 
     def in_process(self, *names: str) -> dict[str, Verify]:
         """Those of *names* that verify in this process."""
@@ -81,8 +91,8 @@ NOBODY = Found((), {})
 
 
 def find(site: Site) -> Found:
-    """Set every peer up, and try each with one token that is good and several that are not."""
-    good, bad = site.m2m().decode(), site.bad()
+    """Set every peer up, and try each with one token that is good and many that are not."""
+    good, bad, hostile = site.m2m().decode(), site.bad(), site.hostile()
     peers, missing = [], {}
     for module in MODULES:
         try:
@@ -95,10 +105,11 @@ def find(site: Site) -> Found:
             continue
         for name, way in ways.items():
             if way.accepts(good):
-                peers.append(Peer(name, way, tuple(wrong for wrong, token in bad.items() if way.accepts(token))))
+                wrongly = tuple(wrong for wrong, token in bad.items() if way.accepts(token))
+                peers.append(Peer(name, way, wrongly, sum(map(way.accepts, hostile))))
             else:
                 missing[name] = "refuses a good token"
-    return Found(peers, missing)
+    return Found(peers, missing, len(hostile))
 
 
 def driven(verify: Callable[[str], Coroutine[Any, Any, object]]) -> Verify:
