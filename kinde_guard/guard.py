@@ -219,8 +219,8 @@ class Guard:
             return None
         token: AccessToken
         store: KeyStore
-        token, store, held_by, key, start, end, _, _ = entry
-        if start <= self._wall() < end and ((keys := store.current()) is held_by or keys.holds(key)):
+        token, store, edition, key, start, end, _, _ = entry
+        if start <= self._wall() < end and ((keys := store.current()).edition is edition or keys.holds(key)):
             entry[USED] = True
             self._count_hit()
             if self._tell is not None:
@@ -256,7 +256,8 @@ class Guard:
         token = AccessToken._of(payload, digest, self._permissions_as_scopes, claims)
         if self._remembers:
             start, end = window
-            self._cache.put(digest, [token, store, keys, key, start, end, size_of(payload), False])
+            edition = None if keys is None else keys.edition  # not the set: an entry outlives it, and it may be large
+            self._cache.put(digest, [token, store, edition, key, start, end, size_of(payload), False])
         else:
             self._cache.count_miss()
         if self._tell is not None:

@@ -125,6 +125,8 @@ class KeySet:
     """No attempt for the sake of an unknown kid before."""
     problem: str = ""
     """Why the last attempt failed; empty if it did not."""
+    edition: object = field(default_factory=object, repr=False, compare=False)
+    """Something to know these keys by without holding on to them: sets with the very same keys have the same object."""
 
     def find(self, kid: str, alg: str) -> Key | None:
         """The key that may verify *alg* under this kid."""
@@ -168,6 +170,7 @@ class KeySet:
             refresh_at=now + min(life * (REFRESH_AT - 0.05 + 0.1 * chance), usable_for),
             usable_until=now + usable_for,
             cool_until=self.cool_until,
+            edition=self.edition if read.keys == self.keys else object(),
         )
 
     def failed(

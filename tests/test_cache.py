@@ -145,6 +145,18 @@ class TestWhatNoLongerHolds:
             guard.verify(raw)
         assert reason_of(guard, raw) == "unknown_key"
 
+    def test_sets_that_were_replaced_are_not_held(self, issuer: Issuer, time: Time) -> None:
+        """Tokens of every set of an hour are remembered, and of the sets none: one may have hundreds of keys."""
+        guard = guard_of(issuer, time)
+        for number in range(6):
+            issuer.body = key_set(jwk(), jwk({"kid": f"new {number}"}, key=rsa_key("another")))
+            refreshed(guard, time, issuer)
+            guard.verify(mint({"jti": str(number)}))
+        gc.collect()
+        held = [found for found in gc.get_objects() if isinstance(found, Key) and found.kid.startswith("new ")]
+        assert [key.kid for key in held] == ["new 5"]
+        assert guard.stats().entries == 6
+
     def test_key_unchanged(self, issuer: Issuer, time: Time) -> None:
         """A refresh that brings the same key keeps its tokens."""
         guard = guard_of(issuer, time)
@@ -153,6 +165,7 @@ class TestWhatNoLongerHolds:
         issuer.body = key_set(jwk({"kid": "another"}, key=rsa_key("another")), jwk())
         refreshed(guard, time, issuer)
         assert guard.verify(raw) is token
+        assert hits(guard) == 1
 
     def test_keys_expired(self, issuer: Issuer, time: Time) -> None:
         """Beyond usable_for nothing is served from memory: cannot tell."""
