@@ -27,7 +27,7 @@ from helpers import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinde_guard import AccessToken, Guard, InvalidToken, KeysUnavailable
+from kinde_guard import AccessToken, Guard, InvalidToken, KeysUnavailable, rules
 
 Changes = dict[str, Any]
 LAST_DATE = 253_402_300_799
@@ -220,6 +220,11 @@ def test_rules_are_asked_in_their_order(
 ) -> None:
     raw = mint({**first[0], **second[0]}, {**first[1], **second[1]}, key=rsa_key("a stranger's"))
     assert reason_of(guard, raw) == first[2]
+
+
+def test_every_rule_that_is_told_of_is_asked() -> None:
+    asked = rules.check_claims.__code__.co_names
+    assert [rule.__name__ for rule in rules.CLAIMS_RULES] == [name for name in asked if name.startswith("check_")]
 
 
 def test_leeway_is_set_in_seconds() -> None:
