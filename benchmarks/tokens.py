@@ -91,7 +91,7 @@ class Site:
 
     def hostile(self) -> list[str]:
         """The tokens of :mod:`kinde_guard.hostile` that are no good as a JWT of anybody's."""
-        cases = corpus(self.issuer, self.audience, None)
+        cases = corpus(self.issuer, self.audience, None, slack=3_600)  # not valid yet, nor when their turn has come
         return [case.authorization[0].removeprefix("Bearer ") for case in cases if _is_anybodys(case)]
 
     def bare(self, tokens: Sequence[bytes]) -> Run:
