@@ -42,6 +42,18 @@ def test_a_life_from_fresh_to_expired() -> None:
     assert [keys.usable(T + at) for at in (0, DAY - 1, DAY)] == [True, True, False]
 
 
+def test_an_edition_is_known_by_its_keys() -> None:
+    """The same through refreshes that bring nothing new and attempts that fail; another for any other keys, also for
+    the ones that were there before; and never that of a set without keys."""
+    first = fresh()
+    same = failed(first.cooling(T + 1), T).loaded(READ, T + 600, life=600, usable_for=DAY, chance=0.5)
+    more = jwks.read(key_set(jwk(), jwk({"kid": "another"})), ("RS256",), first.keys)
+    other = same.loaded(more, T, life=600, usable_for=DAY, chance=0.5)
+    again = other.loaded(jwks.read(key_set(jwk(), None), ("RS256",), {}), T, life=600, usable_for=DAY, chance=0.5)
+    assert first.edition is same.edition is not None
+    assert len({id(keys.edition) for keys in (KeySet(), first, other, again, fresh())}) == 5
+
+
 @settings(deadline=None)
 @given(chances)
 def test_the_refresh_is_due_at_about_four_fifths_of_the_life(chance: float) -> None:
