@@ -27,10 +27,11 @@ BARS = {  # at most, and the aim: multiples of bare verify
 
 def run(bench: Bench) -> Report:
     """A table for each kind of token, fresh and repeated."""
-    return Report("verify", [_table(bench, kind, how) for kind in KINDS for how in ("fresh", "repeated")])
+    hostile = _of_hostile(bench)
+    return Report("verify", [_table(bench, kind, how, hostile) for kind in KINDS for how in ("fresh", "repeated")])
 
 
-def _table(bench: Bench, kind: str, how: str) -> Table:
+def _table(bench: Bench, kind: str, how: str, hostile: str) -> Table:
     bench.progress.say(f"verify: minting {kind} tokens")
     tokens = bench.site.tokens(kind, bench.effort.tokens if how == "fresh" else 1)
     guard = full_guard(bench.site, tokens)
@@ -49,7 +50,7 @@ def _table(bench: Bench, kind: str, how: str) -> Table:
         RATIO_COLUMNS,
         ratio_rows(samples, BARE, notes),
         bars=_bars(bench, samples, kind, how),
-        notes=[_of_hostile(bench), *(f"{name}: {why}" for name, why in bench.found.missing.items())],
+        notes=[hostile, *(f"{name}: {why}" for name, why in bench.found.missing.items())],
         charted=0,
     )
 

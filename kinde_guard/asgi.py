@@ -85,11 +85,11 @@ class GuardMiddleware(Attached):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await run_lifespan(self.app, self.ready, scope, receive, send)
-        scope[IN_FORCE] = self
+        attach(scope, self)
         if self.pages is not None and await answered(self, lambda: [self.requires], scope, send):
             return None
         if not is_open(scope, self.public):
-            guard = self.guard or self.ready()
+            guard = self.ready()
             try:
                 token = recognise(scope, guard) or await aauthenticate(scope, guard)
                 if self.requires is not authenticated:
@@ -113,7 +113,7 @@ def nearest(scope: Scope) -> Attached | None:
 
 def guard_in_force(scope: Scope) -> Guard:
     """The guard of this request; :class:`ConfigurationError` if there is none, so that nothing is open by mistake."""
-    attached: Attached | None = scope.get(IN_FORCE)
+    attached = nearest(scope)
     if attached is None:
         raise ConfigurationError(
             f"no guard is attached to the app that serves {_route(scope)!r}: "

@@ -22,6 +22,7 @@ except ModuleNotFoundError as missing:
 
 from . import asgi, bearer, demands
 from .attachment import Credentials, KindeGuard, KindeUser, Refusal, introduce, is_async, name_of, refused
+from .claims import AccessToken
 from .errors import AuthError, ConfigurationError, KeysUnavailable, MissingToken
 from .guard import Guard
 from .requirements import Requirement
@@ -114,8 +115,7 @@ def _async_wrapper(function: Callable[..., Any], requirement: Requirement) -> Ca
         guard = asgi.guard_in_force(scope)
         try:
             token = asgi.recognise(scope, guard) or await asgi.aauthenticate(scope, guard)
-            introduce(scope, token)
-            guard.demand(token, requirement.bound(scope.get("path_params", {})))
+            _judge(guard, token, requirement, scope)
         except (AuthError, KeysUnavailable) as error:
             raise refused(error, metadata_url=asgi.metadata_url(scope)) from None
         return await function(*args, **kwargs)
@@ -132,13 +132,17 @@ def _sync_wrapper(function: Callable[..., Any], requirement: Requirement) -> Cal
         guard = asgi.guard_in_force(scope)
         try:
             token = asgi.recognise(scope, guard) or asgi.authenticate(scope, guard)
-            introduce(scope, token)
-            guard.demand(token, requirement.bound(scope.get("path_params", {})))
+            _judge(guard, token, requirement, scope)
         except (AuthError, KeysUnavailable) as error:
             raise refused(error, metadata_url=asgi.metadata_url(scope)) from None
         return function(*args, **kwargs)
 
     return wrapper
+
+
+def _judge(guard: Guard, token: AccessToken, requirement: Requirement, scope: Scope) -> None:
+    introduce(scope, token)
+    guard.demand(token, requirement.bound(scope.get("path_params", {})))
 
 
 def _scope_in(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Scope:
