@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from .errors import InvalidToken, KeysUnavailable
 from .events import Tell
 from .fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
 from .jwks import Key, KeySet, KeysRead, State, UnusableKeySet
+from .net.clocks import Clocks as Clocks
 from .news import News, drift
 from .settings import Settings
 
@@ -32,14 +32,6 @@ WAIT_COLD = TOTAL_TIMEOUT + 0.25  # the deadline lands its failure first, so tha
 WAIT_UNKNOWN = 1.0
 _ACCEPT = {"accept": "application/jwk-set+json, application/json"}
 NO_KEYS = KeySet()
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """Wall time for claims and for people, monotonic time for ages; both in seconds."""
-
-    wall: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ import logging
 import math
 import random
 import re
-import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -27,6 +26,7 @@ import httpx
 from . import flight
 from .errors import ConfigurationError
 from .fetch import TOTAL_TIMEOUT, Fetcher, FetchFailed
+from .net.clocks import ageing
 from .settings import checked_transport, is_loopback
 from .token_request import NO_ANSWER, Application, Failure, Held, Outcome
 from .token_request import TokenEndpointUnavailable as TokenEndpointUnavailable
@@ -87,11 +87,6 @@ class _State:
         return _State(self.held, outcome, self.failures + 1, now + wait)
 
 
-# Tokens age while the machine sleeps, and time.monotonic stands still then on Linux and macOS.
-_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
-_seconds: Callable[[], float] = time.monotonic if _CLOCK is None else partial(time.clock_gettime, _CLOCK)
-
-
 class ClientCredentials(_Auth):
     """A machine-to-machine application of Kinde: gets its token, holds it, and is an ``auth=`` for httpx's clients.
 
@@ -121,7 +116,7 @@ class ClientCredentials(_Auth):
         scopes: str | Iterable[str] | None = None,
         api: str | None = None,
         transport: httpx.BaseTransport | None = None,
-        clock: Callable[[], float] = _seconds,
+        clock: Callable[[], float] = ageing,
     ) -> None:
         self._app = Application.load(
             domain, client_id=client_id, client_secret=client_secret, audience=audience, scopes=scopes

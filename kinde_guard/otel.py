@@ -23,6 +23,7 @@ except ModuleNotFoundError as missing:
 from . import __version__
 from .errors import ForbiddenReason
 from .events import CannotTell, Event, KeysChanged, KeysFailed, KeysFetched, Refused, Verified
+from .net.clocks import ageing
 
 _OF_DEMANDS = frozenset(("insufficient_scope", *get_args(ForbiddenReason)))
 _STATES = ("fresh", "stale", "expired", "never_loaded")
@@ -58,7 +59,7 @@ class Telemetry:
         *,
         meter_provider: MeterProvider | None = None,
         tracer_provider: TracerProvider | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = ageing,
     ) -> None:
         self._issuers: dict[str, _Keys] = {}
         self._now = monotonic
