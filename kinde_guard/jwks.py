@@ -6,6 +6,7 @@ A :class:`KeySet` is replaced, never edited, so readers need no lock. Time is an
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import Algorithm, get_default_algorithms
 
 from .digests import sha256, sha384, sha512
+from .jws import MAX_NESTING
 from .rules import MAX_KID
 from .settings import ASYMMETRIC
 
@@ -71,7 +73,10 @@ _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}  # RFC 7518 §3.4: one curve, one algorithm
 _KTY = {**dict.fromkeys(_RSA, "RSA"), **dict.fromkeys(_CURVES.values(), "EC"), "EdDSA": "OKP"}
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6.3.2, §6.4.1
-_MATERIAL = ("kid", "kty", "alg", "crv", "n", "e", "x", "y")
+_MARKS = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.S)  # brackets, and strings, which may hold some
+_HALF = re.compile(r"[\ud800-\udfff]")  # half a character: no token has it, and whoever writes it out crashes
+# No number in a key is used, so each may be of any length and size: int() would refuse more than 4,300 digits.
+_decoder = json.JSONDecoder(parse_int=float, strict=False)
 
 
 class UnusableKeySet(Exception):
@@ -93,7 +98,8 @@ class Key:
     kid: str
     kty: str
     algorithms: frozenset[str]
-    material: tuple[Any, ...]
+    material: Any = field(repr=False)
+    """The numbers that it consists of, however they were spelled: what tells it from another key of the same kid."""
     public: Any = field(repr=False)
     checks: Mapping[str, Check] = field(repr=False)
     """One for each of ``algorithms``."""
@@ -104,6 +110,17 @@ class Key:
             return self.checks[alg](signing_input, signature)
         except Exception:  # whatever a hostile signature makes of the library, it is no good signature
             return False
+
+    def joined(self, twin: Key) -> Key:
+        """The same material listed twice: it may verify what either may."""
+        both = self.algorithms | twin.algorithms
+        return (
+            self if both == self.algorithms else replace(self, algorithms=both, checks={**self.checks, **twin.checks})
+        )
+
+    def is_like(self, other: Key) -> bool:
+        """Whether nothing that is read of them differs."""
+        return self.material == other.material and self.algorithms == other.algorithms
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +236,7 @@ class Changes(NamedTuple):
 def changes(before: KeySet, after: KeySet) -> Changes:
     """What has changed since *before*. Of the first set that is loaded, nothing is new but what should not be there."""
     old, new = before.keys, after.keys
-    replaced = [key_id for key_id in new if key_id in old and _material(old[key_id]) != _material(new[key_id])]
+    replaced = [key_id for key_id in new if key_id in old and old[key_id].material != new[key_id].material]
     return Changes(
         added=_kids(key_id for key_id in new if key_id not in old and before.loaded_at != NEVER),
         removed=_kids(key_id for key_id in old if key_id not in new),
@@ -233,15 +250,11 @@ def _kids(key_ids: Iterable[KeyId]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kid for kid, _ in key_ids))
 
 
-def _material(key: Key) -> tuple[Any, ...]:
-    return key.material[_MATERIAL.index("crv") :]
-
-
 def read(body: bytes, algorithms: Sequence[str], known: Mapping[KeyId, Key]) -> KeysRead:
     """Read a JWK Set; raises :class:`UnusableKeySet`.
 
-    RFC 7517 §5: a key that cannot be used is skipped, and never spoils the others. A key of *known* whose material is
-    unchanged stays the same object.
+    RFC 7517 §5: a key that cannot be used is skipped, and never spoils the others. The same key listed twice is one
+    key. One of *known* that is unchanged stays the same object.
     """
     usable: dict[KeyId, Key | None] = {}
     skipped, weak, private = [], [], []
@@ -249,18 +262,12 @@ def read(body: bytes, algorithms: Sequence[str], known: Mapping[KeyId, Key]) -> 
         if isinstance(jwk, dict) and not _PRIVATE.isdisjoint(jwk):
             private.append(_called(jwk, number))
         try:
-            key = _read_key(jwk, algorithms, known)
+            _add(usable, _read_key(jwk, algorithms))
         except UnusableKey as problem:
             skipped.append(f"key {number}: {problem}")
             if isinstance(problem, WeakKey):
                 weak.append(_called(jwk, number))
-            continue
-        if (key.kid, key.kty) in usable:
-            skipped.append(f"key {number}: another key has the same kid and kty, so neither is used")
-            usable[key.kid, key.kty] = None
-        else:
-            usable[key.kid, key.kty] = key
-    keys = {key_id: key for key_id, key in usable.items() if key is not None}
+    keys = {key_id: _same_object(key, known.get(key_id)) for key_id, key in usable.items() if key is not None}
     if not keys:
         raise UnusableKeySet("; ".join(["no usable key in the set", *skipped[:5]]))
     return KeysRead(keys, tuple(skipped), tuple(weak), tuple(private))
@@ -276,15 +283,37 @@ def life_of(cache_control: str) -> float:
     return LIFE
 
 
+def _add(usable: dict[KeyId, Key | None], key: Key) -> None:
+    """The same material under the same kid is the same key; with other material nobody can say which is meant."""
+    key_id = key.kid, key.kty
+    twin = usable.setdefault(key_id, key)
+    if twin is None or twin.material != key.material:
+        usable[key_id] = None
+        raise UnusableKey("another key has the same kid and kty but other material, so neither is used")
+    usable[key_id] = twin.joined(key)
+
+
+def _same_object(key: Key, old: Key | None) -> Key:
+    """*old*, if it is the same key: what was verified with it need not be verified anew."""
+    return old if old is not None and old.is_like(key) else key
+
+
 def _called(jwk: dict[str, Any], number: int) -> str:
+    return _kid(jwk) or f"key {number}"
+
+
+def _kid(jwk: dict[str, Any]) -> str | None:
+    """Its kid, if it can be the kid of a token."""
     kid = jwk.get("kid")
-    return kid if isinstance(kid, str) and 1 <= len(kid) <= MAX_KID else f"key {number}"
+    return kid if isinstance(kid, str) and 1 <= len(kid) <= MAX_KID and not _HALF.search(kid) else None
 
 
 def _listed(body: bytes) -> list[Any]:
+    """Read leniently, as what spoils one key in the list is not to spoil the others: bytes that are no UTF-8, control
+    characters, numbers of any length, a member nested thousands deep."""
     try:
-        document = json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError):
+        document = _decoder.decode(_shallow(body.decode("utf-8", "surrogateescape")))
+    except ValueError:
         raise UnusableKeySet("the answer is not JSON") from None
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
@@ -292,24 +321,43 @@ def _listed(body: bytes) -> list[Any]:
     return listed
 
 
-def _read_key(jwk: Any, algorithms: Sequence[str], known: Mapping[KeyId, Key]) -> Key:
+def _shallow(text: str) -> str:
+    """*text* with ``null`` for whatever is nested so deep that nothing of a key can be in it."""
+    kept: list[str] = []
+    depth = begin = 0
+    for mark in _MARKS.finditer(text):
+        if mark[0] in "[{":
+            depth += 1
+            if depth == MAX_NESTING + 1:
+                kept += text[begin : mark.start()], "null"
+        elif mark[0] in "]}":
+            if depth == MAX_NESTING + 1:
+                begin = mark.end()
+            depth -= 1
+    if depth > MAX_NESTING:
+        raise ValueError("a bracket is not closed")
+    return "".join(kept) + text[begin:]
+
+
+def _read_key(jwk: Any, algorithms: Sequence[str]) -> Key:
     kid, kty = _identify(jwk)
     allowed = _allowed(jwk, kty).intersection(algorithms)
     if not allowed:
         raise UnusableKey("it is for an algorithm that is not accepted")
-    material = tuple(jwk.get(name) for name in _MATERIAL)
-    old = known.get((kid, kty))
-    if old is not None and old.material == material and old.algorithms == allowed:
-        return old
     public = _public(jwk, kty, min(allowed))
-    return Key(kid, kty, allowed, material, public, {alg: _check_of(alg, public) for alg in allowed})
+    checks = {alg: _check_of(alg, public) for alg in allowed}
+    return Key(kid, kty, allowed, _material(public), public, checks)
+
+
+def _material(public: Any) -> Any:
+    return public.public_bytes_raw() if hasattr(public, "public_bytes_raw") else public.public_numbers()
 
 
 def _identify(jwk: Any) -> KeyId:
     if not isinstance(jwk, dict):
         raise UnusableKey("it is not a JSON object")
-    kid, kty = jwk.get("kid"), jwk.get("kty")
-    if not isinstance(kid, str) or not 1 <= len(kid) <= MAX_KID:
+    kid, kty = _kid(jwk), jwk.get("kty")
+    if kid is None:
         raise UnusableKey("it has no usable kid")
     if kty == "oct":
         raise UnusableKey("it is a shared secret, published")

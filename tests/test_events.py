@@ -346,7 +346,8 @@ A, B, OTHER = jwk({"kid": "a"}), jwk({"kid": "b"}), jwk({"kid": "a"}, key=rsa_ke
     ([A, LEAKED], [A, LEAKED], {}),
     ([A], [A, {**B, "d": "AQAB"}], {"private": ("b",)}),
     ([A, B], [A, {**B, "d": "AQAB"}], {"removed": ("b",), "private": ("b",)}),
-    ([A, B], [A, B, B], {"removed": ("b",)}),
+    ([A, B], [A, B, B], {}),
+    ([A, B], [B, A, OTHER], {"removed": ("a",)}),
     ([A], [A, {"kty": "RSA", "d": "AQAB"}], {"private": ("key 1",)}),
 ])  # fmt: skip
 def test_what_a_new_key_set_changes(before: list[Any], after: list[Any], changed: dict[str, Any]) -> None:

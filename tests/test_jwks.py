@@ -106,6 +106,54 @@ def test_an_odd_key_is_skipped_and_spoils_no_other(key: Any, words: str) -> None
         assert words in found.skipped[0]
 
 
+LONG_NUMBER = "9" * 5_000
+MEMBERS = [
+    pytest.param('"n":' + LONG_NUMBER, id="a number of 5,000 digits"),
+    pytest.param('"e":-' + LONG_NUMBER, id="and below zero"),
+    pytest.param('"kid":' + LONG_NUMBER, id="for a kid"),
+    pytest.param('"e":1' + "0" * 400_000, id="a number of 400,000 digits"),
+    pytest.param('"e":0.' + LONG_NUMBER, id="5,000 places"),
+    pytest.param('"e":1e' + LONG_NUMBER, id="an exponent of 5,000 digits"),
+    pytest.param('"e":1e-' + LONG_NUMBER, id="and below zero, again"),
+    pytest.param('"e":NaN', id="NaN"),
+    pytest.param('"e":-Infinity', id="-Infinity"),
+    pytest.param('"x5c":' + "[" * 100_000 + "]" * 100_000, id="nested 100,000 deep"),
+    pytest.param('"oth":' + '{"a":[' * 50_000 + "1" + "]}" * 50_000, id="nested 100,000 deep, again"),
+    pytest.param('"e":"\x00\x1f\n"', id="control characters"),
+    pytest.param('"kid":"a\nb"', id="a kid of two lines"),
+    pytest.param('"e":"\udc80\udcff"', id="bytes that are no UTF-8"),
+    pytest.param('"kid":"\udcc3"', id="a kid that is no UTF-8"),
+    pytest.param('"kid":"\\ud800"', id="a kid that is half a character"),
+    pytest.param('"kid":"\\ude00\\ud83d"', id="a kid of two halves in the wrong order"),
+    pytest.param('"n":"AQAB","n":"AQAC"', id="a member twice"),
+    pytest.param('"kid":"[[[{{{\\"[[["', id="brackets in a kid"),
+]
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_an_odd_member_spoils_no_other_key(member: str) -> None:
+    """RFC 7517 §5. What a JSON parser would refuse the whole document for included."""
+    odd_key = json.dumps(odd(alg="RS256"))[:-1].encode() + b"," + member.encode("utf-8", "surrogateescape") + b"}"
+    for keys in ((odd_key, json.dumps(jwk()).encode()), (json.dumps(jwk()).encode(), odd_key)):
+        found = jwks.read(b'{"keys":[' + b",".join(keys) + b"]}", ("RS256",), {})
+        assert (KID, "RSA") in found.keys
+        assert all(kid.encode() for kid, _ in found.keys)
+        assert len(found.keys) + len(found.skipped) == 2
+
+
+def test_a_member_that_is_not_read_may_be_nested_however_deep() -> None:
+    deep = json.dumps(jwk())[:-1] + ',"mine":' + "[" * 5_000 + "]" * 5_000 + "}"
+    (key,) = jwks.read(f'{{"keys":[{deep}]}}'.encode(), ("RS256",), {}).keys.values()
+    assert key.kid == KID
+
+
+def test_a_number_of_5000_digits_in_one_key_keeps_no_token_out() -> None:
+    issuer = Issuer()
+    odd_key = json.dumps(odd(n="N")).replace('"N"', LONG_NUMBER)
+    issuer.body = f'{{"keys":[{odd_key},{json.dumps(jwk())}]}}'.encode()
+    assert reason_of(guard_of(issuer), mint()) == "accepted"
+
+
 @pytest.mark.parametrize(("key", "words"), SKIPPED)
 def test_a_set_of_odd_keys_is_no_answer(key: Any, words: str) -> None:
     with pytest.raises(UnusableKeySet, match="no usable key") as caught:
@@ -274,7 +322,9 @@ def test_a_signature_is_as_long_as_the_modulus(change: Callable[[bytes], bytes])
 @pytest.mark.parametrize("body", [
     b"", b"[]", b"null", b'"keys"', b"{}", b'{"keys":null}', b'{"keys":{}}', b'{"keys":"x"}', b'{"keys":[]}',
     b'{"KEYS":[]}', b"<html>", b'{"keys":[', b"\xff\xfe{", b"\xef\xbb\xbf{}", b"[" * 100_000, b'{"keys":[1e',
-    b'{"keys":[' + b"9" * 5000 + b"]}", b'{"keys":[[]]}', json.dumps(jwk()).encode(),
+    b'{"keys":[' + b"9" * 5000 + b"]}",
+    b'{"keys":[' + b"[" * 5000, b'{"keys":' + b"[" * 5000 + b"]" * 5000 + b"}",
+    b'{"keys":[[]]}', json.dumps(jwk()).encode(),
 ], ids=lambda body: repr(body[:16]) + str(len(body)))  # fmt: skip
 def test_what_is_no_key_set(body: bytes) -> None:
     with pytest.raises(UnusableKeySet):
@@ -283,18 +333,60 @@ def test_what_is_no_key_set(body: bytes) -> None:
 
 def test_two_keys_with_one_name_are_neither_used() -> None:
     """Nor three; but another type under the same kid is another key (RFC 7517 §4.5), and so is an unusable one."""
-    stranger = jwk(key=rsa_key("a stranger's"))
-    for keys in ((jwk(), stranger), (jwk(), stranger, jwk()), (jwk(), jwk())):
+    stranger, other = jwk(key=rsa_key("a stranger's")), jwk({"e": "Aw"})
+    for keys in ((jwk(), stranger), (jwk(), stranger, jwk()), (jwk(), jwk(), stranger), (jwk(), other)):
         found = read(*keys, jwk({"kid": "good"}))
         assert list(found.keys) == [("good", "RSA")]
-        assert len(found.skipped) == len(keys) - 1
         assert "another key has the same kid and kty" in found.skipped[0]
     with pytest.raises(UnusableKeySet):
-        read(jwk(), jwk())
+        read(jwk(), stranger)
     both = read(jwk(), ec_jwk(), algorithms=("RS256", "ES256"))
     assert set(both.keys) == {(KID, "RSA"), (KID, "EC")}
     assert not both.skipped
     assert list(read(jwk(), jwk({"use": "enc"}), jwk({"alg": "PS256"})).keys) == [(KID, "RSA")]
+
+
+def respelt(number: str) -> str:
+    """With zeros in front, which RFC 7518 §2 does not have."""
+    return b64(bytes(3) + base64.urlsafe_b64decode(number + "=="))
+
+
+TWINS = [
+    pytest.param({}, id="quite the same"),
+    pytest.param({"alg": ABSENT}, id="without alg"),
+    pytest.param({"use": ABSENT, "key_ops": ["verify"]}, id="key_ops for use"),
+    pytest.param({"x5c": ["MIIC"], "x5t": "abc", "x5u": "https://acme.kinde.com/x", "iat": 1}, id="more members"),
+    pytest.param({"e": "AAEAAQ"}, id="e with zeros in front"),
+    pytest.param({"n": respelt(jwk()["n"])}, id="n with zeros in front"),
+    pytest.param({"n": jwk()["n"] + "=="}, id="n with padding"),
+]
+
+
+@pytest.mark.parametrize("change", TWINS)
+def test_the_same_key_listed_twice_is_one_key(change: Json) -> None:
+    """Or three times, in whatever order; nothing is skipped, and the next answer may list it once."""
+    twin = jwk(change)
+    for keys in ((jwk(), twin), (twin, jwk()), (jwk(), twin, twin)):
+        found = read(*keys)
+        assert list(found.keys) == [(KID, "RSA")]
+        assert not found.skipped
+        assert read(jwk(), known=found.keys).keys == found.keys
+
+
+def test_the_same_curve_listed_twice_is_one_key() -> None:
+    assert len(read(ec_jwk(), ec_jwk(alg="ES256"), ed_jwk(), ed_jwk(use="sig"), algorithms=ASYMMETRIC).keys) == 2
+
+
+def test_a_key_listed_once_for_each_algorithm_verifies_all_of_them() -> None:
+    """And none that it is not listed for."""
+    listed = [jwk({"alg": alg}) for alg in ("RS256", "PS256", "RS256")]
+    (key,) = read(*listed, algorithms=ASYMMETRIC).keys.values()
+    assert key.algorithms == {"RS256", "PS256"}
+    signing_input, _, signature = mint().rpartition(".")
+    held = base64.urlsafe_b64decode(signature + "==")
+    assert [alg for alg in sorted(RSA) if key.verifies(alg, signing_input.encode(), held)] == ["RS256"]
+    again = read(*reversed(listed), algorithms=ASYMMETRIC, known={(KID, "RSA"): key})
+    assert again.keys[KID, "RSA"] is key
 
 
 def test_500_keys_are_as_good_as_one() -> None:
@@ -307,9 +399,12 @@ def test_an_unchanged_key_stays_the_same_object() -> None:
     before = read(jwk())
     again = read(jwk({"x5t": "new", "use": ABSENT}), jwk({"kid": "new"}), known=before.keys)
     assert again.keys[KID, "RSA"] is before.keys[KID, "RSA"]
-    others = [jwk(key=rsa_key("a stranger's")), jwk({"alg": ABSENT}), jwk({"e": "AAEAAQ"})]
+    respelt_key = read(jwk({"e": "AAEAAQ"}), known=before.keys)
+    assert respelt_key.keys[KID, "RSA"] is before.keys[KID, "RSA"]
+    others = [jwk(key=rsa_key("a stranger's")), jwk({"alg": "RS512"}), jwk({"e": "Aw"})]
     for other in others:
-        assert read(other, known=before.keys).keys[KID, "RSA"] is not before.keys[KID, "RSA"]
+        found = read(other, known=before.keys, algorithms=("RS256", "RS512"))
+        assert found.keys[KID, "RSA"] is not before.keys[KID, "RSA"]
     wide = read(jwk({"alg": ABSENT}), algorithms=("RS256", "PS256"))
     assert read(jwk({"alg": ABSENT}), known=wide.keys).keys[KID, "RSA"] is not wide.keys[KID, "RSA"]
     holder = jwks.KeySet(again.keys)

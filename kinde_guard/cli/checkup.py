@@ -172,4 +172,4 @@ def together(issuers: Sequence[Issuer]) -> Iterator[Finding]:
 
 
 def _published(found: KeysRead) -> set[tuple[object, ...]]:
-    return {key.material for key in found.keys.values()}
+    return {(key.kid, key.material) for key in found.keys.values()}
