@@ -76,7 +76,7 @@ class KindeGuard(asgi.Attached):
             raise ConfigurationError("the app has started already: call KindeGuard(app) where it is made")
         app.state.kinde_guard = self
         app.add_middleware(_InFront, attached=self)
-        app.exception_handlers.setdefault(KindeGuardError, self.answer)
+        self._answer_for(app)
 
     def check(self, app: Starlette) -> None:
         """Look for demands that are not enforced, and see to it that mounted apps answer refusals as this one does."""
@@ -84,7 +84,7 @@ class KindeGuard(asgi.Attached):
         for route in routes_of(app):
             mounted = _mounted(route)
             if isinstance(mounted, Starlette):
-                mounted.exception_handlers.setdefault(KindeGuardError, self.answer)
+                self._answer_for(mounted)
 
     def start(self, app: Starlette) -> None:
         """Check *app*, and make its guard and those of the apps mounted in it."""
@@ -113,11 +113,33 @@ class KindeGuard(asgi.Attached):
         url = asgi.metadata_url(conn.scope)
         raised = refused(error, self.http_exception, url)
         handler = _handler_of(conn.app, raised) if asgi.can_answer(conn.scope) else None
-        if handler is None:
-            return Refusal(error, url)
-        if is_async(handler):
-            return cast("Response | None", await handler(conn, raised))
-        return cast("Response | None", await run_in_threadpool(handler, conn, raised))
+        return Refusal(error, url) if handler is None else await _called(handler, conn, raised)
+
+    def _answer_for(self, app: Starlette) -> None:
+        """Be the handler of *app* for refusals, and pass those on that it has a handler of its own for."""
+        app.exception_handlers.setdefault(KindeGuardError, self.answer)
+        if getattr(app.build_middleware_stack, "func", None) != self._build:
+            app.build_middleware_stack = functools.partial(  # type: ignore[method-assign]
+                self._build, app, app.build_middleware_stack
+            )
+
+    def _build(self, app: Starlette, build: Callable[[], ASGIApp]) -> ASGIApp:
+        """Handlers for errors of ours are told of each refusal as the exception of the framework's that it is: what
+        ``token.require(…)`` raises knows neither the framework nor the app."""
+        theirs = app.exception_handlers
+        app.exception_handlers = {
+            key: functools.partial(self._answer_or, handler) if _is_of_ours(key) else handler
+            for key, handler in theirs.items()
+        }
+        try:
+            return build()
+        finally:
+            app.exception_handlers = theirs
+
+    async def _answer_or(self, handler: Callable[..., Any], conn: HTTPConnection, error: Exception) -> Response | None:
+        if isinstance(error, AuthError | KeysUnavailable):
+            return await self.answer(conn, error)
+        return await _called(handler, conn, error)
 
 
 class _InFront:
@@ -229,15 +251,33 @@ def refused(error: bearer.Refusal, base: type[HTTPException] = HTTPException, me
     """*error* as an exception of the framework's, and still what it was: ``except`` and handlers find it as either."""
     if isinstance(error, HTTPException):
         return error
+    raised = both(error, base)
+    if metadata_url:
+        raised.name_metadata(metadata_url)
+    base.__init__(raised, raised.status, raised.detail, raised.headers)
+    return cast(HTTPException, raised)
+
+
+def both(error: bearer.Refusal, base: type[Exception]) -> Any:
+    """*error*, which is a *base* as well; that one has yet to be made."""
     kind = type(error)
-    both = _KINDS.get((kind, base))
-    if both is None:
-        both = _KINDS[kind, base] = type(kind.__name__, (kind, base), {"__module__": __name__})
-    answer = bearer.answer(error, metadata_url)
-    raised: HTTPException = both.__new__(both, *error.args)
-    raised.__dict__.update(vars(error))
-    base.__init__(raised, answer.status, bearer.TEXTS[error.reason], dict(answer.headers))
-    return raised
+    mixed = _KINDS.get((kind, base))
+    if mixed is None:
+        mixed = _KINDS[kind, base] = type(kind.__name__, (kind, base), {"__module__": __name__})
+    made = mixed.__new__(mixed, *error.args)
+    made.__dict__.update(vars(error))
+    return made
+
+
+async def _called(handler: Callable[..., Any], conn: HTTPConnection, error: Exception) -> Response | None:
+    if is_async(handler):
+        return cast("Response | None", await handler(conn, error))
+    return cast("Response | None", await run_in_threadpool(handler, conn, error))
+
+
+def _is_of_ours(key: object) -> bool:
+    """Whether handlers for *key* are handlers for errors of ours."""
+    return isinstance(key, type) and issubclass(key, KindeGuardError)
 
 
 def is_async(function: Any) -> bool:

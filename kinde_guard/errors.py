@@ -2,12 +2,19 @@
 
 The text of an error never holds anything that came from a token, a header or the network: ``str(error)`` is safe to
 show. What only the people who run the API should read is in ``hint``, and goes to the log.
+
+Every refusal knows its answer (``status``, ``headers``, ``body()``), so that an app's own handler sees the same whoever
+refused: a middleware, a decorator, or ``token.require(…)`` in an endpoint.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Literal
+from functools import cached_property
+from typing import Any, ClassVar, Literal, get_args
+
+from .web import wording
 
 InvalidTokenReason = Literal[
     "malformed",
@@ -40,9 +47,45 @@ class ConfigurationError(KindeGuardError, ValueError):
     start-up; of a route without a guard, or a demand that is not enforced, at the latest at the first request."""
 
 
-class KeysUnavailable(KindeGuardError):
+class _Answered:
+    """A refusal as an HTTP answer. Frameworks' exceptions, with which adapters mix it, may set the same attributes."""
+
+    status: ClassVar[int]
+    media_type: ClassVar[str] = wording.MEDIA_TYPE
+    """That of :meth:`body`."""
+    reason: Reason
+    metadata_url: str = ""
+    """Where the metadata of the resource is (RFC 9728), for the challenge; empty where no adapter knows."""
+    _code: ClassVar[str] = ""
+
+    @cached_property
+    def detail(self) -> str:
+        """The public text, from a fixed table."""
+        return wording.TEXTS[self.reason]
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """Challenge or time to wait, and that no cache keeps it; Content-Type and Content-Length belong to the body."""
+        return {**self._header(), "Cache-Control": "no-store"}
+
+    def body(self) -> bytes:
+        """The problem body (RFC 9457)."""
+        return wording.problem(self.status, self._code, self.reason)
+
+    def name_metadata(self, url: str) -> None:
+        """For adapters: the challenge points to *url*."""
+        self.metadata_url = url
+        vars(self).pop("headers", None)
+
+    @abstractmethod
+    def _header(self) -> dict[str, str]:
+        """What sets this answer apart."""
+
+
+class KeysUnavailable(_Answered, KindeGuardError):
     """Cannot tell: no usable key of the issuer is at hand. Answered 503 with ``Retry-After``, never 401."""
 
+    status = 503
     reason: Reason = "keys_unavailable"
 
     def __init__(self, retry_after: int) -> None:
@@ -53,22 +96,50 @@ class KeysUnavailable(KindeGuardError):
     def __str__(self) -> str:
         return f"{self.reason}: the issuer's keys are not available, try again in {self.retry_after} s"
 
+    def _header(self) -> dict[str, str]:
+        return {"Retry-After": str(self.retry_after)}
 
-class AuthError(KindeGuardError):
-    """Denied. ``reason`` is one of a closed list, made for programs, logs and metrics."""
+
+class AuthError(_Answered, KindeGuardError):
+    """Denied. ``reason`` is one of a closed list, made for programs, logs and metrics.
+
+    The family of refusals: raised are its kinds alone, and subclasses of those, which are answered as their kind is.
+    """
+
+    _reasons: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if AuthError in cls.__bases__ and cls.__module__ != __name__:
+            raise ConfigurationError(
+                f"{cls.__name__} cannot be derived from AuthError, which has no answer of its own: derive it from a "
+                "kind that has one, such as Forbidden (403) or InvalidToken (401)"
+            )
 
     def __init__(self, reason: Reason, hint: str = "") -> None:
+        if reason not in self._reasons:
+            raise ConfigurationError(_not_made(type(self), reason))
         super().__init__(reason, hint)
-        self.reason: Reason = reason
+        self.reason = reason
         self.hint = hint
         """What to change, for the people who run the API; made of fixed words and our own settings."""
 
     def __str__(self) -> str:
         return self.reason
 
+    def _header(self) -> dict[str, str]:
+        return {"WWW-Authenticate": wording.challenge(self._code, self.reason, self._scopes(), self.metadata_url)}
+
+    def _scopes(self) -> tuple[str, ...]:
+        """Those that the challenge names."""
+        return ()
+
 
 class MissingToken(AuthError):
     """No credentials: 401 with a challenge that carries no error code (RFC 6750 §3.1)."""
+
+    status = 401
+    _reasons = ("missing_token",)
 
     def __init__(self) -> None:
         super().__init__("missing_token")
@@ -80,6 +151,10 @@ class MissingToken(AuthError):
 class InvalidRequest(AuthError):
     """The Authorization header cannot be read: 400 ``invalid_request`` (RFC 6750 §3.1)."""
 
+    status = 400
+    _code = "invalid_request"
+    _reasons = ("invalid_request",)
+
     def __init__(self, hint: str = "") -> None:
         super().__init__("invalid_request", hint)
 
@@ -90,6 +165,10 @@ class InvalidRequest(AuthError):
 class InvalidToken(AuthError):
     """The token is not good: 401 ``invalid_token`` (RFC 6750 §3.1)."""
 
+    status = 401
+    _code = "invalid_token"
+    _reasons = get_args(InvalidTokenReason)
+
     def __init__(self, reason: InvalidTokenReason, hint: str = "") -> None:
         super().__init__(reason, hint)
 
@@ -97,17 +176,45 @@ class InvalidToken(AuthError):
 class InsufficientScope(AuthError):
     """The token is good and lacks a scope: 403 ``insufficient_scope`` with ``scope="…"`` (RFC 6750 §3.1)."""
 
+    status = 403
+    _code = "insufficient_scope"
+    _reasons = ("insufficient_scope",)
+
     def __init__(self, required: Iterable[str], hint: str = "") -> None:
         super().__init__("insufficient_scope", hint)
-        self.required = tuple(required)
+        self.required = _checked(required)
         """Every scope of the requirement that failed, in the order it was written."""
 
     def __reduce__(self) -> tuple[type[InsufficientScope], tuple[tuple[str, ...], str]]:
         return type(self), (self.required, self.hint)
 
+    def _scopes(self) -> tuple[str, ...]:
+        return self.required
+
 
 class Forbidden(AuthError):
     """The token is good and no scope would help: 403 ``insufficient_scope`` without ``scope=`` (RFC 6750 §3.1)."""
 
+    status = 403
+    _code = "insufficient_scope"
+    _reasons = get_args(ForbiddenReason)
+
     def __init__(self, reason: ForbiddenReason, hint: str = "") -> None:
         super().__init__(reason, hint)
+
+
+def _checked(required: Iterable[str]) -> tuple[str, ...]:
+    """They go into a header: of other text than scopes, a caller's say, a second header could be made."""
+    names = () if isinstance(required, str) else tuple(required)
+    if not names or not all(map(wording.SCOPE_TOKEN.fullmatch, names)):
+        raise ConfigurationError(f"InsufficientScope takes a list of scopes, such as ['read:users'], not {required!r}")
+    return names
+
+
+def _not_made(kind: type[AuthError], reason: object) -> str:
+    if kind is AuthError:
+        return (
+            "AuthError is the family of refusals, and never made itself: raise a kind of it, such as "
+            "Forbidden('missing_permission', 'what to change') or InvalidToken('expired')"
+        )
+    return f"{kind.__name__} has no reason {reason!r}: its reasons are {', '.join(kind._reasons)}; words go into hint="

@@ -215,16 +215,16 @@ _KINDS: dict[type[Exception], Any] = {}
 def refused(error: AuthError | KeysUnavailable) -> Refused:
     """*error* as an exception of Flask's."""
     kind = _KINDS.get(type(error)) or _KINDS.setdefault(type(error), _kind(error))
-    refusal: Refused = kind.__new__(kind, *error.args)
-    refusal.__dict__.update(vars(error), response=None, description=bearer.TEXTS[error.reason])
+    refusal: Any = kind.__new__(kind, *error.args)
+    refusal.__dict__.update(vars(error), response=None, description=error.detail)
     pages = current_app.extensions[EXTENSION].pages if EXTENSION in current_app.extensions else None
-    refusal.answer = bearer.answer(error, "" if pages is None else pages.metadata_url)
-    return refusal
+    refusal.answer = bearer.answer(refusal, "" if pages is None else pages.metadata_url)
+    return refusal  # type: ignore[no-any-return]
 
 
 def _kind(error: AuthError | KeysUnavailable) -> Any:
     """A class for each class of error, because Flask finds a handler by it: that of the status, or of the error."""
-    status = default_exceptions[bearer.status_of(error)]
+    status = default_exceptions[error.status]
     return type(type(error).__name__, (Refused, status, type(error)), {"__module__": __name__})
 
 

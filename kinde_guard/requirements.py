@@ -5,7 +5,6 @@ A requirement is a value: it is built at import, combined with ``&`` and ``|``, 
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from typing import NoReturn
 
 from .claims import AccessToken
 from .errors import AuthError, ConfigurationError, Forbidden, ForbiddenReason, InsufficientScope
+from .web.wording import SCOPE_TOKEN
 
 _ORG_HINT = "the token belongs to another organization, or to none"
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3, scope-token
 
 
 class Requirement(ABC):
@@ -165,7 +164,7 @@ class OrgInPath(Requirement):
 def scope(*names: str) -> Requirement:
     """All of these scopes (RFC 6749 §3.3); a missing one is a 403 ``insufficient_scope`` that names them all."""
     for name in _named("scope", names):
-        if _SCOPE.fullmatch(name) is None:
+        if SCOPE_TOKEN.fullmatch(name) is None:
             raise ConfigurationError(f"{name!r} is not one scope: write scope('a', 'b') for several, without spaces")
     return Scopes(tuple(dict.fromkeys(names)))
 

@@ -20,8 +20,8 @@ except ModuleNotFoundError as missing:
         "kinde_guard.starlette needs Starlette: pip install 'kinde-guard[starlette]'", name=missing.name
     ) from missing
 
-from . import asgi, bearer, demands
-from .attachment import Credentials, KindeGuard, KindeUser, Refusal, introduce, is_async, name_of, refused
+from . import asgi, demands
+from .attachment import Credentials, KindeGuard, KindeUser, Refusal, both, introduce, is_async, name_of, refused
 from .claims import AccessToken
 from .errors import AuthError, ConfigurationError, KeysUnavailable, MissingToken
 from .guard import Guard
@@ -91,21 +91,15 @@ class KindeBackend(AuthenticationBackend):
         except (AuthError, KeysUnavailable) as error:
             if isinstance(error, MissingToken) and (self.anonymous or asgi.is_cors_preflight(conn.scope)):
                 return None
-            raise _Unauthenticated(error) from None
+            raise both(error, AuthenticationError) from None
         return Credentials(token), KindeUser(token)
 
 
 def on_error(conn: HTTPConnection, error: AuthenticationError) -> Response:
     """For ``AuthenticationMiddleware(…, on_error=on_error)``: 401 with a challenge where Starlette answers 400."""
-    if isinstance(error, _Unauthenticated):
-        return Refusal(error.refusal, asgi.metadata_url(conn.scope))
+    if isinstance(error, AuthError | KeysUnavailable):
+        return Refusal(error, asgi.metadata_url(conn.scope))
     return AuthenticationMiddleware.default_on_error(conn, error)
-
-
-class _Unauthenticated(AuthenticationError):
-    def __init__(self, refusal: bearer.Refusal) -> None:
-        super().__init__(bearer.TEXTS[refusal.reason])
-        self.refusal = refusal
 
 
 def _async_wrapper(function: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:

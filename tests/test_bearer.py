@@ -137,10 +137,9 @@ def test_status_and_challenge(refusal: bearer.Refusal, status: int, code: str, n
     answer = bearer.answer(refusal)
     headers = dict(answer.headers)
     assert len(headers) == len(answer.headers)
-    assert answer.status == bearer.status_of(refusal) == status
+    assert answer.status == refusal.status == status
     assert headers["Cache-Control"] == "no-store"
     if isinstance(refusal, AuthError):
-        assert headers["WWW-Authenticate"] == bearer.challenge(refusal)
         parameters = read_challenge(headers["WWW-Authenticate"])
         assert tuple(parameters) == names
         assert parameters.get("error", "") == code
@@ -174,7 +173,7 @@ def test_each_reason_has_a_text_of_its_own() -> None:
 
 
 def test_scopes_are_named_in_their_order() -> None:
-    parameters = read_challenge(bearer.challenge(InsufficientScope(["write:users", "read:users", "a!#[]~"])))
+    parameters = read_challenge(InsufficientScope(["write:users", "read:users", "a!#[]~"]).headers["WWW-Authenticate"])
     assert parameters["scope"] == "write:users read:users a!#[]~"
 
 
@@ -192,7 +191,6 @@ def test_the_metadata_of_the_resource_is_named() -> None:
 ], ids=lambda refusal: refusal.reason)  # fmt: skip
 def test_a_hint_is_not_for_the_public(refusal: AuthError) -> None:
     assert "SECRET" not in repr(bearer.answer(refusal))
-    assert "SECRET" not in bearer.challenge(refusal)
 
 
 def test_a_refusal_that_is_also_a_frameworks_exception_is_answered_alike() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from typing import Any, get_args
 
@@ -90,3 +91,77 @@ def test_cannot_tell_says_when_to_come_back() -> None:
 
 def test_a_configuration_error_is_its_text() -> None:
     assert str(ConfigurationError("set KINDE_DOMAIN")) == "set KINDE_DOMAIN"
+
+
+EVERY: list[tuple[AuthError | KeysUnavailable, int, str]] = [
+    (MissingToken(), 401, "WWW-Authenticate"),
+    (InvalidRequest(), 400, "WWW-Authenticate"),
+    (InvalidToken("expired"), 401, "WWW-Authenticate"),
+    (InsufficientScope(["read:users"]), 403, "WWW-Authenticate"),
+    (Forbidden("wrong_org"), 403, "WWW-Authenticate"),
+    (KeysUnavailable(7), 503, "Retry-After"),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "header"), EVERY)
+def test_every_refusal_knows_its_answer(error: AuthError | KeysUnavailable, status: int, header: str) -> None:
+    """So a handler needs to know nothing else, and no table of its own."""
+    assert error.status == status
+    assert set(error.headers) == {header, "Cache-Control"}
+    assert all(type(value) is str for value in error.headers.values())
+    assert error.media_type == "application/problem+json"
+    body = json.loads(error.body())
+    assert (body["status"], body["detail"]) == (status, error.detail)
+
+
+def test_the_metadata_is_named_also_after_the_headers_were_read() -> None:
+    error = MissingToken()
+    assert "resource_metadata" not in error.headers["WWW-Authenticate"]
+    error.name_metadata("https://api.acme.com/.well-known/oauth-protected-resource")
+    assert "resource_metadata" in error.headers["WWW-Authenticate"]
+
+
+def test_headers_may_be_added() -> None:
+    """By a handler that answers with them."""
+    error = MissingToken()
+    error.headers["X-Request-Id"] = "1"
+    assert "X-Request-Id" in error.headers
+
+
+@pytest.mark.parametrize("reason", ["expired", "you are banned"])
+def test_the_family_is_not_made_itself(reason: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"raise a kind of it, such as Forbidden\('missing_permission'"):
+        raise AuthError(reason)
+
+
+def test_a_refusal_is_derived_from_a_kind() -> None:
+    """Said when the class is made, which is when the app is imported."""
+    with pytest.raises(ConfigurationError, match=r"Banned cannot be derived from AuthError.*such as Forbidden"):
+
+        class Banned(AuthError):
+            pass
+
+
+def test_what_is_derived_from_a_kind_answers_as_that() -> None:
+    class Banned(Forbidden):
+        def __init__(self, user: str) -> None:
+            super().__init__("missing_permission", f"{user} is banned")
+
+    kind, banned = Forbidden("missing_permission"), Banned("kp_1")
+    assert (banned.status, banned.headers, banned.body()) == (kind.status, kind.headers, kind.body())
+
+
+def test_words_are_no_reason() -> None:
+    """The list is closed: there is a public text for each, and metrics count by it."""
+    with pytest.raises(ConfigurationError, match=r"Forbidden has no reason 'you are banned'.*missing_role.*hint="):
+        Forbidden("you are banned")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="InvalidToken has no reason 'wrong_org'"):
+        InvalidToken("wrong_org")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "required", ["read:users", [], [""], ["a b"], ['a"'], ["a\r\nSet-Cookie: x"], ["\xe4"]], ids=repr
+)
+def test_what_is_no_scope_does_not_get_into_a_challenge(required: Any) -> None:
+    with pytest.raises(ConfigurationError, match="takes a list of scopes"):
+        InsufficientScope(required)

@@ -18,8 +18,8 @@ PACKAGE = Path(kinde_guard.__file__).parent
 FRAMEWORKS = {"fastapi", "starlette", "flask", "werkzeug", "django", "pydantic", "typer", "rich", "uvicorn", "pytest"}
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
-    "net.clocks", "digests", "errors", "events", "settings", "jws", "claims", "requirements", "rules", "jwks", "news",
-    "bearer", "flight", "fetch", "keystore", "cache", "reports", "guard", "pages",
+    "net.clocks", "digests", "web.wording", "errors", "events", "settings", "jws", "claims", "requirements", "rules",
+    "jwks", "news", "bearer", "flight", "fetch", "keystore", "cache", "reports", "guard", "pages",
 ]  # fmt: skip
 """Each may import what stands before it."""
 
@@ -84,11 +84,13 @@ def imports_of(module: str) -> set[str]:
     tree = ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text())
     typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     skipped = {inner for node in typing for inner in ast.walk(node)}
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level and node not in skipped:
-            found |= {node.module} if node.module else {alias.name for alias in node.names}
-    return {str(name) for name in found}
+            whole = node.module and not (PACKAGE / node.module).is_dir()
+            within = f"{node.module}." if node.module else ""
+            found |= {str(node.module)} if whole else {within + alias.name for alias in node.names}
+    return found
 
 
 @pytest.mark.parametrize("module", CORE)

@@ -315,8 +315,8 @@ def test_the_resource_is_served_as_it_was_written(guard: Guard) -> None:
 
 @pytest.mark.parametrize("error", [MissingToken(), InvalidToken("expired")])
 def test_a_challenge_is_a_pure_function_of_error_and_url(error: AuthError) -> None:
-    assert bearer.challenge(error, URL) == bearer.challenge(error) + POINTER
-    assert dict(bearer.answer(error, URL).headers)["WWW-Authenticate"] == bearer.challenge(error, URL)
+    plain = dict(bearer.answer(error).headers)["WWW-Authenticate"]
+    assert dict(bearer.answer(error, URL).headers)["WWW-Authenticate"] == plain + POINTER
     assert "WWW-Authenticate" not in dict(bearer.answer(KeysUnavailable(1), URL).headers)
 
 

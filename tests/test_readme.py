@@ -123,6 +123,13 @@ def test_no_framework(environment: LocalIssuer) -> None:
     assert handle(environment.preset("expired")) == "expired"
 
 
+def test_a_refusal_in_your_own_words(environment: LocalIssuer) -> None:
+    with TestClient(run(block_with("refusal.detail"))["app"]) as client:
+        reply = client.get("/me", headers=bearer(environment.preset("expired")))
+    assert (reply.status_code, reply.json()) == (401, {"sorry": "The access token has expired."})
+    assert 'error="invalid_token"' in reply.headers["WWW-Authenticate"]
+
+
 def test_m2m(environment: LocalIssuer) -> None:
     """The client's token is one that the API's guard accepts."""
     auth = run(block_with("ClientCredentials()"))["auth"]

@@ -1,0 +1,1 @@
+"""What the guard says and reads over HTTP, whatever framework is around it."""
