@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from . import leavings
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def issuer_url(text: str, name: str = "domain") -> str:
     value = text.strip()
     if not value:
         raise ConfigurationError(f"{name} is empty: set it to your Kinde domain, such as 'acme.kinde.com'")
+    leavings.check(name, text)
     parts = _split(value if "://" in value else f"https://{value}", name, text)
     host = parts.hostname or ""
     if _PLACEHOLDER.search(host) or _PLACEHOLDER.search(value):
@@ -133,6 +135,7 @@ def local_url(text: str, name: str) -> str:
         raise ConfigurationError(f"{name} must be {_LOCAL_KINDE}, not {text!r}")
     if not text.strip():
         raise ConfigurationError(f"{name} is empty: unset it, or set it to {_LOCAL_KINDE}")
+    leavings.check(name, text)
     value = text.strip()
     parts = _split(value if "://" in value else f"http://{value}", name, text)
     here = parts.scheme == "http" and is_loopback(parts.hostname or "")
@@ -149,7 +152,7 @@ def is_loopback(host: str) -> bool:
 def issuer_urls(domain: Domains | None, sources: Sequence[Variables]) -> tuple[str, ...]:
     """The trusted issuers, from the argument or from ``KINDE_DOMAIN``, ``KINDE_ISSUER_URL``, ``KINDE_HOST``."""
     if domain is not None:
-        return _issuers(_texts("domain", domain), "domain")
+        return _issuers(_given("domain", domain), "domain")
     for source in sources:
         named = {name: source[name] for name in DOMAIN_VARIABLES if source.get(name) is not None}
         if named:
@@ -157,11 +160,6 @@ def issuer_urls(domain: Domains | None, sources: Sequence[Variables]) -> tuple[s
     raise ConfigurationError(
         "no Kinde domain is set: set the environment variable KINDE_DOMAIN (such as acme.kinde.com), or pass domain="
     )
-
-
-def words(text: str) -> list[str]:
-    """One or several values of a variable, separated by spaces or commas."""
-    return [word for word in re.split(r"[\s,]+", text) if word]
 
 
 def _agreed(found: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -195,7 +193,7 @@ def _audiences(audience: Audiences, sources: Sequence[Variables]) -> frozenset[s
             )
         texts = _words(name, value)
     else:
-        texts = _texts("audience", audience)
+        texts = _given("audience", audience)
     if not texts:
         raise ConfigurationError(f"{name} is empty: give the audience of your API as registered in Kinde, or several")
     return frozenset(texts)
@@ -203,8 +201,10 @@ def _audiences(audience: Audiences, sources: Sequence[Variables]) -> frozenset[s
 
 def _check_audiences(audiences: Iterable[str], issuers: Iterable[str]) -> None:
     for audience in audiences:
-        if audience.startswith("<") and audience.endswith(">"):
+        if "<" in audience or ">" in audience:
             raise ConfigurationError(f"audience is a placeholder, {audience!r}: put your API's audience there")
+        if not any(map(str.isalnum, audience)):
+            raise ConfigurationError(f"audience {audience!r} is none: there are no wildcards, give it as registered")
         if audience.rstrip("/") in issuers:
             raise ConfigurationError(
                 f"audience {audience!r} is the issuer, and every ID token carries that: "
@@ -218,7 +218,7 @@ def _check_audiences(audiences: Iterable[str], issuers: Iterable[str]) -> None:
 
 
 def _clients(clients: Iterable[str], audience: Audiences) -> frozenset[str]:
-    texts = _texts("clients", clients) if clients else []
+    texts = _given("clients", clients) if clients else []
     if audience is None and not texts:
         raise ConfigurationError(
             "audience=None accepts tokens without an audience and so needs clients=[…], the client ids of the apps "
@@ -250,6 +250,7 @@ def _jwks_url(issuer: str, given: str | None, issuers: int) -> str:
         raise ConfigurationError("jwks_url= is for one domain; each of several has its keys at /.well-known/jwks")
     if not isinstance(given, str) or not given.strip():
         raise ConfigurationError("jwks_url is empty: leave it out, or give the https URL of the issuer's keys")
+    leavings.check("jwks_url", given)
     parts = _split(given.strip(), "jwks_url", given)
     _check_scheme(parts, "jwks_url", given)
     if parts.fragment:
@@ -308,6 +309,14 @@ def _texts(name: str, values: str | Iterable[str]) -> list[str]:
     return texts
 
 
+def _given(name: str, values: str | Iterable[str]) -> list[str]:
+    """:func:`_texts`, and nothing in them that was not meant: they may have been read from a file of variables."""
+    texts = _texts(name, values)
+    for text in texts:
+        leavings.check(name, text)
+    return texts
+
+
 def _variable(name: str, sources: Sequence[Variables]) -> object:
     """Its value in the first of *sources* that has one."""
     return next((source[name] for source in sources if source.get(name) is not None), None)
@@ -316,8 +325,8 @@ def _variable(name: str, sources: Sequence[Variables]) -> object:
 def _words(name: str, value: object) -> list[str]:
     """The value of a variable: text with one or several words, or (in Flask's config) several texts."""
     if isinstance(value, str):
-        return words(value)
-    return _texts(name, value)  # type: ignore[arg-type]  # it checks what it gets
+        return leavings.values(name, value)
+    return _given(name, value)  # type: ignore[arg-type]  # it checks what it gets
 
 
 def _number(name: str, value: float, least: float, most: float) -> float:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from urllib.parse import quote_plus, urlencode
 
+from . import leavings
 from .errors import ConfigurationError, KindeGuardError
 from .fetch import Answer, FetchFailed
-from .settings import issuer_url, issuer_urls, words
+from .settings import issuer_url, issuer_urls
 
 AHEAD = 300.0  # an outage of five minutes goes unnoticed; of tokens that live a day it costs 0.3 % more
 MARGIN = 10.0  # for the way to the API, and for clocks that differ
@@ -237,6 +238,8 @@ def _word(name: str, value: str | None) -> str:
             f"no {name} is set: set {_variable(name)}, or pass {name}=, to what Kinde shows in the details of your "
             "machine-to-machine application"
         )
+    if isinstance(text, str):
+        leavings.check(_named(name, value), text, shown=False, secret=name == "client_secret")
     if not isinstance(text, str) or _VISIBLE.fullmatch(text) is None:
         raise ConfigurationError(f"{name} must be text, not empty, without spaces and line ends, as Kinde shows it")
     if text.startswith("<"):
@@ -257,16 +260,32 @@ def _audience(value: str | Iterable[str] | None) -> tuple[str, ...]:
 def _several(name: str, value: str | Iterable[str] | None) -> tuple[str, ...]:
     """Several words, from the argument or its variable; none if neither is there."""
     given = os.environ.get(_variable(name)) if value is None else value
-    if isinstance(given, str) and not words(given):
+    if isinstance(given, str) and not given.replace(",", "").strip():
         raise ConfigurationError(f"{name} is empty: leave it out (unset {_variable(name)}), or say which")
     try:
-        texts = tuple(dict.fromkeys(words(given) if isinstance(given, str) else () if given is None else given))
+        given = _split(_named(name, value), given) if isinstance(given, str) else given
+        texts = tuple(dict.fromkeys(() if given is None else given))
     except TypeError:
         raise ConfigurationError(f"{name} must be text or several texts, not {given!r}") from None
     for text in texts:
+        if isinstance(text, str):
+            leavings.check(name, text)
         if not isinstance(text, str) or _VISIBLE.fullmatch(text) is None or text.startswith("<"):
             raise ConfigurationError(f"{name} must be one or several words as registered in Kinde, not {text!r}")
     return texts
+
+
+def _split(name: str, text: str) -> list[str]:
+    """Any word may be a scope (RFC 6749 §3.3), and Kinde refuses those that it does not know; not so audiences."""
+    if name.lower().endswith("audience"):
+        return leavings.values(name, text)
+    leavings.check(name, text)
+    return leavings.words(text)
+
+
+def _named(name: str, argument: object) -> str:
+    """As whoever set it knows it."""
+    return _variable(name) if argument is None else name
 
 
 def _variable(name: str) -> str:

@@ -156,7 +156,20 @@ WAYS = {
         {"audience": FAILED}, "register an API of your own in Kinde", {"KINDE_AUDIENCE": "{url}/api"},
     ),
     "a value in quotes": Way(
-        {"settings": FAILED, "audience": LOOK}, "Write KINDE_AUDIENCE=… without them", {"KINDE_AUDIENCE": '"https://a"'},
+        {"audience": FAILED}, "KINDE_AUDIENCE has quotes in it", {"KINDE_AUDIENCE": '"https://a"'},
+    ),
+    "a comment with a URL in it": Way(
+        {"audience": FAILED}, "KINDE_AUDIENCE holds a comment", {"KINDE_AUDIENCE": "{url}/1 # was https://old.acme.com"},
+    ),
+    "a comment after the domain": Way({"domain": FAILED}, "holds a comment", {"KINDE_DOMAIN": "{url} # here"}),
+    "where verdicts go is no address": Way(
+        {"settings": FAILED, "audience": LOOK}, "says that there is no value",
+        {"KINDE_AUDIENCE": None, "KINDE_REPORT_VERDICTS_TO": "null"},
+    ),
+    "an app's id in quotes": Way({"token": FAILED}, "has quotes in it", {"KINDE_M2M_CLIENT_ID": "'an-app'"}),
+    "an app's secret by a name": Way({"token": FAILED}, "is a placeholder", {"KINDE_M2M_CLIENT_SECRET": "${S}"}),
+    "a comment after the app's scopes": Way(
+        {"token": FAILED}, "holds a comment", {"KINDE_M2M_SCOPES": "read:users # for now"},
     ),
     "a variable by another name": Way(
         {"settings": LOOK, "audience": LOOK}, "Call it KINDE_AUDIENCE",

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinde_guard import ConfigurationError, Guard, KeysUnavailable
-from kinde_guard.settings import ASYMMETRIC, Settings, issuer_url, words
+from kinde_guard.leavings import words
+from kinde_guard.settings import ASYMMETRIC, Settings, issuer_url
 
 GOOD: dict[str, Any] = {"domain": DOMAIN, "audience": AUDIENCE}
 Variables = dict[str, object]
@@ -60,7 +61,7 @@ WRONG_DOMAINS = [
         "acme.kinde.com.", "...", "..", "ab..cd", "abc.", ".abc", "acme.kinde.com;x", "*.kinde.com",
         "a" * 64 + ".kinde.com")),
     *((domain, "plain host name") for domain in (
-        "acme kinde.com", "acme.kinde.com\u200b", "b\u00fccher.example", "https://", "https:///x", "//acme.kinde.com",
+        "acme kinde.com", "b\u00fccher.example", "https://", "https:///x", "//acme.kinde.com",
         "acme.\nkinde.com")),
     *((domain, "user name or a password") for domain in (
         "user@acme.kinde.com", "https://user:pass@acme.kinde.com", "https://@acme.kinde.com",
@@ -98,7 +99,8 @@ def test_a_wrong_domain_in_a_variable_is_called_by_its_name(domain: str, words: 
     ({"audience": ["a", ISSUER]}, "is the issuer"), ({"audience": ISSUER + "/api"}, "Management API"),
     ({"audience": ISSUER + "/api/"}, "Management API"), ({"audience": ISSUER + "/api/v1"}, "Management API"),
     ({"audience": "https://b.com", "domain": [DOMAIN, "b.com"]}, "is the issuer"),
-    ({"audience": "<your audience>"}, "placeholder"),
+    ({"audience": "<your audience>"}, "placeholder"), ({"audience": "https://<host>/api"}, "placeholder"),
+    ({"audience": "*"}, "no wildcards"), ({"audience": [AUDIENCE, "..."]}, "no wildcards"),
     ({"audience": None}, "needs clients="), ({"audience": None, "clients": []}, "needs clients="),
     ({"audience": None, "clients": ""}, "needs clients="), ({"audience": None, "clients": [""]}, "clients is empty"),
     ({"audience": None, "clients": [1]}, "must be text"), ({"audience": None, "clients": 1}, "must be text"),
@@ -215,7 +217,7 @@ def test_wrong_variables(variables: Variables, words: str) -> None:
 
 
 @pytest.mark.parametrize(("value", "audiences"), [
-    ("x", ["x"]), ("x y", ["x", "y"]), ("x,y", ["x", "y"]), (" x ,\n y ", ["x", "y"]), (["x y"], ["x y"]),
+    ("x", ["x"]), ("x1 y-z", ["x1", "y-z"]), ("x,y", ["x", "y"]), (" x ,\n y ", ["x", "y"]), (["x y"], ["x y"]),
 ], ids=str)  # fmt: skip
 def test_the_audience_of_a_variable(value: object, audiences: list[str]) -> None:
     """Kinde's pages separate several by spaces, people by commas."""

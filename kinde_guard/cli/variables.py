@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import ConfigurationError
-from ..settings import DOMAIN_VARIABLES, KINDE_AUDIENCE, Settings, issuer_urls, words
+from ..leavings import words
+from ..settings import DOMAIN_VARIABLES, KINDE_AUDIENCE, Settings, issuer_urls, local_url
 from .finding import Finding, sentence
 
 M2M = tuple(f"KINDE_M2M_{name}" for name in ("CLIENT_ID", "CLIENT_SECRET", "AUDIENCE", "SCOPES", "DOMAIN"))
@@ -35,7 +36,7 @@ class Setup:
 
 def examine(domains: Sequence[str], variables: Mapping[str, str]) -> tuple[Setup, list[Finding]]:
     """*domains* are arguments, which come first."""
-    findings = [*_quotes(variables), *_misspelled(variables)]
+    findings = [*_report(variables), *_passed_over(domains, variables), *_misspelled(variables)]
     issuers, problem = _issuers(domains, variables)
     findings += [Finding("domain", "failed", "it cannot be used", sentence(problem))] if problem else []
     audience, about_audience = _audience(issuers, domains, variables)
@@ -77,18 +78,29 @@ def _audience(
         return (), told
     try:
         # Where the domain is no good, any will do to look at the audience by itself.
-        settings = Settings.load(issuers or "audience-alone.invalid", audience=KINDE_AUDIENCE, sources=[variables])
+        only = {"KINDE_AUDIENCE": variables["KINDE_AUDIENCE"]}
+        settings = Settings.load(issuers or "audience-alone.invalid", audience=KINDE_AUDIENCE, sources=[only])
     except ConfigurationError as error:
         return (), [Finding("audience", "failed", "it cannot be used", sentence(error))]
     return tuple(sorted(settings.audiences)), []
 
 
-def _quotes(variables: Mapping[str, str]) -> Iterator[Finding]:
-    for name in OURS:
-        value = variables.get(name, "").strip()
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-            fix = f"Write {name}=… without them: files for docker --env-file and the like are taken literally."
-            yield Finding("settings", "failed", f"the value of {name} has quotes around it", fix)
+def _report(variables: Mapping[str, str]) -> Iterator[Finding]:
+    name = "KINDE_REPORT_VERDICTS_TO"
+    try:
+        local_url(variables.get(name, "127.0.0.1"), name)
+    except ConfigurationError as error:
+        yield Finding("settings", "failed", f"{name} cannot be used", sentence(error))
+
+
+def _passed_over(domains: Sequence[str], variables: Mapping[str, str]) -> Iterator[Finding]:
+    """Where *domains* come first here, but not in the app that has these variables."""
+    if not domains or not any(name in variables for name in DOMAIN_VARIABLES):
+        return
+    try:
+        issuer_urls(None, [variables])
+    except ConfigurationError as error:
+        yield Finding("settings", "failed", "the domain in the variables cannot be used", sentence(error))
 
 
 def _misspelled(variables: Mapping[str, str]) -> Iterator[Finding]:
