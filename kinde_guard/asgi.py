@@ -21,6 +21,7 @@ from .guard import Guard, check_given
 from .pages import Pages
 from .paths import PublicPaths, is_preflight
 from .requirements import Requirement, authenticated
+from .web.cors import Preflights
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -30,6 +31,11 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _VERIFIED = "kinde_guard.verified"
 IN_FORCE = "kinde_guard"
+_MEND = (
+    "put CORS middleware around the guard, CORSMiddleware(GuardMiddleware(app), …), or add it to the app after the "
+    "guard; pass_preflights=True is for an app inside that answers every preflight itself, as Django does with "
+    "django-cors-headers"
+)
 _making = threading.Lock()  # or each of many threads at a cold start would make a guard, and fetch keys, of its own
 
 
@@ -39,8 +45,11 @@ class Attached:
     pages: Pages | None = None
     """What is answered here, before any token is asked for."""
 
-    def __init__(self, guard: Guard | None, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, guard: Guard | None, settings: Mapping[str, Any], pass_preflights: bool = False, mend: str = _MEND
+    ) -> None:
         check_given(guard, settings)
+        self.preflights = Preflights(pass_preflights, mend)
         self.guard = guard
         """May be set, also while the app runs; ``None`` until the app starts if it comes from the environment."""
         self._settings = settings
@@ -58,8 +67,9 @@ class GuardMiddleware(Attached):
     """Demands a valid token on every path but the *public* ones, and *requires* of it, if given, on top.
 
     Without *guard* it makes one from ``KINDE_DOMAIN`` and ``KINDE_AUDIENCE`` when the app starts; a mistake in them
-    stops the server. Genuine CORS preflights pass. *healthz* and *readyz* are paths to answer health checks at;
-    *resource* is the https URL of this API, whose metadata (RFC 9728) is then served and named in challenges.
+    stops the server. *healthz* and *readyz* are paths to answer health checks at; *resource* is the https URL of this
+    API, whose metadata (RFC 9728) is then served and named in challenges. CORS middleware belongs around this one:
+    *pass_preflights* lets CORS preflights through to an app that answers every one itself, and runs no handler for it.
     """
 
     def __init__(
@@ -72,10 +82,11 @@ class GuardMiddleware(Attached):
         healthz: str | None = None,
         readyz: str | None = None,
         resource: str | None = None,
+        pass_preflights: bool = False,
     ) -> None:
         if not callable(app):
             raise ConfigurationError(f"GuardMiddleware(app, …) takes an ASGI app first, not {app!r}")
-        super().__init__(guard, {})
+        super().__init__(guard, {}, pass_preflights)
         self.app = app
         self.public = PublicPaths(public)
         self.pages = Pages.of(healthz, readyz, resource)
@@ -84,20 +95,30 @@ class GuardMiddleware(Attached):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            return await run_lifespan(self.app, self.ready, scope, receive, send)
+            return await run_lifespan(self.app, self._start, scope, receive, send)
         attach(scope, self)
         if self.pages is not None and await answered(self, lambda: [self.requires], scope, send):
             return None
-        if not is_open(scope, self.public):
+        if not is_open(scope, self.public, self.preflights):
             guard = self.ready()
             try:
                 token = recognise(scope, guard) or await aauthenticate(scope, guard)
                 if self.requires is not authenticated:
                     guard.demand(token, self.requires)
             except (AuthError, KeysUnavailable) as refusal:
+                self._note_refusal(scope)
                 return await refuse(refusal, scope, send)
         await self.app(scope, receive, send)
         return None
+
+    def _start(self) -> None:
+        self.ready()
+        self.preflights.check(self.app, self.public)
+
+    def _note_refusal(self, scope: Scope) -> None:
+        if is_cors_preflight(scope):
+            self.preflights.check(self.app, self.public)  # not every server tells of its start
+            self.preflights.refused()
 
 
 def attach(scope: Scope, attached: Attached) -> None:
@@ -157,19 +178,26 @@ def _text(values: list[bytes]) -> list[str]:
     return [value.decode("latin-1") for value in values]
 
 
-def is_open(scope: Scope, public: PublicPaths) -> bool:
-    """Whether the request needs no token: its path is public, or it is a genuine CORS preflight."""
+def is_open(scope: Scope, public: PublicPaths, preflights: Preflights) -> bool:
+    """Whether the request needs no token: its path is public, or it is a CORS preflight and those are to pass."""
     if public.patterns and public.cover(path_of(scope)):
         return True
-    return scope.get("method") == "OPTIONS" and is_cors_preflight(scope)
+    return preflights.passes and is_cors_preflight(scope)
 
 
 def is_cors_preflight(scope: Scope) -> bool:
-    """Whether the request is a genuine CORS preflight."""
+    """Whether the request calls itself a CORS preflight."""
     if scope["type"] != "http" or scope["method"] != "OPTIONS":
         return False
     names = {name.decode("latin-1") for name, _ in scope["headers"]}
+    names |= {name.replace("_", "-") for name in names}  # as they come to a WSGI app that is mounted within
     return is_preflight(scope["method"], names.__contains__)
+
+
+def note_refusal(scope: Scope, attached: Attached | None) -> None:
+    """Of the first preflight that *attached* refuses, its owner is told."""
+    if attached is not None and is_cors_preflight(scope):
+        attached.preflights.refused()
 
 
 def path_of(scope: Scope) -> str:

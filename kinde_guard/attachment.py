@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Router
@@ -32,8 +33,13 @@ from .guard import Guard
 from .pages import Pages
 from .paths import PublicPaths
 from .requirements import Requirement
+from .web import starlette_middleware
 
 MOST_MIDDLEWARE = 100  # around one mounted app; that many layers are a loop
+_MEND = (
+    "add CORSMiddleware to the app that KindeGuard(app) guards, before or after: it is asked before the guard then, "
+    "and answers preflights; pass_preflights=True is for an app that answers every preflight itself"
+)
 
 
 class KindeGuard(asgi.Attached):
@@ -43,7 +49,8 @@ class KindeGuard(asgi.Attached):
     too, unknown ones among them, before the body is read. *settings* are those of :class:`Guard`; what they leave out
     is read from the environment when the app starts, and a mistake in it stops the server. *healthz* and *readyz* are
     paths to answer health checks at; *resource* is the https URL of this API, whose metadata (RFC 9728) is then served
-    and named in challenges.
+    and named in challenges. With *public*, a ``CORSMiddleware`` that *app* has already is moved to just outside of the
+    guard, and answers preflights there; *pass_preflights* lets them through to an app that answers every one itself.
     """
 
     http_exception: type[HTTPException] = HTTPException
@@ -58,9 +65,11 @@ class KindeGuard(asgi.Attached):
         healthz: str | None = None,
         readyz: str | None = None,
         resource: str | None = None,
+        pass_preflights: bool = False,
         **settings: Any,
     ) -> None:
-        super().__init__(guard, settings)
+        super().__init__(guard, settings, pass_preflights, _MEND)
+        self._told = False
         self.pages = Pages.of(healthz, readyz, resource)
         self.public = None if public is None else PublicPaths(public)
         if app is not None:
@@ -76,15 +85,34 @@ class KindeGuard(asgi.Attached):
             raise ConfigurationError("the app has started already: call KindeGuard(app) where it is made")
         app.state.kinde_guard = self
         app.add_middleware(_InFront, attached=self)
+        if self.public is not None:
+            starlette_middleware.put_cors_outside(app)
         self._answer_for(app)
 
     def check(self, app: Starlette) -> None:
         """Look for demands that are not enforced, and see to it that mounted apps answer refusals as this one does."""
         _check_demands(list(routes_of(app)))
+        if not self._told:
+            self._told = True
+            self._tell_of_middleware(app)
         for route in routes_of(app):
             mounted = _mounted(route)
             if isinstance(mounted, Starlette):
                 self._answer_for(mounted)
+
+    def _tell_of_middleware(self, app: Starlette) -> None:
+        """Say what stands on the wrong side of the guard."""
+        outside = starlette_middleware.outside_of(app, self._is_mine)
+        if self.public is None:
+            outside = app.user_middleware  # the routes alone demand something
+        else:
+            starlette_middleware.tell_of_outside(outside)
+            hidden = starlette_middleware.hidden_cors(app, self._is_mine)
+            self.preflights.tell_of(found for found in hidden if not self.public.include(found.paths))
+        starlette_middleware.tell_of_caches(outside)
+
+    def _is_mine(self, layer: Middleware) -> bool:
+        return layer.kwargs.get("attached") is self
 
     def start(self, app: Starlette) -> None:
         """Check *app*, and make its guard and those of the apps mounted in it."""
@@ -110,6 +138,7 @@ class KindeGuard(asgi.Attached):
         """The exception handler: the app's own handler for a refusal has precedence over ours."""
         if not isinstance(error, AuthError | KeysUnavailable):
             raise error  # ours, not the caller's: 500
+        asgi.note_refusal(conn.scope, asgi.nearest(conn.scope))
         url = asgi.metadata_url(conn.scope)
         raised = refused(error, self.http_exception, url)
         handler = _handler_of(conn.app, raised) if asgi.can_answer(conn.scope) else None
@@ -174,7 +203,7 @@ class _InFront:
                 return None
         if scope["type"] == "websocket":
             send = _closing_when_too_late(send)
-        if attached.public is not None and not asgi.is_open(scope, attached.public):
+        if attached.public is not None and not asgi.is_open(scope, attached.public, attached.preflights):
             try:
                 guard = attached.ready()
                 introduce(scope, asgi.recognise(scope, guard) or await asgi.aauthenticate(scope, guard))

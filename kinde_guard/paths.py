@@ -1,4 +1,4 @@
-"""Which requests need no token: public paths, and genuine CORS preflights. Pure.
+"""Which paths need no token, and which requests call themselves CORS preflights. Pure.
 
 A path is matched as the application sees it: decoded, and without the prefix it is mounted under. Whatever could be
 read in two ways (``..``, ``//``, a backslash, NUL, a ``%`` that is left after decoding, bytes that were not UTF-8) is
@@ -33,6 +33,10 @@ class PublicPaths:
             return False
         return _AMBIGUOUS.search(path) is None
 
+    def include(self, pattern: str) -> bool:
+        """Whether every path that *pattern* names is public."""
+        return pattern[:-1].startswith(self._below) if pattern.endswith("/*") else self.cover(pattern)
+
     def _is_below(self, path: str) -> bool:
         return any(path.startswith(prefix) and len(path) > len(prefix) for prefix in self._below)
 
@@ -41,9 +45,9 @@ class PublicPaths:
 
 
 def is_preflight(method: str, has_header: Callable[[str], bool]) -> bool:
-    """A browser's CORS preflight (Fetch standard, CORS-preflight fetch): it never carries a token, and does nothing.
+    """Whether a request calls itself a CORS preflight (Fetch standard, CORS-preflight fetch), as anybody's may.
 
-    Nor does it ask to be taken for another method, as an app behind a method-override middleware might.
+    None that a browser makes asks to be taken for another method, which an app with a method override would do.
     """
     wanted = has_header("origin") and has_header("access-control-request-method")
     return method == "OPTIONS" and wanted and not any(map(has_header, _METHOD_OVERRIDES))

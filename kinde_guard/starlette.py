@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+_MEND = "put CORSMiddleware before AuthenticationMiddleware: it answers preflights then"
 
 
 class Requires:
@@ -75,12 +76,12 @@ class KindeBackend(AuthenticationBackend):
 
     Without *guard* it is the one of a ``KindeGuard`` around. Who has no token is refused, unless *anonymous*: then
     ``request.user`` is nobody, whom the stock ``@requires`` answers with 403 and no challenge, and ours with 401.
-    WebSockets that it refuses, the middleware closes without an answer.
+    WebSockets that it refuses, the middleware closes without an answer. CORS middleware belongs outside of it.
     """
 
     def __init__(self, guard: Guard | None = None, *, anonymous: bool = False) -> None:
         self.anonymous = anonymous
-        self._attached = None if guard is None else asgi.Attached(guard, {})
+        self._attached = None if guard is None else asgi.Attached(guard, {}, mend=_MEND)
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
         if self._attached is not None and asgi.nearest(conn.scope) is None:
@@ -89,8 +90,9 @@ class KindeBackend(AuthenticationBackend):
         try:
             token = asgi.recognise(conn.scope, guard) or await asgi.aauthenticate(conn.scope, guard)
         except (AuthError, KeysUnavailable) as error:
-            if isinstance(error, MissingToken) and (self.anonymous or asgi.is_cors_preflight(conn.scope)):
+            if isinstance(error, MissingToken) and self.anonymous:
                 return None
+            asgi.note_refusal(conn.scope, asgi.nearest(conn.scope))
             raise both(error, AuthenticationError) from None
         return Credentials(token), KindeUser(token)
 

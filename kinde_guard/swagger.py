@@ -52,11 +52,21 @@ class KindeGuard(attachment.KindeGuard):
         healthz: str | None = None,
         readyz: str | None = None,
         resource: str | None = None,
+        pass_preflights: bool = False,
         swagger_client_id: str | None = None,
         **settings: Any,
     ) -> None:
         self._client_id = None if swagger_client_id is None else _client_id(swagger_client_id)
-        super().__init__(app, guard=guard, public=public, healthz=healthz, readyz=readyz, resource=resource, **settings)
+        super().__init__(
+            app,
+            guard=guard,
+            public=public,
+            healthz=healthz,
+            readyz=readyz,
+            resource=resource,
+            pass_preflights=pass_preflights,
+            **settings,
+        )
 
     def init_app(self, app: Starlette) -> None:
         """As :meth:`kinde_guard.starlette.KindeGuard.init_app`."""

@@ -19,20 +19,26 @@ from .guard import Guard
 from .pages import Page, Pages
 from .paths import PublicPaths, is_preflight
 from .requirements import Requirement, authenticated
+from .web.cors import Preflights
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _VERIFIED = "kinde_guard.verified"
+_MEND = (
+    "put CORS middleware around the guard; or, if the app inside answers every preflight itself, as Django does with "
+    "django-cors-headers, write GuardMiddleware(…, pass_preflights=True)"
+)
 
 
 class GuardMiddleware:
     """Demands a valid token on every path but the *public* ones, and *requires* of it, if given, on top.
 
-    Without *guard* it makes one from ``KINDE_DOMAIN`` and ``KINDE_AUDIENCE``. Genuine CORS preflights pass.
+    Without *guard* it makes one from ``KINDE_DOMAIN`` and ``KINDE_AUDIENCE``.
     Raises :class:`ConfigurationError`, here and not at the first request. *healthz* and *readyz* are paths to answer
     health checks at; *resource* is the https URL of this API, whose metadata (RFC 9728) is then served and named in
-    challenges.
+    challenges. *pass_preflights* lets CORS preflights through to an app that answers every one itself, and runs no
+    handler for it (Django with django-cors-headers).
     """
 
     def __init__(
@@ -45,6 +51,7 @@ class GuardMiddleware:
         healthz: str | None = None,
         readyz: str | None = None,
         resource: str | None = None,
+        pass_preflights: bool = False,
     ) -> None:
         if not callable(app):
             raise ConfigurationError(f"GuardMiddleware(app, …) takes a WSGI app first, not {app!r}")
@@ -53,7 +60,9 @@ class GuardMiddleware:
         self.pages = Pages.of(healthz, readyz, resource)
         # No route has been chosen yet, so there are no path parameters to compare with.
         self.requires = checked(authenticated if requires is None else requires).bound({})
+        self.preflights = Preflights(pass_preflights, _MEND)
         self.guard = Guard() if guard is None else guard
+        self.preflights.check(app, self.public)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if self.pages is not None:
@@ -64,12 +73,14 @@ class GuardMiddleware:
             try:
                 self.guard.demand(authenticate(environ, self.guard), self.requires)
             except (AuthError, KeysUnavailable) as refusal:
+                if is_cors_preflight(environ):
+                    self.preflights.refused()
                 url = "" if self.pages is None else self.pages.metadata_url
                 return _answer(bearer.answer(refusal, url), environ, start_response)
         return self.app(environ, start_response)
 
     def _is_open(self, environ: WSGIEnvironment) -> bool:
-        return covers(self.public, environ) or is_cors_preflight(environ)
+        return covers(self.public, environ) or (self.preflights.passes and is_cors_preflight(environ))
 
 
 def authenticate(environ: WSGIEnvironment, guard: Guard) -> AccessToken:
@@ -115,7 +126,7 @@ def send_page(page: Page, start_response: StartResponse) -> Iterable[bytes]:
 
 
 def is_cors_preflight(environ: WSGIEnvironment) -> bool:
-    """Whether the request is a genuine CORS preflight."""
+    """Whether the request calls itself a CORS preflight."""
     return is_preflight(
         environ.get("REQUEST_METHOD", ""), lambda name: f"HTTP_{name.upper().replace('-', '_')}" in environ
     )

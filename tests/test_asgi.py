@@ -174,15 +174,23 @@ def test_path_is_without_root_path(app: App, guard: Guard, root: str, path: str,
 @pytest.mark.parametrize(
     ("method", "headers", "status"),
     [
-        pytest.param("OPTIONS", PREFLIGHT, 200, id="genuine"),
+        pytest.param("OPTIONS", PREFLIGHT, 200, id="all of one"),
         pytest.param("OPTIONS", PREFLIGHT[:1], 401, id="no method asked for"),
         pytest.param("OPTIONS", PREFLIGHT[1:], 401, id="no origin"),
         pytest.param("OPTIONS", [], 401, id="plain"),
         pytest.param("POST", PREFLIGHT, 401, id="another method"),
+        pytest.param("OPTIONS", [*PREFLIGHT, ("x-http-method-override", "GET")], 401, id="an override"),
+        pytest.param("OPTIONS", [*PREFLIGHT, ("x_http_method_override", "GET")], 401, id="an override for WSGI within"),
     ],
 )
 def test_cors_preflights(app: App, guard: Guard, method: str, headers: Any, status: int) -> None:
-    assert ask(GuardMiddleware(app, guard), "/users", headers=headers, method=method).status == status
+    """Nothing passes for calling itself one, unless the owner of the app says that it answers them all."""
+    request = {"headers": headers, "method": method}
+    assert ask(GuardMiddleware(app, guard), "/users", **request).status == 401
+    assert ask(GuardMiddleware(app, guard, requires=scope("a")), "/users", **request).status == 401
+    assert app.asked == []
+    assert ask(GuardMiddleware(app, guard, pass_preflights=True), "/users", **request).status == status
+    assert len(app.asked) == (status == 200)
 
 
 def test_websocket_is_let_in_by_its_token(app: App, guard: Guard, token: str) -> None:

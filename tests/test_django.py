@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import django  # type: ignore[import-untyped]
@@ -14,6 +15,7 @@ from django.conf import settings  # type: ignore[import-untyped]
 from django.core.asgi import get_asgi_application  # type: ignore[import-untyped]
 from django.core.wsgi import get_wsgi_application  # type: ignore[import-untyped]
 from django.http import HttpRequest, HttpResponse  # type: ignore[import-untyped]
+from django.test import override_settings  # type: ignore[import-untyped]
 from django.urls import path  # type: ignore[import-untyped]
 from helpers import CLIENT, M2M, Issuer, guard_of, mint
 
@@ -56,6 +58,10 @@ settings.configure(ALLOWED_HOSTS=["testserver"], LOGGING_CONFIG=None, ROOT_URLCO
 django.setup()
 
 Ask = Callable[..., httpx.Response]
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.levelno == logging.WARNING and record.name == "kinde_guard"]
 
 
 def over_wsgi(guard: Guard, **options: Any) -> Ask:
@@ -126,11 +132,53 @@ def test_requires(serve: Callable[..., Ask]) -> None:
     assert ask("GET", "/whoami", headers=bearer(mint(base=M2M))).text == CLIENT
 
 
-def test_preflight(serve: Callable[..., Ask]) -> None:
-    """A CORS preflight comes through to Django, and whatever answers it there."""
+@pytest.mark.parametrize("path", ["/whoami", "/awhoami", "/unknown"])
+def test_a_forged_preflight_runs_no_view(
+    serve: Callable[..., Ask], path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Django has no answer of its own to OPTIONS: a function view would run for whoever writes three headers."""
     ask = serve()
-    assert ask("OPTIONS", "/whoami").status_code == 401
-    assert ask("OPTIONS", "/whoami", headers=PREFLIGHT).status_code == 200
+    for headers in ({}, PREFLIGHT, PREFLIGHT, {**PREFLIGHT, **bearer("forged")}):
+        assert ask("OPTIONS", path, headers=headers).status_code == 401
+    assert serve(requires=scope("read:users"))("OPTIONS", path, headers=PREFLIGHT).status_code == 401
+    assert asked == []
+    assert ["a CORS preflight was refused" in record.message for record in warnings_in(caplog)] == [True, True]
+
+
+@pytest.fixture
+def cors() -> Iterator[None]:
+    """django-cors-headers, as its documentation has it."""
+    middleware = ["corsheaders.middleware.CorsMiddleware", "django.middleware.common.CommonMiddleware"]
+    with override_settings(MIDDLEWARE=middleware, CORS_ALLOWED_ORIGINS=[PREFLIGHT["Origin"]]):
+        yield
+
+
+@pytest.mark.usefixtures("cors")
+def test_django_cors_headers(serve: Callable[..., Ask], caplog: pytest.LogCaptureFixture) -> None:
+    """Inside of the guard it answers every preflight, if those are let through, and no view runs."""
+    ask = serve(pass_preflights=True)
+    answer = ask("OPTIONS", "/whoami", headers=PREFLIGHT)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["Access-Control-Allow-Origin"] == PREFLIGHT["Origin"]
+    for headers in ({}, {"Origin": PREFLIGHT["Origin"]}, {**PREFLIGHT, "X-HTTP-Method-Override": "GET"}):
+        assert ask("OPTIONS", "/whoami", headers=headers).status_code == 401
+    assert asked == []
+    answer = ask("GET", "/whoami", headers={"Origin": PREFLIGHT["Origin"], **bearer(mint())})
+    assert (answer.text, answer.headers["Access-Control-Allow-Origin"]) == (CLIENT, PREFLIGHT["Origin"])
+    assert warnings_in(caplog) == []
+
+
+@pytest.mark.usefixtures("cors")
+def test_django_cors_headers_without_the_opt_in(serve: Callable[..., Ask], caplog: pytest.LogCaptureFixture) -> None:
+    """Start-up says that it is not asked, and what to do."""
+    assert serve()("OPTIONS", "/whoami", headers=PREFLIGHT).status_code == 401
+    first, last = [record.message for record in warnings_in(caplog)]
+    assert first.startswith(
+        "corsheaders.middleware.CorsMiddleware cannot answer preflights, because the guard in front"
+    )
+    assert "a CORS preflight was refused" in last
+    assert "pass_preflights=True" in first
+    assert "pass_preflights=True" in last
 
 
 def test_djangos_own_answers(serve: Callable[..., Ask]) -> None:

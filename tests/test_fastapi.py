@@ -634,7 +634,7 @@ def test_everything_but_public_paths(guard: Guard, token: str) -> None:
     assert outcome(talk(app, websocket("/ws")).reply) == MISSING
     assert ask(app, "/docs", token).status == ask(app, "/openapi.json", token).status == 200
     assert ask(app, "/unknown", token).status == 404
-    assert ask(app, "/items", headers=PREFLIGHT, method="OPTIONS").status == 405
+    assert outcome(ask(app, "/items", headers=PREFLIGHT, method="OPTIONS")) == MISSING
 
 
 def test_docs_without_public_paths(guard: Guard) -> None:

@@ -1,4 +1,4 @@
-"""Public paths, exactly; and what is a genuine CORS preflight."""
+"""Public paths, exactly; and what calls itself a CORS preflight."""
 
 from __future__ import annotations
 
@@ -120,3 +120,22 @@ def test_patterns_can_be_read() -> None:
 )
 def test_preflight(method: str, headers: set[str], genuine: bool) -> None:
     assert is_preflight(method, headers.__contains__) is genuine
+
+
+@pytest.mark.parametrize(
+    ("pattern", "public"),
+    [
+        ("/healthz", True),
+        ("/static/a", True),
+        ("/static/*", True),
+        ("/static/a/*", True),
+        ("/static", False),
+        ("/*", False),
+        ("/healthz/*", False),
+        ("/stat/*", False),
+        ("/{name}/*", False),
+        ("", False),
+    ],
+)
+def test_patterns_within_patterns(pattern: str, public: bool) -> None:
+    assert PublicPaths(["/healthz", "/static/*"]).include(pattern) is public

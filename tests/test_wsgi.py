@@ -186,7 +186,8 @@ def test_cannot_tell(app: App) -> None:
 @pytest.mark.parametrize(
     ("method", "headers", "passes"),
     [
-        pytest.param("OPTIONS", PREFLIGHT, True, id="genuine"),
+        pytest.param("OPTIONS", PREFLIGHT, True, id="all of one"),
+        pytest.param("OPTIONS", {**PREFLIGHT, "HTTP_X_HTTP_METHOD": "GET"}, False, id="an override"),
         pytest.param("OPTIONS", {}, False, id="not CORS"),
         pytest.param("OPTIONS", {"HTTP_ORIGIN": "https://app.example"}, False, id="no method asked for"),
         pytest.param("OPTIONS", {"HTTP_ACCESS_CONTROL_REQUEST_METHOD": "POST"}, False, id="no origin"),
@@ -196,9 +197,14 @@ def test_cannot_tell(app: App) -> None:
 )
 @pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
 def test_preflight(app: App, guard: Guard, method: str, headers: dict[str, str], passes: bool) -> None:
-    """Browsers send CORS preflights without a token: those pass, and nothing that resembles them."""
-    answer = ask(GuardMiddleware(app, guard), REQUEST_METHOD=method, **headers)
+    """Nothing passes for calling itself one, unless the owner of the app says that it answers them all."""
+    request = {"REQUEST_METHOD": method, **headers}
+    assert ask(GuardMiddleware(app, guard), **request).status == "401 Unauthorized"
+    assert ask(GuardMiddleware(app, guard, requires=scope("a")), **request).status == "401 Unauthorized"
+    assert app.asked == []
+    answer = ask(GuardMiddleware(app, guard, pass_preflights=True), **request)
     assert answer.status == ("200 OK" if passes else "401 Unauthorized")
+    assert len(app.asked) == passes
 
 
 @pytest.mark.parametrize(
