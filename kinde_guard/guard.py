@@ -250,6 +250,7 @@ class Guard:
         """The token, verified with *key*, which was found in *keys*, or was waited for."""
         store, kid, alg, header, payload, claims, window, signing_input, signature = unverified
         if not key.verifies(alg, signing_input, signature):
+            store.ask_behind()
             raise InvalidToken("bad_signature", "the token was changed, or signed with another key of the same kid")
         if header is not None:
             self._remember_header(header, kid, alg)

@@ -17,6 +17,7 @@ from jwt.algorithms import Algorithm, get_default_algorithms
 
 from .digests import sha256, sha384, sha512
 from .jws import MAX_NESTING
+from .net.headers import age_of, delta_seconds
 from .rules import MAX_KID
 from .settings import ASYMMETRIC
 
@@ -139,7 +140,7 @@ class KeySet:
     retry_at: float = NEVER
     """No attempt before, after one that failed."""
     cool_until: float = NEVER
-    """No attempt for the sake of an unknown kid before."""
+    """No attempt for the sake of an unknown kid, or of a signature that did not hold, before."""
     problem: str = ""
     """Why the last attempt failed; empty if it did not."""
     edition: object = field(default_factory=object, repr=False, compare=False)
@@ -163,8 +164,8 @@ class KeySet:
         return now >= self.refresh_at and now >= self.retry_at
 
     def may_ask_for_unknown(self, now: float) -> bool:
-        """Whether a kid that is not held may cause a fetch. It may be a rotated key or an attacker's invention: at
-        most one fetch per cool-down, or anyone could make us hammer the issuer."""
+        """Whether a kid that is not held may cause a fetch, or a signature that does not hold. It may be a rotated key
+        or an attacker's invention: at most one fetch per cool-down, or anyone could make us hammer the issuer."""
         return now >= self.cool_until and now >= self.retry_at
 
     def state(self, now: float) -> State:
@@ -207,7 +208,7 @@ class KeySet:
         )
 
     def cooling(self, until: float) -> KeySet:
-        """The set when a kid that it does not hold has caused a fetch."""
+        """The set when a kid that it does not hold, or a signature, has caused a fetch."""
         return replace(self, cool_until=max(self.cool_until, until))
 
 
@@ -273,13 +274,14 @@ def read(body: bytes, algorithms: Sequence[str], known: Mapping[KeyId, Key]) -> 
     return KeysRead(keys, tuple(skipped), tuple(weak), tuple(private))
 
 
-def life_of(cache_control: str) -> float:
-    """How long keys are fresh, in seconds: ``max-age`` (RFC 9111 §5.2.2.1) within a minute and an hour, else 10 min."""
-    for directive in cache_control.lower().split(","):
+def life_of(headers: Mapping[str, str]) -> float:
+    """How long keys are fresh, in seconds: what is left of ``max-age`` (RFC 9111 §5.2.2.1) after the time that caches
+    on the way have held them (``Age``), within a minute and an hour; else 10 min."""
+    for directive in headers.get("cache-control", "").lower().split(","):
         name, _, value = directive.strip().partition("=")
-        value = value.strip('"')
-        if name == "max-age" and value.isascii() and value.isdigit():
-            return min(max(float(value[:9]), LEAST_LIFE), MOST_LIFE)
+        seconds = delta_seconds(value.strip('"')) if name == "max-age" else None
+        if seconds is not None:
+            return min(max(seconds - age_of(headers), LEAST_LIFE), MOST_LIFE)
     return LIFE
 
 

@@ -16,7 +16,6 @@ import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from functools import partial
 
 from . import flight, jwks
@@ -25,6 +24,7 @@ from .events import Tell
 from .fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
 from .jwks import Key, KeySet, KeysRead, State, UnusableKeySet
 from .net.clocks import Clocks as Clocks
+from .net.headers import date_in, delta_seconds
 from .news import News, drift
 from .settings import Settings
 
@@ -132,6 +132,13 @@ class KeyStore:
             key = self._require(kid, alg)
         return key
 
+    def ask_behind(self) -> None:
+        """A signature does not hold under a key that is held: there may be a new key under its kid. Asks for it, within
+        the budget of unknown kids, and never waits."""
+        keys, now = self._set, self._now()
+        if keys.usable(now) and keys.may_ask_for_unknown(now):
+            self._start(keys, now + self._retry_after)
+
     def load(self) -> Future[None] | None:
         """Start loading keys that are not fresh; the future to wait for, ``None`` if there is nothing to wait for."""
         now, keys = self._now(), self._set
@@ -203,7 +210,7 @@ class KeyStore:
             read = jwks.read(answer.body, self._algorithms, seen.keys)
         except (FetchFailed, UnusableKeySet) as error:
             return _Fetched(kind=type(error).__name__, problem=str(error), cool_until=cool_until)
-        life = min(jwks.life_of(answer.headers.get("cache-control", "")), self._usable_for)
+        life = min(jwks.life_of(answer.headers), self._usable_for)
         ahead = drift(answer.headers, sent, self._clocks.wall())
         return _Fetched(read, life, drift=ahead, cool_until=cool_until)
 
@@ -271,9 +278,5 @@ def _refused(answer: Answer, wall: float, cool_until: float) -> _Fetched:
 
 def _asked_wait(value: str, wall: float) -> float | None:
     """``Retry-After`` in seconds (RFC 9110 §10.2.3: a number of them, or a date); ``None`` if it is neither."""
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    try:
-        return parsedate_to_datetime(value).timestamp() - wall
-    except (ValueError, OverflowError):
-        return None
+    seconds, date = delta_seconds(value), date_in(value)
+    return date - wall if seconds is None and date is not None else seconds

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
 from . import jwks
 from .events import KeysChanged, KeysFailed, KeysFetched, KeysStale, Tell
 from .jwks import KeySet
+from .net.headers import age_of, date_in
 
 _CHANGES = {
     "added": (logging.INFO, "added"),
@@ -92,11 +92,8 @@ def drift(headers: Mapping[str, str], sent: float, received: float) -> float | N
     It was written between *sent* and *received*, and cut to whole seconds (RFC 9110 §6.6.1): what that explains is no
     drift.
     """
-    try:
-        written = parsedate_to_datetime(headers.get("date", "")).timestamp()
-    except (ValueError, OverflowError):
+    date = date_in(headers.get("date", ""))
+    if date is None:
         return None
-    age = headers.get("age", "")  # RFC 9111 §5.1: a cache has held the answer that long
-    if age.isascii() and age.isdigit():
-        written += float(age[:9])
+    written = date + age_of(headers)
     return max(0.0, sent - (written + 1)) + min(0.0, received - written)

@@ -156,6 +156,17 @@ def guard_of(issuer: Issuer, time: Time | None = None, domain: Any = DOMAIN, **s
     return Guard(domain, transport=issuer.transport, clocks=(time or Time()).clocks, **settings)
 
 
+def settle(guard: Guard) -> None:
+    """Wait until no fetch of *guard*'s is under way, and what there is to say of the last ones has been said."""
+    for store in guard._stores.values():
+        future = store._flight.under_way
+        if future is not None:
+            future.result(20)
+    for thread in threading.enumerate():
+        if thread.name == "kinde_guard-call":
+            thread.join(20)
+
+
 def reason_of(guard: Guard, raw: str) -> str:
     """Why *guard* refuses *raw*; ``accepted`` if it does not. Anything else that is raised is the test's to report."""
     try:

@@ -424,7 +424,7 @@ def test_cached_keys() -> None:
     with Server(answering(jwks, headers=headers)) as server:
         issuer = Issuer(server.url)
         found = {each.step: each.found for each in checkup.keys(issuer)}
-    assert found["cache"] == "fetched anew after 30 min (Cache-Control: public, max-age=1800)"
+    assert found["cache"] == "fetched anew after 25 min (Cache-Control: public, max-age=1800, Age: 300)"
     assert issuer.drift == pytest.approx(0, abs=1)
 
 

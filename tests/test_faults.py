@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 import uvicorn
-from helpers import NOW, Time
+from helpers import NOW, Time, settle
 
 from kinde_guard import ConfigurationError, Guard, InvalidToken, KeysUnavailable
 from kinde_guard.fetch import MAX_BODY
@@ -65,8 +65,9 @@ def works() -> Row:
 
 
 def refuses(reason: str) -> Row:
-    """To the guard it is a good answer, which it goes by for ten minutes; then the first request asks anew."""
-    return Row(reason, reason, 0, (1, 2), ("fresh", "fresh"), wait=600, meanwhile=reason)
+    """To the guard it is a good answer, which it goes by for ten minutes, but for one more look at the keys when the
+    first signature does not hold; then the first request asks anew."""
+    return Row(reason, reason, 0, (2, 2), ("fresh", "fresh"), wait=600, meanwhile=reason)
 
 
 ROWS: dict[str, Row] = {
@@ -327,6 +328,7 @@ def cold(name: str) -> Outcome:
         guard, raw = it.guard(), it.issuer.m2m_token()
         strike()
         said, repeated = ask(guard, raw), ask(guard, raw)
+        settle(guard)
         fetches, health = it.fetches, guard.health()[it.url]
         heal()
         return Outcome(said, repeated, fetches, health.state, health.problem, *healed(name, it, guard, raw))

@@ -18,8 +18,9 @@ PACKAGE = Path(kinde_guard.__file__).parent
 FRAMEWORKS = {"fastapi", "starlette", "flask", "werkzeug", "django", "pydantic", "typer", "rich", "uvicorn", "pytest"}
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
-    "net.clocks", "digests", "web.wording", "errors", "events", "leavings", "settings", "jws", "claims", "requirements",
-    "rules", "jwks", "news", "bearer", "flight", "fetch", "keystore", "cache", "reports", "guard", "pages",
+    "net.clocks", "net.headers", "digests", "web.wording", "errors", "events", "leavings", "settings", "jws", "claims",
+    "requirements", "rules", "jwks", "news", "bearer", "flight", "fetch", "keystore", "cache", "reports", "guard",
+    "pages",
 ]  # fmt: skip
 """Each may import what stands before it."""
 

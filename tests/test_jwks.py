@@ -515,7 +515,24 @@ def holds(row: Json, algorithms: tuple[str, ...]) -> bool:
     ("max-age=" + "9" * 5000, 3600), ("max-age=100,max-age=900", 100), (" max-age=900 ,public", 900),
 ])  # fmt: skip
 def test_how_long_keys_are_fresh(cache_control: str, life: float) -> None:
-    assert jwks.life_of(cache_control) == life
+    assert jwks.life_of({"cache-control": cache_control}) == life
+    assert jwks.life_of({"cache-control": cache_control, "age": "0"}) == life
+
+
+@pytest.mark.parametrize(("age", "life"), [
+    ("1", 1799), ("900", 900), ("1740", 60), ("1790", 60), ("1800", 60), ("86400", 60), ("9" * 5000, 60),
+    ("900, 20", 900), (" 900 ", 900),
+    ("", 1800), ("-900", 1800), ("900.5", 1800), ("x", 1800), ("²", 1800), (",900", 1800),
+])  # fmt: skip
+def test_the_time_that_caches_held_the_keys_counts_against_their_life(age: str, life: float) -> None:
+    """RFC 9111 §4.2: ``Age`` is taken off ``max-age``; but for a minute they are fresh in any case."""
+    assert jwks.life_of({"cache-control": "max-age=1800", "age": age}) == life
+
+
+@pytest.mark.parametrize(("cache_control", "life"), [("max-age=86400", 3600), ("max-age=4000", 3100), ("", 600)])
+def test_age_is_taken_off_before_the_bounds(cache_control: str, life: float) -> None:
+    """And off ``max-age`` alone: the ten minutes without it are our own."""
+    assert jwks.life_of({"cache-control": cache_control, "age": "900"}) == life
 
 
 json_values = st.recursive(

@@ -251,7 +251,7 @@ BROKEN: dict[str, tuple[Behaviour, str]] = {
     "429": (answering(status=429, headers={"retry-after": "20"}), "the issuer answered 429"),
     "500": (answering(status=500), "the issuer answered 500"),
     "HTML": (answering(b"<html>", headers={"content-type": "text/html"}), "the answer is not JSON"),
-    "not UTF-8": (answering(b'{"keys": "\xff"}'), "the answer is not JSON"),
+    "not UTF-8": (answering(b'{"keys": \xff}'), "the answer is not JSON"),
     "too deep": (answering(b'{"keys":' + b"[" * 200_000), "the answer is not JSON"),
     "wrong shape": (answering(b'{"keys": {}}'), "the answer is not a JWK Set"),
     "empty": (answering(b'{"keys": []}'), "no usable key in the set"),

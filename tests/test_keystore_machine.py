@@ -179,6 +179,19 @@ class Machine(RuleBasedStateMachine):
             assert set(pool.map(self._ask, [kid] * 4)) == {expected}
         assert self.kinde.asked == fetches
 
+    @rule(later=LATER, kid=st.sampled_from(KIDS))
+    def a_signature_does_not_hold(self, later: float, kid: str) -> None:
+        """Under a kid that is held: within the same budget, and nobody waits."""
+        self.time.passes(later)
+        model, fetches = self.model, self.kinde.asked
+        if model.end_of(kid, self.now) in MATERIALS:
+            starts = model.under_way is None and self.now >= max(model.cool_until, model.retry_at)
+            if starts:
+                model.under_way = self.now
+            self.store.ask_behind()
+            self._check_fetches(fetches + starts)
+            self._land()
+
     @rule(later=LATER, number=st.integers(0, 50))
     @precondition(lambda self: self.given)
     def a_key_given_out_before_is_asked_about(self, later: float, number: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from faults import Server, after, answering, hanging, nobody, sending
-from helpers import AUDIENCE, Issuer, fork, guard_of, mint, reason_of, rsa_key
+from helpers import AUDIENCE, Issuer, fork, guard_of, mint, reason_of, rsa_key, settle
 
 from kinde_guard import ConfigurationError, Guard, InsufficientScope, KeysUnavailable, flight, reports, scope
 from kinde_guard.cli.serving import listen, serving, url_of
@@ -97,7 +97,7 @@ def test_verdicts_of_another_process(kinde: LocalIssuer) -> None:
     raws = [kinde.preset(name) for name in ("m2m", "no_scope", "expired", "bad_signature")]
     variables = {"KINDE_DOMAIN": kinde.url, "KINDE_AUDIENCE": kinde.audience, VARIABLE: kinde.url}
     with in_process(API, *raws, raws[0], raws[0], **variables) as process:
-        eventually(lambda: sum(entry.details["times"] for entry in verdicts(kinde)) == 8)  # type: ignore[misc]
+        eventually(lambda: sum(entry.details["times"] for entry in verdicts(kinde)) == 9)  # type: ignore[misc]
         process.communicate("", timeout=LONG)
     told = verdicts(kinde)
     assert {(entry.details["process"], entry.details["pid"]) for entry in told} == {("python", process.pid)}
@@ -125,10 +125,11 @@ def test_each_kind_of_event(listener: Server) -> None:
     with pytest.raises(InsufficientScope) as refusal:
         guard.demand(token, scope("read:users"))
     assert reason_of(guard, mint(key=rsa_key("another"))) == "bad_signature"
+    settle(guard)  # it has the keys fetched
     issuer.status = 503
     with pytest.raises(KeysUnavailable):
         guard_of(issuer, observer=Reporter(listener.url)).verify(mint())
-    eventually(lambda: sum(verdict["times"] for verdict in reported(listener)) == 7)
+    eventually(lambda: sum(verdict["times"] for verdict in reported(listener)) == 8)
     told = {(verdict["verdict"], verdict.get("reason")): verdict for verdict in reported(listener)}
     assert set(told) == {
         ("keys_fetched", None),
@@ -153,7 +154,8 @@ def test_no_report_holds_a_token(listener: Server) -> None:
     raws = [mint(), mint(key=rsa_key("another")), "eyJ.not.a-token"]
     for raw in raws:
         reason_of(guard, raw)
-    eventually(lambda: len(reported(listener)) == 4)
+    settle(guard)
+    eventually(lambda: sum(verdict["times"] for verdict in reported(listener)) == 5)
     sent = b"".join(listener.requests).decode()
     for part in [part for raw in raws for part in raw.split(".") if len(part) > 3]:
         assert part not in sent

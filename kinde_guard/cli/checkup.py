@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from ..explain.facts import is_kinde, listed, shown
 from ..jwks import KeysRead, UnusableKeySet, life_of, read
+from ..net.headers import age_of
 from ..settings import is_loopback
 from .asking import Asked, ask
 from .finding import Finding
@@ -101,7 +102,7 @@ def keys(issuer: Issuer) -> Iterator[Finding]:
         return
     yield Finding("keys", "well", _usable(issuer.keys), about=issuer.url)
     yield from _odd(issuer.keys, issuer.url)
-    yield _cached(asked.answer.headers.get("cache-control", ""), issuer.url)
+    yield _cached(asked.answer.headers, issuer.url)
     yield _speed(asked.seconds, issuer.url)
 
 
@@ -126,9 +127,11 @@ def _odd(found: KeysRead, issuer: str) -> Iterator[Finding]:
             yield Finding("keys", "warning", f"not used, {sentence}", fix, issuer)
 
 
-def _cached(header: str, issuer: str) -> Finding:
+def _cached(headers: Mapping[str, str], issuer: str) -> Finding:
+    header, age = headers.get("cache-control"), age_of(headers)
     said = f"Cache-Control: {shown(header)}" if header else "no Cache-Control"
-    return Finding("cache", "well", f"fetched anew after {life_of(header) / 60:g} min ({said})", about=issuer)
+    said += f", Age: {age:g}" if age else ""
+    return Finding("cache", "well", f"fetched anew after {life_of(headers) / 60:.3g} min ({said})", about=issuer)
 
 
 def _speed(seconds: float, issuer: str) -> Finding:
