@@ -148,25 +148,45 @@ def recognise(scope: Scope, guard: Guard) -> AccessToken | None:
     nothing. Most requests need no more, and no coroutine."""
     values = authorization(scope)
     if _VERIFIED in scope and (seen := _seen(scope, guard, values)) is not None:
-        return seen
+        return seen if isinstance(seen, AccessToken) else None
     if len(values) == 1 and (token := guard.recognise(values[0])) is not None:
-        return _remember(scope, guard, values, token)
+        _remember(scope, guard, values, token)
+        return token
     return None
 
 
 def authenticate(scope: Scope, guard: Guard) -> AccessToken:
-    """The token of a request, verified once by each guard that is asked; what another guard said counts for nothing.
+    """The token of a request. Each guard that is asked judges it once, and says the same for the rest of the request;
+    what another guard said counts for nothing.
 
     Asked after :func:`recognise`, which knows most. Raises :class:`AuthError` or :class:`KeysUnavailable`.
     """
     values = authorization(scope)
-    return _seen(scope, guard, values) or _remember(scope, guard, values, guard.authenticate(_text(values)))
+    seen = _seen(scope, guard, values)
+    if seen is not None:
+        return _told_again(seen)
+    try:
+        token = guard.authenticate(_text(values))
+    except (AuthError, KeysUnavailable) as refusal:
+        _remember(scope, guard, values, refusal.anew())
+        raise
+    _remember(scope, guard, values, token)
+    return token
 
 
 async def aauthenticate(scope: Scope, guard: Guard) -> AccessToken:
     """:func:`authenticate` for event loops."""
     values = authorization(scope)
-    return _seen(scope, guard, values) or _remember(scope, guard, values, await guard.aauthenticate(_text(values)))
+    seen = _seen(scope, guard, values)
+    if seen is not None:
+        return _told_again(seen)
+    try:
+        token = await guard.aauthenticate(_text(values))
+    except (AuthError, KeysUnavailable) as refusal:
+        _remember(scope, guard, values, refusal.anew())
+        raise
+    _remember(scope, guard, values, token)
+    return token
 
 
 def authorization(scope: Scope) -> list[bytes]:
@@ -257,27 +277,39 @@ async def run_lifespan(app: ASGIApp, start: Callable[[], object], scope: Scope, 
     await app(scope, receive, send)
 
 
-_Seen = tuple[Guard, list[bytes], AccessToken, Any]
-"""What a guard said of a request with these Authorization values, and what another one had said before it."""
+_Verdict = AccessToken | AuthError | KeysUnavailable
+_Seen = tuple[Guard, int, _Verdict, Any]
+"""What a guard said of a request with Authorization values of this hash, and what another one had said before it. Error
+reporters print the whole scope: the values themselves have no place here."""
 
 
-def _seen(scope: Scope, guard: Guard, values: list[bytes]) -> AccessToken | None:
-    """The token of these values, if *guard* has verified it for this request already."""
+def _seen(scope: Scope, guard: Guard, values: list[bytes]) -> _Verdict | None:
+    """What *guard* has said of these values, if it was asked for this request already."""
     seen: _Seen | None = scope.get(_VERIFIED)
     while seen is not None:
-        judge, judged, token, seen = seen
+        judge, judged, verdict, seen = seen
         if judge is guard:
-            if judged != values:  # an app has copied the scope for a request of its own to itself
+            if judged != hash(tuple(values)):  # an app has copied the scope for a request of its own to itself
                 return None
-            scope["kinde_guard.token"] = token
-            return token
+            if isinstance(verdict, AccessToken):
+                scope["kinde_guard.token"] = verdict
+            return verdict
     return None
 
 
-def _remember(scope: Scope, guard: Guard, values: list[bytes], token: AccessToken) -> AccessToken:
-    scope[_VERIFIED] = guard, values, token, scope.get(_VERIFIED)
-    scope["kinde_guard.token"] = token
-    return token
+def _remember(scope: Scope, guard: Guard, values: list[bytes], verdict: _Verdict) -> None:
+    # Python keeps the hash of bytes: it is worked out once a request, for a third of what SHA-256 costs.
+    scope[_VERIFIED] = guard, hash(tuple(values)), verdict, scope.get(_VERIFIED)
+    if isinstance(verdict, AccessToken):
+        scope["kinde_guard.token"] = verdict
+    else:
+        scope.pop("kinde_guard.token", None)
+
+
+def _told_again(verdict: _Verdict) -> AccessToken:
+    if isinstance(verdict, AccessToken):
+        return verdict
+    raise verdict.anew()
 
 
 def _route(scope: Scope) -> str:

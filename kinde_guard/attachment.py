@@ -293,9 +293,7 @@ def both(error: bearer.Refusal, base: type[Exception]) -> Any:
     mixed = _KINDS.get((kind, base))
     if mixed is None:
         mixed = _KINDS[kind, base] = type(kind.__name__, (kind, base), {"__module__": __name__})
-    made = mixed.__new__(mixed, *error.args)
-    made.__dict__.update(vars(error))
-    return made
+    return error.anew(mixed)
 
 
 async def _called(handler: Callable[..., Any], conn: HTTPConnection, error: Exception) -> Response | None:

@@ -47,7 +47,7 @@ class ConfigurationError(KindeGuardError, ValueError):
     start-up; of a route without a guard, or a demand that is not enforced, at the latest at the first request."""
 
 
-class _Answered:
+class _Answered(KindeGuardError):
     """A refusal as an HTTP answer. Frameworks' exceptions, with which adapters mix it, may set the same attributes."""
 
     status: ClassVar[int]
@@ -72,6 +72,16 @@ class _Answered:
         """The problem body (RFC 9457)."""
         return wording.problem(self.status, self._code, self.reason)
 
+    def anew(self, kind: type[Exception] | None = None) -> Any:
+        """The same refusal, not raised yet; one of *kind*, if that is given, which this one's class is part of.
+
+        An exception that was raised holds on to every frame that it came through, and to the tokens in those.
+        """
+        kind = kind or type(self)
+        made = kind.__new__(kind, *self.args)
+        vars(made).update(vars(self))
+        return made
+
     def name_metadata(self, url: str) -> None:
         """For adapters: the challenge points to *url*."""
         self.metadata_url = url
@@ -82,7 +92,7 @@ class _Answered:
         """What sets this answer apart."""
 
 
-class KeysUnavailable(_Answered, KindeGuardError):
+class KeysUnavailable(_Answered):
     """Cannot tell: no usable key of the issuer is at hand. Answered 503 with ``Retry-After``, never 401."""
 
     status = 503
@@ -100,7 +110,7 @@ class KeysUnavailable(_Answered, KindeGuardError):
         return {"Retry-After": str(self.retry_after)}
 
 
-class AuthError(_Answered, KindeGuardError):
+class AuthError(_Answered):
     """Denied. ``reason`` is one of a closed list, made for programs, logs and metrics.
 
     The family of refusals: raised are its kinds alone, and subclasses of those, which are answered as their kind is.

@@ -38,7 +38,9 @@ __all__ = [
     "KindeGuard",
     "OptionalToken",
     "Token",
+    "TokenOrNone",
     "access_token",
+    "access_token_or_none",
     "docs_paths",
     "optional_access_token",
     "requires",
@@ -93,16 +95,34 @@ class OptionalAccessTokenSecurity(AccessTokenSecurity):
             return None
 
 
+class AccessTokenOrNoneSecurity(OptionalAccessTokenSecurity):
+    """The caller's access token, or ``None`` for a caller without one, with a bad one, and as long as it cannot be
+    told. Refuses nobody."""
+
+    async def __call__(  # type: ignore[override]
+        self, conn: HTTPConnection, scopes: SecurityScopes
+    ) -> AccessToken | None:
+        try:
+            return await super().__call__(conn, scopes)
+        except (AuthError, KeysUnavailable):
+            return None
+
+
 access_token = AccessTokenSecurity()
 """The dependency that everything here stands on, and the key for ``app.dependency_overrides``."""
 
 optional_access_token = OptionalAccessTokenSecurity()
 
+access_token_or_none = AccessTokenOrNoneSecurity()
+
 Token = Annotated[AccessToken, Security(access_token)]
 """``def me(token: Token)``: any valid token."""
 
 OptionalToken = Annotated[AccessToken | None, Security(optional_access_token)]
-"""``def home(token: OptionalToken)``: ``None`` for a caller without a token."""
+"""``def home(token: OptionalToken)``: ``None`` for a caller without a token; a bad one is refused."""
+
+TokenOrNone = Annotated[AccessToken | None, Security(access_token_or_none)]
+"""``def home(token: TokenOrNone)``: ``None`` also for a caller with a bad token, and as long as it cannot be told."""
 
 
 class _Check:

@@ -1,6 +1,7 @@
 """Starlette: ``KindeGuard(app)``, and ``@requires_scope(…)`` on endpoints and on methods of class-based ones.
 
-``request.user`` is a :class:`KindeUser` where a token was demanded, and Starlette's ``UnauthenticatedUser`` elsewhere.
+``request.user`` is a :class:`KindeUser` where a token was demanded, or asked for with :func:`token_or_none`, and
+Starlette's ``UnauthenticatedUser`` elsewhere.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ __all__ = [
     "KindeBackend",
     "KindeGuard",
     "KindeUser",
+    "atoken_or_none",
     "on_error",
     "requires",
     "requires_auth",
@@ -38,6 +40,7 @@ __all__ = [
     "requires_permission",
     "requires_role",
     "requires_scope",
+    "token_or_none",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -69,6 +72,31 @@ requires_permission = _decorators.requires_permission
 requires_role = _decorators.requires_role
 requires_org = _decorators.requires_org
 requires = _decorators.requires
+
+
+def token_or_none(conn: HTTPConnection) -> AccessToken | None:
+    """The caller's token, on a route that demands none; ``None`` for a caller without one, with a bad one, and as long
+    as it cannot be told. Refuses nobody. For ``def``; it may wait for a key."""
+    scope = conn.scope
+    guard = asgi.guard_in_force(scope)
+    try:
+        token = asgi.recognise(scope, guard) or asgi.authenticate(scope, guard)
+    except (AuthError, KeysUnavailable):
+        return None
+    introduce(scope, token)
+    return token
+
+
+async def atoken_or_none(conn: HTTPConnection) -> AccessToken | None:
+    """:func:`token_or_none` for ``async def``."""
+    scope = conn.scope
+    guard = asgi.guard_in_force(scope)
+    try:
+        token = asgi.recognise(scope, guard) or await asgi.aauthenticate(scope, guard)
+    except (AuthError, KeysUnavailable):
+        return None
+    introduce(scope, token)
+    return token
 
 
 class KindeBackend(AuthenticationBackend):

@@ -84,23 +84,39 @@ class GuardMiddleware:
 
 
 def authenticate(environ: WSGIEnvironment, guard: Guard) -> AccessToken:
-    """The token of a request, verified once by each guard that is asked; what another guard said counts for nothing.
+    """The token of a request. The guard judges it once, and says the same for the rest of the request; what another
+    guard said counts for nothing.
 
     Raises :class:`AuthError` or :class:`KeysUnavailable`.
     """
     header = environ.get("HTTP_AUTHORIZATION")
     seen = environ.get(_VERIFIED)
-    # The header is compared as well, because an app may copy the environ for a request of its own to itself.
-    if seen is not None and seen[0] is guard and seen[1] == header:
-        remembered: AccessToken = seen[2]
-        return remembered
+    # Looked at as well is the header, because an app may copy the environ for a request of its own to itself.
+    if seen is not None and seen[0] is guard and seen[1] == hash(header):
+        if isinstance(seen[2], AccessToken):
+            return seen[2]
+        raise seen[2].anew()
     token = None if header is None else guard.recognise(header.encode("latin-1", "replace"))
     if token is None:
-        # The server has joined several headers with commas, which no bearer token contains.
-        token = guard.authenticate([] if header is None else [header])
-    environ[_VERIFIED] = guard, header, token
-    environ["kinde_guard.token"] = token
+        try:
+            # The server has joined several headers with commas, which no bearer token contains.
+            token = guard.authenticate([] if header is None else [header])
+        except (AuthError, KeysUnavailable) as refusal:
+            _remember(environ, guard, header, refusal.anew())
+            raise
+    _remember(environ, guard, header, token)
     return token
+
+
+def _remember(
+    environ: WSGIEnvironment, guard: Guard, header: str | None, verdict: AccessToken | bearer.Refusal
+) -> None:
+    """Of the header its hash alone, which Python keeps with the text: error reporters print the whole environ."""
+    environ[_VERIFIED] = guard, hash(header), verdict
+    if isinstance(verdict, AccessToken):
+        environ["kinde_guard.token"] = verdict
+    else:
+        environ.pop("kinde_guard.token", None)
 
 
 def covers(public: PublicPaths, environ: WSGIEnvironment) -> bool:
