@@ -351,7 +351,7 @@ class LenientBase64(Careful):
 
     @staticmethod
     def bytes_of(segment: str) -> bytes:
-        return base64.urlsafe_b64decode(segment + "==")
+        return base64.b64decode(segment.replace("-", "+").replace("_", "/") + "==")
 
 
 class SplitsAnywhere(Careful):

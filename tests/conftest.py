@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import ipaddress
 import os
 import socket
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -48,6 +50,24 @@ def _calls_of_tests_before() -> None:
     for thread in threading.enumerate():
         if thread.name == "kinde_guard-call":
             thread.name = "kinde_guard-call of a test before"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warned_as_by_later_pythons() -> Iterator[None]:
+    """From 3.15 on, and in older ones that were patched, reading "+" or "/" as base64url is warned of (gh-125346); and
+    warnings are errors here, as they are in many a project that uses ``kinde_guard.testing``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base64, "urlsafe_b64decode", _warning_of_base64(base64.urlsafe_b64decode))
+        yield
+
+
+def _warning_of_base64(decode: Callable[[str | bytes], bytes]) -> Callable[[str | bytes], bytes]:
+    def urlsafe_b64decode(text: str | bytes) -> bytes:
+        if set(text.decode() if isinstance(text, bytes) else text) & set("+/"):
+            warnings.warn("invalid character in base64 data", FutureWarning, stacklevel=2)
+        return decode(text)
+
+    return urlsafe_b64decode
 
 
 @pytest.fixture(scope="session", autouse=True)

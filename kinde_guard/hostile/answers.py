@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Iterable, Iterator
 
+from ..issuer.tokens import from_b64url
 from .cases import Hostile
 from .clients import Seen
 
@@ -101,8 +101,7 @@ def _marks(case: Hostile) -> Iterator[str]:
 
 def _opened(segment: str) -> object:
     try:
-        padded = segment[: len(segment) - (len(segment) % 4 == 1)] + "=" * (-len(segment) % 4)
-        return json.loads(base64.urlsafe_b64decode(padded).decode())
+        return json.loads(from_b64url(segment[: len(segment) - (len(segment) % 4 == 1)]).decode())
     except (ValueError, RecursionError):
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -141,11 +140,6 @@ class Forge:
 def encoded(data: bytes) -> str:
     """base64url without padding (RFC 7515 §2)."""
     return b64url(data).decode()
-
-
-def decoded(segment: str) -> bytes:
-    """What :func:`encoded` wrote."""
-    return base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
 
 
 def dumped(value: object) -> bytes:

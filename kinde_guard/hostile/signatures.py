@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, Asymmet
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA512, HashAlgorithm
 
 from ..issuer import ABSENT, SigningKey
+from ..issuer.tokens import from_b64url
 from .cases import Hostile, invalid
-from .forge import Forge, decoded, dumped, encoded
+from .forge import Forge, dumped, encoded
 
 WHOLE = "RFC 7515 §5.2: the signature is over header and payload as they were sent"
 PADDING = "RFC 8017 §8.2.2: the whole encoded message, and of the key's length; Bleichenbacher 2006, CVE-2016-1494"
@@ -29,14 +30,14 @@ def cases(forge: Forge) -> Iterator[Hostile]:
 
 def _flipped(forge: Forge) -> Iterator[Hostile]:
     header, payload, signature = forge.parts
-    raw = decoded(signature)
+    raw = from_b64url(signature)
     for position in (0, 1, len(raw) // 4, len(raw) // 2, len(raw) * 3 // 4, len(raw) - 2, len(raw) - 1):
         for bit in (0, 7):
             forged = bytearray(raw)
             forged[position] ^= 1 << bit
             token = f"{header}.{payload}.{encoded(bytes(forged))}"
             yield invalid(f"signature: bit {bit} of byte {position} flipped", token, "bad_signature", WHOLE)
-    for name, changed in _changed(forge, decoded(payload)).items():
+    for name, changed in _changed(forge, from_b64url(payload)).items():
         token = f"{header}.{encoded(changed)}.{signature}"
         yield invalid(f"claims changed afterwards: {name}", token, "bad_signature", WHOLE)
     reordered = dumped({"typ": "JWT", "kid": forge.kid, "alg": "RS256"})
@@ -63,7 +64,7 @@ def _changed(forge: Forge, claims: bytes) -> dict[str, bytes]:
 
 def _reshaped(forge: Forge) -> Iterator[Hostile]:
     header, payload, signature = forge.parts
-    raw, modulus = decoded(signature), forge.issuer.key.private.public_key().public_numbers().n
+    raw, modulus = from_b64url(signature), forge.issuer.key.private.public_key().public_numbers().n
     length = len(raw)
     shapes = {
         "empty": b"",
@@ -118,7 +119,7 @@ def _mistaken(forge: Forge) -> Iterator[Hostile]:
     over = {
         "the claims alone": payload.encode(),
         "the header alone": header.encode(),
-        "decoded header and claims": decoded(header) + b"." + decoded(payload),
+        "decoded header and claims": from_b64url(header) + b"." + from_b64url(payload),
         "the parts without a dot": f"{header}{payload}".encode(),
         "the parts the other way round": f"{payload}.{header}".encode(),
         "a dot more": _input(forge) + b".",

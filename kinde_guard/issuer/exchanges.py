@@ -15,6 +15,7 @@ from ..claims import fingerprint
 from ..digests import sha256
 from .endpoints import PLACES, TOKEN_PATH
 from .messages import MAX_BODY, Request, Response
+from .tokens import from_b64url
 
 if TYPE_CHECKING:
     from .local import LocalIssuer
@@ -82,7 +83,7 @@ def _claims(answer: dict[str, object]) -> dict[str, object]:
     if "access_token" not in answer:
         return {}
     payload = str(answer["access_token"]).split(".")[1]
-    return dict(json.loads(base64.urlsafe_b64decode(f"{payload}==")))
+    return dict(json.loads(from_b64url(payload)))
 
 
 def _form(request: Request) -> dict[str, list[str]]:

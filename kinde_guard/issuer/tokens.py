@@ -33,6 +33,8 @@ class Unset(enum.Enum):
         return self.name
 
 
+_TO_BASE64 = str.maketrans("-_", "+/")
+
 ABSENT: Final = Unset.ABSENT
 """As the value of a claim or of a header member: leave it out. (``None`` is ``null``, which is something else.)"""
 
@@ -54,6 +56,12 @@ def compact(header: Members | bytes, payload: Members | bytes, key: SigningKey) 
 def b64url(data: bytes) -> bytes:
     """base64url without padding (RFC 7515 §2)."""
     return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def from_b64url(text: str) -> bytes:
+    """The bytes of *text*, read leniently: in base64 too, and with or without padding."""
+    # urlsafe_b64decode warns of "+" and "/", from Python 3.15 on and in older ones that were patched.
+    return base64.b64decode(text.translate(_TO_BASE64) + "=" * (-len(text) % 4))
 
 
 def _serialised(members: Members | bytes) -> bytes:
