@@ -276,7 +276,18 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
     try:
         return inspect.signature(function, eval_str=True)
     except Exception:  # annotations that cannot be evaluated yet: FastAPI does it when the route is made
+        return _unevaluated(function)
+
+
+def _unevaluated(function: Callable[..., Any]) -> inspect.Signature:
+    try:
         return inspect.signature(function)
+    except NameError:  # pragma: no cover  # from 3.14 on (PEP 649): annotations are evaluated when they are asked for
+        if sys.version_info >= (3, 14):
+            import annotationlib
+
+            return inspect.signature(function, annotation_format=annotationlib.Format.STRING)
+        raise
 
 
 def _with_token(signature: inspect.Signature, name: str, demand: Requires) -> inspect.Signature:
