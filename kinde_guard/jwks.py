@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -405,6 +406,13 @@ def _public(jwk: dict[str, Any], kty: str, alg: str) -> Any:
     if kty == "RSA":
         _check_rsa(public)
     return public
+
+
+def load_libraries(algorithms: Iterable[str]) -> None:
+    """Import what reading keys for *algorithms* takes, in the caller's thread and not in the one that fetches: before
+    version 47 cryptography imports a part of itself with the first key that is no RSA key."""
+    if any(_KTY[alg] != "RSA" for alg in algorithms):
+        import_module("cryptography.hazmat.backends.openssl.backend")
 
 
 def _check_rsa(public: Any) -> None:

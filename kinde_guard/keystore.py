@@ -81,6 +81,7 @@ class KeyStore:
         leeway: float = 30,
         tell: Tell | None = None,
     ) -> None:
+        jwks.load_libraries(algorithms)
         self.issuer = issuer
         self._url = url
         self._algorithms = algorithms
