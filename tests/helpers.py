@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import functools
+import importlib.metadata
 import json
 import os
+import re
 import sys
 import threading
 import warnings
@@ -68,6 +70,13 @@ M2M: Json = {
     "scp": ["read:users", "write:flags"],
     "v": "2",
 }
+
+
+def older(package: str, version: str) -> bool:
+    """Whether *package* is older than *version*: it is one of those that our lower bounds let in, and cannot yet do
+    what a test looks at."""
+    found, wanted = (re.findall(r"\d+", text)[:3] for text in (importlib.metadata.version(package), version))
+    return [*map(int, found)] < [*map(int, wanted)]
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from asgi_calls import Conversation, Counting, Message, Scope, ask, bearing, lif
 from asgi_calls import http as request
 from helpers import AUDIENCE, CLIENT, DOMAIN, M2M, Issuer, Time, guard_of, mint
 from servers import served, uvicorn_command
+from uvicorn.config import WS_PROTOCOLS
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -444,7 +445,7 @@ def test_prefix_as_a_server_knows_it(token: str) -> None:
     assert statuses == [200, 401]
 
 
-@pytest.mark.parametrize("protocol", ["auto", "websockets-sansio"])
+@pytest.mark.parametrize("protocol", [name for name in ("auto", "websockets-sansio") if name in WS_PROTOCOLS])
 def test_websocket_through_a_server(protocol: str, token: str) -> None:
     """A real 401 with a challenge, or an open connection."""
     with served(GuardMiddleware(App(), guard_of(Issuer())), ws=protocol) as address:

@@ -181,15 +181,15 @@ class Kinde:
 
     @contextmanager
     def served(self) -> Iterator[None]:
-        tls: Any = (lambda *_: self.issuer.tls.server) if self.over_tls else None
         config = uvicorn.Config(
             self,
             log_config=None,
             ws="none",
             date_header=False,  # the issuer sends its own
             timeout_graceful_shutdown=1,
-            ssl_context_factory=tls,
         )
+        config.load()
+        config.ssl = self.issuer.tls.server if self.over_tls else None
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([self.listener],), daemon=True)
         thread.start()

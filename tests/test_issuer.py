@@ -26,6 +26,7 @@ import jwt
 import pytest
 import uvicorn
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from helpers import older
 
 from kinde_guard import AuthError, ConfigurationError, Guard, scope, user
 from kinde_guard.issuer import ABSENT, PRESETS, UNSIGNED, App, LocalIssuer, Request, SigningKey
@@ -754,9 +755,11 @@ class TestPresets:
         assert set(ORACLE) == set(PRESETS)
 
     @pytest.mark.parametrize("name", PRESETS)
-    @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")  # the weak key's point
+    @pytest.mark.filterwarnings("ignore:The RSA key is")  # the weak key's point
     def test_somebody_elses_verifier_sees_the_same_fault(self, issuer: LocalIssuer, name: str) -> None:
         token, fault = issuer.preset(name), ORACLE[name]
+        if name == "unknown_crit" and older("pyjwt", "2.12"):
+            pytest.skip("PyJWT takes it")
         strict = {"audience": issuer.audience, "issuer": URL, "options": {"require": ["exp"]}}
         if fault is None:
             read(issuer, token, **strict)

@@ -16,6 +16,7 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, Security, WebSocket
 from fastapi.testclient import TestClient
 from flask.views import MethodView, View
+from helpers import older
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.middleware import Middleware
@@ -476,7 +477,8 @@ def test_routers_that_are_not_included() -> None:
     admin.include_router(users)
     app.include_router(users)
     names = {"app": app, "users": users, "admin": admin, "empty": APIRouter(), "other": 1}
-    assert unserved(names, app) == ["admin"]
+    # Where routes are copied into the app, a router is known by its functions, and these are served.
+    assert unserved(names, app) == ([] if older("fastapi", "0.137") else ["admin"])
     assert seen(app) == {"GET /users": "unprotected"}
     blueprint, used = flask.Blueprint("b", __name__), flask.Blueprint("u", __name__)
     for each in (blueprint, used):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trio
 from asgi_calls import Counting, Reply, ask, bearing, http, lifespan, talk, websocket
-from helpers import AUDIENCE, CLIENT, DOMAIN, M2M, Issuer, guard_of, mint
+from helpers import AUDIENCE, CLIENT, DOMAIN, M2M, Issuer, guard_of, mint, older
 from servers import served, uvicorn_command
 from starlette.applications import Starlette
 from starlette.authentication import AuthenticationBackend, AuthenticationError, UnauthenticatedUser
@@ -426,10 +426,11 @@ def test_cors_headers_of_a_decorators_refusal(guard: Guard) -> None:
 ])  # fmt: skip
 def test_no_guard(app: Starlette, token: str) -> None:
     """A demand that nobody can answer is never open; the error says which route."""
+    path = "/users/1" if older("starlette", "1.8") else "/users/{id}"  # what the request says of its route
     with pytest.raises(ConfigurationError) as caught:
         ask(app, "/users/1", token)
     assert str(caught.value) == (
-        "no guard is attached to the app that serves '/users/{id}': "
+        f"no guard is attached to the app that serves '{path}': "
         "call KindeGuard(app) on it, or on the app it is mounted in, before it starts"
     )
     with TestClient(app, raise_server_exceptions=False) as client:
