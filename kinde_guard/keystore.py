@@ -24,7 +24,7 @@ from .events import Tell
 from .fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
 from .jwks import Key, KeySet, KeysRead, State, UnusableKeySet
 from .net.clocks import Clocks as Clocks
-from .net.headers import date_in, delta_seconds
+from .net.headers import asked_wait
 from .news import News, drift
 from .settings import Settings
 
@@ -272,12 +272,6 @@ def _refused(answer: Answer, wall: float, cool_until: float) -> _Fetched:
         hint = " (a wrong region or subdomain answers 403)"
     elif 300 <= answer.status < 400:
         hint = " (redirects are not followed)"
-    wait = _asked_wait(answer.headers.get("retry-after", ""), wall)
+    wait = asked_wait(answer.headers, wall, "retry-after")
     problem = f"the issuer answered {answer.status}{hint}"
     return _Fetched(kind=str(answer.status), problem=problem, retry_after=wait, cool_until=cool_until)
-
-
-def _asked_wait(value: str, wall: float) -> float | None:
-    """``Retry-After`` in seconds (RFC 9110 §10.2.3: a number of them, or a date); ``None`` if it is neither."""
-    seconds, date = delta_seconds(value), date_in(value)
-    return date - wall if seconds is None and date is not None else seconds

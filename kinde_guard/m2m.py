@@ -13,11 +13,11 @@ from __future__ import annotations
 import logging
 import math
 import random
-import re
+import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,9 @@ import httpx
 from . import flight
 from .errors import ConfigurationError
 from .fetch import TOTAL_TIMEOUT, Fetcher, FetchFailed
-from .net.clocks import ageing
+from .net.clocks import Clocks, Moment, ageing
 from .settings import checked_transport, is_loopback
-from .token_request import NO_ANSWER, Application, Failure, Held, Outcome
+from .token_request import NO_ANSWER, Application, Failure, Held, Outcome, doubled
 from .token_request import TokenEndpointUnavailable as TokenEndpointUnavailable
 from .token_request import TokenRefused as TokenRefused
 from .token_request import TokenRequestFailed as TokenRequestFailed
@@ -53,15 +53,11 @@ else:  # a dict, because httpx2 can stand in for httpx under its name: the same 
 WAIT = TOTAL_TIMEOUT + 1  # the flight's own deadline comes first
 LONGEST_WAIT = 30.0  # between attempts of our own accord
 LONGEST_ASKED_WAIT = 300.0  # where Kinde names the time: asking sooner would be refused, and counted
-RENEWABLE_AGE = 60.0
+BILLED_WAIT = 60  # after an answer with a token that is of no use: Kinde bills it all the same
 
+_AT_ONCE: Future[None] = Future()  # nothing is to be waited for
+_AT_ONCE.set_result(None)
 _IN_MEMORY = tuple(library.ByteStream for library in _LIBRARIES)
-_T = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"  # RFC 9110 §5.6.2, token
-_CHALLENGE_PART = re.compile(  # RFC 9110 §11.6.1, one element of the list: [scheme] name=value, or scheme [token68]
-    rf"""[ \t,]*+ (?: (?:(?P<scheme>{_T})[ ]++)? (?P<name>{_T}) [ \t]*+ = [ \t]*+ (?:(?P<plain>{_T})|"(?P<quoted>
-         (?:[^"\\]|\\.)*+)") | (?P<alone>{_T}) (?:[ ]++[A-Za-z0-9\-._~+/]++=*+)? ) [ \t]*+ (?:,|$)""",
-    re.X,
-)
 log = logging.getLogger("kinde_guard")
 
 
@@ -74,17 +70,23 @@ class _State:
     failures: int = 0
     retry_at: float = -math.inf
 
-    def wants_fetch(self, now: float, refused: Held | None = None) -> bool:
+    def wants_fetch(self, now: Moment, refused: Held | None = None) -> bool:
         """Whether to ask Kinde: there is no token, or it is due, or the API refused it; and no wait is on."""
-        return now >= self.retry_at and (self.held is None or self.held is refused or self.held.due(now))
+        return self.left(now) <= 0 and (self.held is None or self.held is refused or self.held.due(now))
 
-    def after(self, outcome: Outcome, now: float, chance: float) -> _State:
+    def left(self, now: Moment) -> float:
+        """How many seconds are left of the wait after a failure."""
+        return self.retry_at - now.ageing
+
+    def after(self, outcome: Outcome, now: Moment, chance: float) -> _State:
         """A failure leaves the token as it is; the wait is 1 s, doubling, with full jitter (*chance*)."""
         if isinstance(outcome, Held):
             return _State(outcome)
-        own_wait = chance * min(2**self.failures, LONGEST_WAIT)
+        own_wait = chance * doubled(1, self.failures, LONGEST_WAIT)
+        if outcome.billed:
+            own_wait = doubled(BILLED_WAIT, self.failures, LONGEST_ASKED_WAIT)
         wait = max(own_wait, min(outcome.asked_wait, LONGEST_ASKED_WAIT))
-        return _State(self.held, outcome, self.failures + 1, now + wait)
+        return _State(self.held, outcome, self.failures + 1, now.ageing + wait)
 
 
 class ClientCredentials(_Auth):
@@ -99,11 +101,16 @@ class ClientCredentials(_Auth):
 
     The token is put on requests to https and to loopback only, and with *api* (such as ``https://api.acme.com``) on
     requests to that origin only. Other requests are sent without it, as httpx itself does when it follows a redirect
-    elsewhere. Give *api* if the client may be handed URLs by others.
+    elsewhere. Give *api* if the client may be handed URLs by others. Plain http to another machine, in a cluster too,
+    gets no token: use https, or a proxy on loopback; or put :meth:`token` on those requests yourself.
 
-    Where the API answers 401 ``invalid_token`` to a token older than 60 s, another is fetched and the request sent
-    once more, if its body is in memory (no stream, no multipart); otherwise the 401 is yours. Where there is no token,
-    the request raises :class:`TokenRequestFailed`. Settings that cannot be used raise :class:`ConfigurationError` here.
+    Where the API answers 401, in whatever form, to a token older than 60 s, another is fetched and the request sent
+    once more, if its body is in memory (no stream, no multipart: then the other token is for the next request). Where
+    that was of no use, the next one is not fetched before the token is two minutes old, then four, up to an hour.
+    Otherwise the 401 is yours. Where there is no token, the request raises :class:`TokenRequestFailed`. Settings that
+    cannot be used raise :class:`ConfigurationError` here.
+
+    *clock* (for ages) and *wall* are for tests: a token is over as soon as either says so.
     """
 
     def __init__(
@@ -117,15 +124,19 @@ class ClientCredentials(_Auth):
         api: str | None = None,
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = ageing,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._app = Application.load(
             domain, client_id=client_id, client_secret=client_secret, audience=audience, scopes=scopes
         )
         self._api = None if api is None else _api_origin(api)
         self._fetcher = Fetcher(checked_transport(transport))
-        self._clock = clock
-        self._warned = False
+        self._clocks = Clocks(wall, clock)
+        self._firsts: dict[str, object] = {}
         self._state = _State()
+        # Set by callers, in one step each; the state is the flight's alone to set.
+        self._forgotten: Held | None = None
+        self._helped: Held | None = None
         self._flight: flight.Flight[Outcome | None] = flight.Flight(self._land, _crashed, deadline=TOTAL_TIMEOUT)
 
     def __repr__(self) -> str:
@@ -139,6 +150,14 @@ class ClientCredentials(_Auth):
         """:meth:`token` for event loops."""
         return (await self._aget()).text
 
+    def forget(self) -> None:
+        """Drop the token that is held: the next request fetches another, with the rights that the application has now.
+
+        For when you have changed them in Kinde. Not to be called for each refusal: a 401 is met as described above, and
+        Kinde bills each token. A fetch that is under way is not cut off, and the wait after a failed one is kept.
+        """
+        self._forgotten = self._state.held
+
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """For ``httpx.Client``."""
         if not self._carries(request.url):
@@ -150,7 +169,7 @@ class ClientCredentials(_Auth):
         if renewal is not None:
             flight.join(renewal, WAIT)
             if (other := self._other_than(held)) is not None:
-                yield _signed(response.request, other)
+                self._judge(other, (yield _signed(response.request, other)))
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """For ``httpx.AsyncClient``."""
@@ -163,7 +182,7 @@ class ClientCredentials(_Auth):
         if renewal is not None:
             await flight.ajoin(renewal, WAIT)
             if (other := self._other_than(held)) is not None:
-                yield _signed(response.request, other)
+                self._judge(other, (yield _signed(response.request, other)))
 
     def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Not to be used: it cannot know how to wait, and httpx's own sends the request without a token."""
@@ -185,59 +204,80 @@ class ClientCredentials(_Auth):
 
     def _find(self) -> Held | Future[None]:
         """The token, or the fetch to wait for. While the wait after a failure is on, raises that again."""
-        state, now = self._state, self._clock()
+        state, now = self._known(), self._clocks.now()
         if state.held is not None and state.held.good(now):
             if state.wants_fetch(now):
                 self._flight.start(partial(self._fetch, None))
             return state.held
-        if state.failure is not None and now < state.retry_at:
-            raise state.failure.exception(state.retry_at - now)
+        if state.failure is not None and state.left(now) > 0:
+            raise state.failure.exception(state.left(now))
         return self._flight.start(partial(self._fetch, None))
+
+    def _known(self) -> _State:
+        """What is known, without the token that is to be forgotten."""
+        state = self._state
+        return replace(state, held=None) if state.held is self._forgotten else state
 
     def _landed(self, future: Future[None]) -> Held:
         """After the waiting. A token that has just come is used, however short its life."""
-        state, now = self._state, self._clock()
+        state, now = self._state, self._clocks.now()
         failure = state.failure if future.done() else NO_ANSWER
         if state.held is not None and (failure is None or state.held.good(now)):
             return state.held
-        raise (failure or NO_ANSWER).exception(state.retry_at - now)
+        raise (failure or NO_ANSWER).exception(state.left(now))
 
     def _renewal(self, refused: Held, response: Any) -> Future[None] | None:
         """The fetch to wait for before the request is sent once more; ``None`` if the answer is the caller's."""
-        state, now, request = self._state, self._clock(), response.request
-        if (
-            response.status_code == 401
-            and state.held is refused
-            and state.wants_fetch(now, refused)
-            and now - refused.since > RENEWABLE_AGE
-            # After redirects it is the last request that was refused: did it carry the token, and may it again?
-            and request.headers.get("Authorization") == refused.authorization
-            and self._carries(request.url)
-            and isinstance(request.stream, _IN_MEMORY)
-            and _says_invalid_token(response.headers.get("WWW-Authenticate", ""))
-        ):
-            return self._flight.start(partial(self._fetch, refused))
-        return None
+        state, now = self._known(), self._clocks.now()
+        if response.status_code != 401 or not self._went_out(refused, response.request):
+            return None
+        if not refused.renewable(now, self._renewals_up_to(refused)):
+            return None
+        renewal = _AT_ONCE  # another request has had the token renewed meanwhile
+        if state.held is refused:
+            if not state.wants_fetch(now, refused):
+                return None
+            renewal = self._flight.start(partial(self._fetch, refused))
+        return renewal if isinstance(response.request.stream, _IN_MEMORY) else None
+
+    def _went_out(self, held: Held, request: Any) -> bool:
+        """Whether it was *held* that was refused: after redirects it is the last request that counts. Did it carry the
+        token, and may it again?"""
+        return request.headers.get("Authorization") == held.authorization and self._carries(request.url)
+
+    def _renewals_up_to(self, held: Held | None) -> int:
+        return 0 if held is None or held is self._helped else held.renewals
 
     def _other_than(self, refused: Held) -> Held | None:
-        return None if self._state.held is refused else self._state.held
+        held = self._known().held
+        return None if held is refused else held
+
+    def _judge(self, other: Held, response: Any) -> None:
+        """Whether *other* was of use. Only the request that was refused before tells: where one of two APIs refuses all
+        tokens, what the other says would have a token fetched each minute."""
+        if response.status_code != 401:
+            self._helped = other
 
     def _carries(self, url: Any) -> bool:
         """Whether a request to *url* (httpx's or httpx2's) is given the token."""
         if self._api is not None:
             return _origin(url) == self._api
-        if _is_private(url):
-            return True
-        if not self._warned:  # the API's "no token" would be a riddle
-            self._warned = True
-            scheme, host = _origin(url)
+        private, (scheme, host) = _is_private(url), _origin(url)
+        if not private and self._is_first("withheld"):  # the API's "no token" would be a riddle
             log.warning("no token is sent to %s://%s: plain http shows it to all on the way; use https", scheme, host)
-        return False
+        if scheme == "https" and (first := self._firsts.setdefault("origin", host)) != host and self._is_first("sent"):
+            text = "the token of https://%s is sent to https://%s too: where only one is meant to have it, pass api="
+            log.warning(text, first, host)
+        return private
+
+    def _is_first(self, what: str) -> bool:
+        mine = object()
+        return self._firsts.setdefault(what, mine) is mine
 
     def _fetch(self, refused: Held | None, watch: flight.Watch) -> Outcome | None:
         """In the flight's thread. Asks again whether to ask: a fetch may have landed since this one was wanted."""
-        since = self._clock()
-        if not self._state.wants_fetch(since, refused):
+        state, since = self._known(), self._clocks.now()
+        if not state.wants_fetch(since, refused):
             return None
         url = f"{self._app.issuer}/oauth2/token"
         headers = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
@@ -245,20 +285,23 @@ class ClientCredentials(_Auth):
             answer = self._fetcher.send("POST", url, watch, headers=headers, body=self._app.form())
         except FetchFailed as error:
             return self._app.unanswered(error)
-        return self._app.read(answer, since)
+        outcome = self._app.read(answer, since, self._clocks.wall())
+        if isinstance(outcome, Held):
+            return replace(outcome, renewals=self._renewals_up_to(state.held) + (refused is not None))
+        return outcome
 
     def _land(self, outcome: Outcome | None) -> flight.Say:
         if outcome is None:
             return lambda: None
-        now = self._clock()
-        self._state = self._state.after(outcome, now, random.random())  # noqa: S311  # jitter
+        now = self._clocks.now()
+        self._state = self._known().after(outcome, now, random.random())  # noqa: S311  # jitter
         return partial(self._say, outcome, self._state, now)
 
-    def _say(self, outcome: Outcome, state: _State, now: float) -> None:
+    def _say(self, outcome: Outcome, state: _State, now: Moment) -> None:
         if isinstance(outcome, Held):
             log.info("%r: a token, good for %.0f s", self, outcome.life)
         elif state.held is not None and state.held.good(now):  # otherwise somebody waits, and is told
-            log.warning("%r: the token is kept, no other: %s", self, outcome.exception(state.retry_at - now))
+            log.warning("%r: the token is kept, no other: %s", self, outcome.exception(state.left(now)))
 
 
 def _signed(request: Any, held: Held) -> Any:
@@ -269,20 +312,6 @@ def _signed(request: Any, held: Held) -> Any:
 def _crashed(error: Exception) -> Failure:
     # Not the text of an exception that nobody foresaw: it could quote the request.
     return NO_ANSWER if isinstance(error, TimeoutError) else Failure(f"{type(error).__name__} on the way")
-
-
-def _says_invalid_token(challenges: str) -> bool:
-    """Whether a Bearer challenge says ``error="invalid_token"`` (RFC 6750 §3); what breaks the grammar says nothing."""
-    scheme, position, found = "", 0, False
-    while position < len(challenges):
-        part = _CHALLENGE_PART.match(challenges, position)
-        if part is None:
-            return False
-        scheme = (part["scheme"] or part["alone"] or scheme).lower()
-        is_error = scheme == "bearer" and (part["name"] or "").lower() == "error"
-        found = found or (is_error and (part["plain"] or part["quoted"]) == "invalid_token")
-        position = part.end()
-    return found
 
 
 def _origin(url: Any) -> tuple[str, str]:
@@ -302,5 +331,8 @@ def _api_origin(api: str) -> tuple[str, str]:
     except (httpx.InvalidURL, TypeError):
         url = httpx.URL("")
     if not url.host or not _is_private(url) or url.userinfo or url.raw_path != b"/" or url.fragment:
-        raise ConfigurationError(f"api must be an origin such as 'https://api.acme.com', without a path, not {api!r}")
+        raise ConfigurationError(
+            "api must be an origin such as 'https://api.acme.com', without a path (http is for localhost alone), "
+            f"not {api!r}"
+        )
     return _origin(url)

@@ -18,12 +18,19 @@ from urllib.parse import quote_plus, urlencode
 from . import leavings
 from .errors import ConfigurationError, KindeGuardError
 from .fetch import Answer, FetchFailed
+from .net.clocks import Moment
+from .net.headers import asked_wait
 from .settings import issuer_url, issuer_urls
 
 AHEAD = 300.0  # an outage of five minutes goes unnoticed; of tokens that live a day it costs 0.3 % more
 MARGIN = 10.0  # for the way to the API, and for clocks that differ
 DEFAULT_LIFE = 300.0  # where the answer does not say, which Kinde's does
+SHORTEST_LIFE = 1.0  # a shorter one would be over on the way: a token, and a bill, for each request
+RENEWABLE_AGE = 60  # a younger token that is refused is not refused for its age
+LONGEST_PATIENCE = 3600.0  # with an API that refuses whatever it is sent
 
+# Kinde's own first: docs.kinde.com/developer-tools/kinde-api/api-rate-limits
+_WAITS = ("ratelimit-reset", "retry-after")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")  # RFC 6749 appendix A, without the space
 _B64TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1
 
@@ -82,35 +89,49 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A token, when it was asked for (so a little before its life began), and its life."""
+    """A token, when it was asked for (so a little before its life began), and its life.
+
+    *renewals*: how many tokens in a row, this one included, were fetched because the API refused the one before.
+    """
 
     text: str = field(repr=False)
-    since: float
+    since: Moment
     life: float
+    renewals: int = 0
 
     @property
     def authorization(self) -> str:
         return f"Bearer {self.text}"
 
-    def good(self, now: float) -> bool:
-        return now < self.since + self.life - min(self.life / 20, MARGIN)
+    def good(self, now: Moment) -> bool:
+        return now.since(self.since) < self.life - min(self.life / 20, MARGIN)
 
-    def due(self, now: float) -> bool:
-        return now >= self.since + self.life - min(self.life / 5, AHEAD)
+    def due(self, now: Moment) -> bool:
+        return now.since(self.since) >= self.life - min(self.life / 5, AHEAD)
+
+    def renewable(self, now: Moment, renewals: int) -> bool:
+        """Whether the API's 401 is met with another token: after 60 s, and after as many *renewals* of no use twice as
+        late each, up to an hour. (An API that refuses everything costs 6 tokens in the first hour, and 29 in a day.)"""
+        return now.since(self.since) > doubled(RENEWABLE_AGE, renewals, LONGEST_PATIENCE)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt failed, and how long Kinde asked us to wait."""
+    """Why an attempt failed, how long Kinde asked us to wait, and whether a token came of it that is of no use."""
 
     message: str
     kind: type[TokenRequestFailed] = TokenEndpointUnavailable
     error: str = "temporarily_unavailable"
     asked_wait: float = 0.0
+    billed: bool = False
 
     def exception(self, wait: float) -> TokenRequestFailed:
         """A new one for everybody: a shared one would collect the tracebacks of all who raise it."""
         return self.kind(self.message, self.error, math.ceil(max(1.0, wait)))
+
+
+class _Useless(ValueError):
+    """There is a token, which Kinde bills, and no telling how long it may be used."""
 
 
 Outcome = Held | Failure
@@ -166,20 +187,28 @@ class Application:
         why = str(error).replace(self.secret, "***").replace(quote_plus(self.secret), "***")
         return Failure(f"no whole answer from {self.issuer}: {why}")
 
-    def read(self, answer: Answer, since: float) -> Outcome:
+    def read(self, answer: Answer, since: Moment, wall: float) -> Outcome:
+        """*since*: when it was asked for; *wall*: what the clock says now."""
         if answer.status == 200:
             try:
                 return _token(answer.body, since)
             except ValueError as problem:
-                return Failure(f"{self.issuer} sent no token that can be used: {problem}")
+                text = f"{self.issuer} sent no token that can be used: {problem}"
+                return Failure(text, billed=isinstance(problem, _Useless))
+        wait = asked_wait(answer.headers, wall, *_WAITS) or 0.0
         if answer.status >= 500:
-            return Failure(f"{self.issuer} answered {answer.status}", asked_wait=_asked_wait(answer))
+            return Failure(f"{self.issuer} answered {answer.status}", asked_wait=wait)
         error = "too_many_requests" if answer.status == 429 else _error_code(answer.body)
         kind = TooManyTokenRequests if answer.status == 429 else TokenRefused
-        return Failure(_ADVICE[error].format(self, answer.status), kind, error, _asked_wait(answer))
+        return Failure(_ADVICE[error].format(self, answer.status), kind, error, wait)
 
 
-def _token(body: bytes, since: float) -> Held:
+def doubled(first: int, times: int, longest: float) -> float:
+    """*first*, doubled so many *times*, up to *longest*."""
+    return min(float(first << min(times, 20)), longest)
+
+
+def _token(body: bytes, since: Moment) -> Held:
     """RFC 6749 §5.1, read strictly; the ``ValueError`` says what is wrong and quotes nothing."""
     document = _json_object(body)
     text, life = document.get("access_token"), document.get("expires_in", DEFAULT_LIFE)
@@ -187,8 +216,8 @@ def _token(body: bytes, since: float) -> Held:
         raise ValueError("access_token is not the text of a bearer token (RFC 6750 §2.1)")
     if str(document.get("token_type")).lower() != "bearer":
         raise ValueError("token_type is not bearer")
-    if isinstance(life, bool) or not isinstance(life, int | float) or not life > 0:
-        raise ValueError("expires_in is not a positive number")
+    if isinstance(life, bool) or not isinstance(life, int | float) or not life >= SHORTEST_LIFE:
+        raise _Useless("expires_in is not a number of seconds, or less than one")
     return Held(text, since, float(min(life, 1e9)))
 
 
@@ -209,12 +238,6 @@ def _json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError("it is not a JSON object")
     return document
-
-
-def _asked_wait(answer: Answer) -> float:
-    """Seconds: Kinde's ``RateLimit-Reset`` (docs.kinde.com/developer-tools/kinde-api/api-rate-limits)."""
-    value = answer.headers.get("ratelimit-reset") or answer.headers.get("retry-after") or ""
-    return float(value[:9]) if value.isascii() and value.isdigit() else 0.0
 
 
 def _issuer(domain: str | None) -> str:

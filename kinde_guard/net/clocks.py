@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 
 def ageing_clock() -> Callable[[], float]:
@@ -30,9 +31,24 @@ ageing: Callable[[], float] = ageing_clock()
 """For ages and waits."""
 
 
+class Moment(NamedTuple):
+    """One moment by both clocks, in seconds."""
+
+    wall: float
+    ageing: float
+
+    def since(self, earlier: Moment) -> float:
+        """How long ago *earlier* was, by the clock that says more."""
+        return max(self.wall - earlier.wall, self.ageing - earlier.ageing)
+
+
 @dataclass(frozen=True, slots=True)
 class Clocks:
     """Wall time for claims and for people; for ages the one that goes on while the machine sleeps. In seconds."""
 
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = ageing
+
+    def now(self) -> Moment:
+        """This moment."""
+        return Moment(self.wall(), self.monotonic())
