@@ -112,7 +112,7 @@ class Site:
 def _is_anybodys(case: Hostile) -> bool:
     """Whether it is a token, and refused neither for what Kinde's claims say nor for its key's name: the peers are not
     told of the former, and some were given the one key without its name."""
-    if case.error != "invalid_token" or len(case.authorization) != 1:
+    if case.error != "invalid_token" or len(case.authorization) != 1 or case.method:
         return False
     return case.reason != "wrong_token_type" and "Kinde" not in case.why and "kid" not in case.name
 

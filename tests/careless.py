@@ -499,6 +499,42 @@ class MissingIsAnonymous(Careful):
             super().admit(environ)
 
 
+class PreflightsPass(Careful):
+    """Browsers send them without a token; and anybody else does."""
+
+    def admit(self, environ: Claims) -> None:
+        if not self.is_preflight(environ):
+            super().admit(environ)
+
+    def is_preflight(self, environ: Claims) -> bool:
+        wanted = ("HTTP_ORIGIN", "HTTP_ACCESS_CONTROL_REQUEST_METHOD")
+        return environ["REQUEST_METHOD"] == "OPTIONS" and all(name in environ for name in wanted)
+
+
+class OptionsPasses(PreflightsPass):
+    """A method that does nothing: but for the handler of all methods."""
+
+    def is_preflight(self, environ: Claims) -> bool:
+        return bool(environ["REQUEST_METHOD"] == "OPTIONS")
+
+
+class HeadersAreEnough(PreflightsPass):
+    """Whatever the method."""
+
+    def is_preflight(self, environ: Claims) -> bool:
+        return "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+
+
+class OverriddenPreflights(PreflightsPass):
+    """Preflights are answered, and pass; but the method is overridden further in."""
+
+    def __call__(self, environ: Claims, start_response: Callable[..., object]) -> Iterable[bytes]:
+        if self.is_preflight(environ) and "HTTP_X_HTTP_METHOD_OVERRIDE" not in environ:
+            start_response("200 OK", [("Access-Control-Allow-Origin", "*"), ("Content-Type", "text/plain")])
+            return []
+        return super().__call__(environ, start_response)
+
+
 class RemembersClaims(Careful):
     """A cache of verified tokens, by the claims: whose signature does not matter any more."""
 
@@ -669,6 +705,10 @@ HABITS: dict[type[Careful], str] = {
     OtherHeaderToo: "the token in X-Forwarded-Authorization",
     InvalidIsAnonymous: "a stranger's key, issuer's kid",
     MissingIsAnonymous: "no Authorization header",
+    PreflightsPass: "a forged preflight",
+    OptionsPasses: "OPTIONS without a token",
+    HeadersAreEnough: "the headers of a preflight, and not its method",
+    OverriddenPreflights: "a forged preflight, X-HTTP-Method-Override: GET",
     RemembersClaims: "signature: bit 0 of byte 0 flipped",
     RemembersTokenId: "claims changed afterwards: scope widened",
     EverythingForbidden: "no Authorization header",

@@ -18,8 +18,11 @@ from django.http import HttpRequest, HttpResponse  # type: ignore[import-untyped
 from django.test import override_settings  # type: ignore[import-untyped]
 from django.urls import path  # type: ignore[import-untyped]
 from helpers import CLIENT, M2M, Issuer, guard_of, mint
+from werkzeug.test import Client
 
 from kinde_guard import AccessToken, Guard, asgi, scope, wsgi
+from kinde_guard.hostile import assert_resists_hostile_tokens
+from kinde_guard.issuer import LocalIssuer
 
 PREFLIGHT = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
 asked: list[str] = []
@@ -54,7 +57,9 @@ urlpatterns = [
     path("forbidden", broken),
 ]
 
-settings.configure(ALLOWED_HOSTS=["testserver"], LOGGING_CONFIG=None, ROOT_URLCONF=__name__, SECRET_KEY="made up")
+settings.configure(
+    ALLOWED_HOSTS=["testserver", "localhost"], LOGGING_CONFIG=None, ROOT_URLCONF=__name__, SECRET_KEY="made up"
+)
 django.setup()
 
 Ask = Callable[..., httpx.Response]
@@ -179,6 +184,26 @@ def test_django_cors_headers_without_the_opt_in(serve: Callable[..., Ask], caplo
     assert "a CORS preflight was refused" in last
     assert "pass_preflights=True" in first
     assert "pass_preflights=True" in last
+
+
+def resists(issuer: LocalIssuer, **options: Any) -> None:
+    guard = Guard(issuer.url, audience=issuer.audience, transport=issuer.transport, variables=())
+    application = wsgi.GuardMiddleware(get_wsgi_application(), guard, requires=scope("read:users"), **options)
+    assert_resists_hostile_tokens(Client(application), "/whoami", issuer=issuer)
+
+
+def test_it_resists_hostile_tokens() -> None:
+    resists(LocalIssuer("https://local.kinde.test"))
+
+
+@pytest.mark.usefixtures("cors")
+def test_it_resists_hostile_tokens_with_django_cors_headers() -> None:
+    resists(LocalIssuer("https://local.kinde.test"), pass_preflights=True)
+
+
+def test_who_lets_preflights_pass_and_answers_none_is_found() -> None:
+    with pytest.raises(AssertionError, match=r"\* a forged preflight\n *expected: 401 without an error code, or an"):
+        resists(LocalIssuer("https://local.kinde.test"), pass_preflights=True)
 
 
 def test_djangos_own_answers(serve: Callable[..., Ask]) -> None:

@@ -13,16 +13,20 @@ from typing import Any
 import careless
 import httpx
 import pytest
+from fastapi import FastAPI
 from flask import Flask
 from helpers import older
 from servers import served
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 from werkzeug.test import Client
 
 import kinde_guard.asgi
+import kinde_guard.fastapi as on_fastapi
 import kinde_guard.flask as on_flask
 import kinde_guard.wsgi
 from kinde_guard import ConfigurationError, Guard, Requirement, org, scope
@@ -167,7 +171,35 @@ def asgi_client(guard: Guard) -> Any:
     return TestClient(asgi_app(guard))
 
 
-@pytest.mark.parametrize("client_of", [wsgi_client, asgi_client], ids=lambda function: function.__name__)
+def cors_outside(guard: Guard) -> Any:
+    return TestClient(CORSMiddleware(asgi_app(guard), allow_origins=["*"], allow_headers=["*"]))
+
+
+def cors_inside(guard: Guard) -> Any:
+    """It answers for all origins but the corpus's."""
+
+    @on_fastapi.requires_scope(SCOPE)
+    def users() -> str:
+        return "users"
+
+    app = FastAPI(middleware=[Middleware(CORSMiddleware, allow_origins=["https://elsewhere.example"])])
+    app.add_api_route("/users", users, methods=["GET", "OPTIONS"])
+    on_fastapi.KindeGuard(app, guard=guard, public=[])
+    return TestClient(kinde_guard.asgi.GuardMiddleware(app, guard, pass_preflights=True))
+
+
+def fastapi_client(guard: Guard) -> Any:
+    """With handlers that answer OPTIONS, and no CORS."""
+    app = FastAPI()
+    app.add_api_route("/users", on_fastapi.requires_scope(SCOPE)(lambda: "users"), methods=["GET", "OPTIONS"])
+    on_fastapi.KindeGuard(app, guard=guard)
+    return TestClient(app)
+
+
+CLIENTS = [wsgi_client, asgi_client, cors_outside, cors_inside, fastapi_client]
+
+
+@pytest.mark.parametrize("client_of", CLIENTS, ids=lambda function: function.__name__)
 def test_every_middleware_resists(client_of: Callable[[Guard], Any], issuer: LocalIssuer) -> None:
     """Status, challenge and body of every case."""
     assert_resists_hostile_tokens(client_of(guard_of(issuer)), issuer=issuer)
@@ -349,6 +381,29 @@ class TestJudge:
         assert judge.complaint(large, Seen(431, [])) == ""
         twice = [("WWW-Authenticate", GOOD_CHALLENGE)] * 2
         assert "2 WWW-Authenticate" in judge.complaint(CASE, Seen(401, twice))
+
+    @pytest.mark.parametrize(
+        ("status", "headers", "body", "complaint"),
+        [
+            (200, {"Allow": "GET, HEAD, OPTIONS"}, b"", ""),
+            (200, {"Access-Control-Allow-Origin": "*"}, b"OK", ""),
+            (204, {"access-control-allow-methods": "GET"}, b"", ""),
+            (200, {"Vary": "Accept, Origin"}, b"", ""),
+            (400, {}, b"Disallowed CORS origin", ""),
+            (405, {"Allow": "GET"}, b"{}", ""),
+            (200, {"Access-Control-Allow-Origin": "*"}, b"users", "200"),
+            (200, {}, b"", "200"),
+            (200, {"Vary": "Accept"}, b"", "200"),
+            (302, {"Allow": "GET"}, b"", "302"),
+            (401, {}, b"", "401 with no WWW-Authenticate: Bearer"),
+            (403, {"WWW-Authenticate": GOOD_CHALLENGE}, b"", "403"),
+            (500, {"Allow": "GET"}, b"", "500"),
+        ],
+    )
+    def test_an_answer_to_options(self, status: int, headers: dict[str, str], body: bytes, complaint: str) -> None:
+        """CORS middleware and frameworks may answer, as nothing of the app runs for it: if nothing of it is seen."""
+        case = Hostile("x", [], 401, "invalid_token", "", method="OPTIONS")
+        assert Judge(None, []).complaint(case, Seen(status, list(headers.items()), body)) == complaint
 
     def test_a_403_names_the_scope(self) -> None:
         """RFC 6750 §3.1."""

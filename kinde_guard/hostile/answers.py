@@ -17,6 +17,7 @@ _PARAMETER = re.compile(rf'({_NAME})="({_TEXT})"')
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")  # RFC 6749 §3.3
 _LONG_RUN = re.compile(r"[A-Za-z0-9_+/-]{16,}")
 _SHORTEST_MARK = 8
+_NOTHING = (b"", b"OK")  # the latter is Starlette's
 
 
 class Judge:
@@ -36,6 +37,8 @@ class Judge:
             return
         if seen.status in case.server and not seen.challenges:
             return  # the HTTP server itself
+        if case.method == "OPTIONS" and _ran_no_handler(seen):
+            return
         codes = [code for status, code in case.verdicts if status == seen.status]
         if not codes:
             yield str(seen.status)
@@ -82,6 +85,26 @@ class Judge:
             if any(mark in text for mark in marks):
                 return place
         return ""
+
+
+def _ran_no_handler(seen: Seen) -> bool:
+    """Whether CORS middleware or a framework answered an OPTIONS: with an error of the caller's, or with what a client
+    asks OPTIONS for (RFC 9110 §9.3.7: ``Allow``; Fetch: what CORS allows), and nothing of the app's in the body."""
+    if seen.challenges:
+        return False
+    if 400 <= seen.status < 500:
+        return seen.status != 401
+    return (
+        200 <= seen.status < 300
+        and seen.body in _NOTHING
+        and any(_says_what_is_allowed(*pair) for pair in seen.headers)
+    )
+
+
+def _says_what_is_allowed(name: str, value: str) -> bool:
+    name = name.lower()
+    told = name == "allow" or name.startswith("access-control-allow-")
+    return told or (name == "vary" and "origin" in value.lower())  # of an origin that is not allowed, no more is said
 
 
 def _written(seen: Seen) -> str:

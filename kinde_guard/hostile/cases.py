@@ -37,6 +37,8 @@ class Hostile:
     """What an HTTP server in front of the app may answer by itself, without a challenge."""
     query: str = field(default="", repr=False)
     body: bytes = field(default=b"", repr=False)
+    method: str = ""
+    """If not that of the trial. To OPTIONS, who runs no handler may answer as well."""
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:

@@ -48,9 +48,10 @@ def asking(client: Any, path: str, method: str) -> Iterator[Ask]:
     send = _sender(client)
 
     def ask(case: Hostile | Benign) -> Seen:
-        query, body = (case.query, case.body) if isinstance(case, Hostile) else ("", b"")
-        target = f"{path}{'&' if '?' in path else '?'}{query}" if query else path
-        return send(method, target, case.headers, body)
+        if isinstance(case, Benign):
+            return send(method, path, case.headers, b"")
+        target = f"{path}{'&' if '?' in path else '?'}{case.query}" if case.query else path
+        return send(case.method or method, target, case.headers, case.body)
 
     with _one_event_loop(client):
         yield ask

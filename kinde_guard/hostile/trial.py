@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..issuer import LocalIssuer
-from . import algorithms, authorization, claims, encoding, good, kinds, members, parsing, scopes, signatures
+from . import algorithms, authorization, claims, encoding, good, kinds, members, parsing, preflights, scopes, signatures
 from .answers import Judge
 from .cases import Benign, Hostile, Verdict
 from .clients import Ask, NotSendable, Seen, asking
 from .forge import Forge
 
-AREAS = (algorithms, members, encoding, parsing, claims, kinds, scopes, signatures, authorization)
+AREAS = (algorithms, members, encoding, parsing, claims, kinds, scopes, signatures, authorization, preflights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,8 @@ def _prove_that_it_lets_in(ask: Ask, cases: Iterable[Benign], where: str) -> Non
 
 
 def _expected(case: Hostile) -> str:
-    return ", or ".join(map(_verdict, case.verdicts))
+    answered = ["an answer to OPTIONS from no handler"] if case.method == "OPTIONS" else []
+    return ", or ".join([*map(_verdict, case.verdicts), *answered])
 
 
 def _verdict(verdict: Verdict) -> str:
