@@ -17,7 +17,7 @@ _AMBIGUOUS = re.compile(r"//|\.\.|/\.(?:/|\Z)|[\\%\x00\ufffd]")  # U+FFFD: bytes
 
 
 class PublicPaths:
-    """``"/healthz"`` is that very path; ``"/static/*"`` is whatever lies below ``/static/``. Case counts."""
+    """``"/healthz"`` is that very path; ``"/static/*"`` is ``/static/`` and whatever lies below it. Case counts."""
 
     __slots__ = ("_below", "_exact", "patterns")
 
@@ -28,17 +28,13 @@ class PublicPaths:
 
     def cover(self, path: str) -> bool:
         """Whether *path* is public."""
-        # Nearly every path is decided by these two look-ups.
-        if path not in self._exact and not (path.startswith(self._below) and self._is_below(path)):
+        if path not in self._exact and not path.startswith(self._below):
             return False
         return _AMBIGUOUS.search(path) is None
 
     def include(self, pattern: str) -> bool:
         """Whether every path that *pattern* names is public."""
         return pattern[:-1].startswith(self._below) if pattern.endswith("/*") else self.cover(pattern)
-
-    def _is_below(self, path: str) -> bool:
-        return any(path.startswith(prefix) and len(path) > len(prefix) for prefix in self._below)
 
     def __repr__(self) -> str:
         return f"PublicPaths({list(self.patterns)!r})"

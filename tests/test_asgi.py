@@ -128,7 +128,7 @@ def test_cannot_tell(app: App, token: str) -> None:
     assert "www-authenticate" not in reply.headers
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/static/app.js", "/static/css/app.css"])
+@pytest.mark.parametrize("path", ["/healthz", "/static/", "/static/app.js", "/static/css/app.css"])
 def test_public_paths(app: App, guard: Guard, path: str) -> None:
     """No token is looked at, good or bad."""
     middleware = GuardMiddleware(app, guard, public=["/healthz", "/static/*"])
@@ -143,7 +143,7 @@ def test_public_paths(app: App, guard: Guard, path: str) -> None:
         "/Healthz",
         "/healthz/",
         "/static",
-        "/static/",
+        "/static//",
         "/static/../users",
         "/static//a",
         "/static/a\\b",

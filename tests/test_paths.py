@@ -13,7 +13,18 @@ PUBLIC = PublicPaths(["/", "/healthz", "/static/*", "/files/open/*", "/ünï"])
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/healthz", "/static/app.js", "/static/css/app.css", "/static/a.b/c", "/files/open/1", "/ünï"]
+    "path",
+    [
+        "/",
+        "/healthz",
+        "/static/",
+        "/static/app.js",
+        "/static/css/app.css",
+        "/static/css/",
+        "/static/a.b/c",
+        "/files/open/1",
+        "/ünï",
+    ],
 )
 def test_public(path: str) -> None:
     assert PUBLIC.cover(path)
@@ -36,7 +47,7 @@ def test_public(path: str) -> None:
         pytest.param("/healthz?x", id="a question mark that was encoded"),
         pytest.param("/healthz;x", id="a parameter"),
         pytest.param("/static", id="what the pattern lies below"),
-        pytest.param("/static/", id="nothing below it"),
+        pytest.param("/static//", id="two slashes at the end"),
         pytest.param("/Static/app.js", id="case below"),
         pytest.param("/staticky/app.js", id="begins like the folder"),
         pytest.param("/files/closed/1", id="beside it"),

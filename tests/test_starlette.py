@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import trio
 from asgi_calls import Counting, Reply, ask, bearing, http, lifespan, talk, websocket
+from fastapi import FastAPI
 from helpers import AUDIENCE, CLIENT, DOMAIN, M2M, Issuer, guard_of, mint, older
 from servers import served, uvicorn_command
 from starlette.applications import Starlette
@@ -385,6 +386,27 @@ def test_everything_but_public_paths(guard: Guard, token: str) -> None:
     assert ask(app, "/users", token).json["user"] == CLIENT
     assert ask(app, "/unknown", token).status == 404
     assert ask(app, "/users", "forged").json["error"] == "invalid_token"
+
+
+@pytest.mark.parametrize("kind", [Starlette, FastAPI], ids=["starlette", "fastapi"])
+def test_a_mounted_app_that_is_public_is_found_where_its_redirect_leads(kind: Any, guard: Guard) -> None:
+    """Starlette sends ``/metrics`` to ``/metrics/``, which is where the mounted app answers."""
+    app = kind()
+    app.mount("/metrics", Starlette(routes=[Route("/", _nobody), Route("/below", _nobody)]))
+    app.mount("/other", Starlette(routes=[Route("/", _nobody)]))
+    KindeGuard(app, guard=guard, public=["/metrics", "/metrics/*"])
+    with TestClient(app) as client:
+        assert [response.status_code for response in client.get("/metrics").history] == [307]
+        assert client.get("/metrics").json() == client.get("/metrics/").json() == "nobody"
+        assert client.get("/metrics/below").json() == "nobody"
+        assert [client.get(path).status_code for path in ("/other", "/other/", "/metrics//")] == [401] * 3
+
+
+def test_below_a_path_is_not_the_path(guard: Guard) -> None:
+    """``POST /items`` is another route than ``/items/logo``."""
+    app = guarded(Route("/items", _nobody), Route("/items/logo", _nobody), guard=guard, public=["/items/*"])
+    assert ask(app, "/items/logo").status == 200
+    assert outcome(ask(app, "/items")) == MISSING
 
 
 def _nobody(request: Request) -> Response:

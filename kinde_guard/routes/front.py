@@ -132,7 +132,7 @@ def reaches(pattern: str, path: str) -> bool:
         if index >= len(wanted):
             return False
         if wanted[index] == "*":
-            return piece != ""
+            return True
         if piece != wanted[index] and not _matches(piece, wanted[index]):
             return False
     return len(found) == len(wanted)
