@@ -357,16 +357,11 @@ def _of(app: Any) -> KindeGuard | None:
 
 def _check_demands(routes: list[Any]) -> None:
     endpoints = [(route, route.endpoint) for route in routes if getattr(route, "endpoint", None) is not None]
-    guarded = {
-        id(inner)
-        for _, endpoint in endpoints
-        if demands.enforced(endpoint) is not None
-        for inner in demands.within(endpoint)
-    }
+    guarded = demands.guarded_by(endpoint for _, endpoint in endpoints)
     for route, endpoint in endpoints:
         # A plain Starlette route takes its endpoint as it is given: the same one may be open here and guarded there.
         # FastAPI's are written as decorators, and of a stack with two of them the lower one is open by mistake.
-        if demands.misplaced(endpoint) and (hasattr(route, "dependant") or id(endpoint) not in guarded):
+        if demands.misplaced(endpoint, guarded, strict=hasattr(route, "dependant")):
             raise ConfigurationError(
                 f"the demand on {name_of(endpoint)}(), which serves {route.path!r}, is not enforced: write "
                 "@requires_…(…) below the route decorator (if the route is meant to be open, give it its own function)"

@@ -8,7 +8,9 @@ and an adapter that finds a marked function served bare refuses to start.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import suppress
+from types import FunctionType, MethodType, ModuleType
 from typing import Any, Generic, TypeVar
 
 from .errors import ConfigurationError
@@ -17,6 +19,8 @@ from .requirements import AllOf, Requirement, authenticated, org_of_route, permi
 _DEMANDED = "__kinde_guard_demanded__"  # on what was decorated, on everything it wraps, and on the wrapper
 _ENFORCED = "__kinde_guard_enforced__"  # on the wrapper; functools.wraps carries both on to whoever wraps the wrapper
 _WRAPPER = "__kinde_guard_wrapper__"  # the wrapper itself, which tells it from those it was carried on to
+
+MOST_LAYERS = 1000  # around one function, and of all that it holds; that many are a loop
 
 Made = TypeVar("Made")
 
@@ -74,9 +78,12 @@ def mark(decorated: Callable[..., Any], wrapper: Callable[..., Any], requirement
 
 
 def enforced(endpoint: Callable[..., Any]) -> Requirement | None:
-    """What the decorators around *endpoint* enforce, if there are any."""
-    found = getattr(_whole(endpoint), _ENFORCED, None)
-    return found if isinstance(found, Requirement) else None
+    """What the decorators around *endpoint*, or around what it wraps, enforce, if there are any."""
+    for function in within(endpoint):
+        found = getattr(function, _ENFORCED, None)
+        if isinstance(found, Requirement):
+            return found
+    return None
 
 
 def stacked(inner: Callable[..., Any], outer: Requirement) -> Requirement:
@@ -92,27 +99,80 @@ def innermost(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def misplaced(endpoint: Callable[..., Any]) -> bool:
-    """Whether *endpoint* carries a demand that nothing around it enforces: its decorator is above the route's.
+def misplaced(endpoint: Any, guarded: Container[int] = (), *, strict: bool = True) -> bool:
+    """Whether *endpoint*, or anything that it wraps or holds, carries a demand that nothing around it enforces: its
+    decorator is above the route's.
 
-    By identity: a decorator above the route has left a demand that another, below it, does not enforce.
+    *guarded* are the functions of :func:`guarded_by`, which somebody guards. What is merely held may be one of them, to
+    be called on purpose; of what is wrapped that is so unless *strict*.
     """
-    whole = _whole(endpoint)
-    return getattr(whole, _DEMANDED, None) is not getattr(whole, _ENFORCED, None)
+    return any(id(found) not in guarded or (strict and wrapped) for found, wrapped in _unenforced(endpoint))
+
+
+def unmet(endpoint: Any) -> Requirement | None:
+    """The demand of a :func:`misplaced` decorator."""
+    return next((getattr(found, _DEMANDED, None) for found, _ in _unenforced(endpoint)), None)
+
+
+def guarded_by(endpoints: Iterable[Any]) -> set[int]:
+    """By ``id``, the functions that are guarded by one of *endpoints*: what those wrap that enforce something."""
+    return {id(inner) for endpoint in endpoints if enforced(endpoint) is not None for inner in within(endpoint)}
 
 
 def within(function: Any) -> Iterator[Any]:
-    """*function*, and whatever it wraps."""
-    while function is not None:
+    """*function*, and whatever it wraps, as far as it says so."""
+    for _ in range(MOST_LAYERS):
+        if function is None:
+            return
         yield function
-        function = function.func if isinstance(function, functools.partial) else getattr(function, "__wrapped__", None)
+        function = _inner(function)
 
 
-def _whole(function: Any) -> Any:
-    """What carries the marks: of a partial, the function that it calls."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
+def _inner(function: Any) -> Any:
+    return function.func if isinstance(function, functools.partial) else getattr(function, "__wrapped__", None)
+
+
+def _unenforced(endpoint: Any) -> Iterator[tuple[Any, bool]]:
+    """What carries a demand that is not enforced, and whether *endpoint* wraps it, or merely holds it.
+
+    By identity: a decorator above the route has left a demand that another, below it, does not enforce. Below a wrapper
+    of ours nothing is looked at: it calls what it wraps only after it has judged, and that may have another wrapper,
+    which other routes serve.
+    """
+    ahead, seen = [(endpoint, True)], set[int]()
+    while ahead and len(seen) < MOST_LAYERS:
+        function, wrapped = ahead.pop()
+        if id(function) in seen:
+            continue
+        seen.add(id(function))
+        demand = getattr(function, _DEMANDED, None)
+        if demand is not getattr(function, _ENFORCED, None):
+            *_, decorated = (inner for inner in within(function) if getattr(inner, _DEMANDED, None) is demand)
+            yield decorated, wrapped
+        elif getattr(function, _WRAPPER, None) is not getattr(function, "__func__", function):
+            ahead += [(inner, False) for inner in _held(function) if _may_carry(inner)]
+            ahead.append((_inner(function), wrapped))
+
+
+def _held(function: Any) -> Iterator[Any]:
+    """What *function* may call without saying that it wraps it: arguments of a partial, variables around a closure,
+    attributes of a callable instance."""
+    if isinstance(function, functools.partial):
+        yield from (*function.args, *function.keywords.values())
+    for cell in getattr(getattr(function, "__func__", function), "__closure__", None) or ():
+        with suppress(ValueError):  # a variable that has no value yet
+            yield cell.cell_contents
+    owner = getattr(function, "__self__", function)
+    if not isinstance(owner, ModuleType | type | FunctionType):
+        yield from getattr(owner, "__dict__", {}).values()
+
+
+def _may_carry(thing: Any) -> bool:
+    """Functions, and objects that are called like one. Of others nothing is asked: some, such as Flask's proxies,
+    answer for things that are not there yet."""
+    if isinstance(thing, FunctionType | MethodType | functools.partial):
+        return True
+    return isinstance(getattr(type(thing), "__call__", None), FunctionType)  # noqa: B004  (in Python, that is)
 
 
 def _set(function: Any, name: str, value: object) -> None:

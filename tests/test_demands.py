@@ -14,10 +14,12 @@ from kinde_guard.demands import (
     check_function,
     checked,
     enforced,
+    guarded_by,
     innermost,
     mark,
     misplaced,
     stacked,
+    unmet,
 )
 from kinde_guard.requirements import authenticated
 
@@ -194,3 +196,138 @@ def test_above_and_below() -> None:
     mark(below, above, stacked(below, scope("b")))
     assert misplaced(below)
     assert not misplaced(above)
+
+
+# What a route serves need not be what was decorated: a team's route decorator, an extension or a subclass of a route
+# may put something around it. All of these are made of the function before our decorator gets it.
+
+
+class Timed:
+    """A callable instance that says nothing of what it calls."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self) -> Any:
+        return self.function()
+
+    def run(self) -> Any:
+        return self()
+
+
+class Named(Timed):
+    """One that says so."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        functools.update_wrapper(self, function)
+
+
+def closure(function: Callable[..., Any]) -> Callable[..., Any]:
+    def around() -> Any:
+        return function()
+
+    return around
+
+
+def without_a_name(function: Callable[..., Any]) -> Callable[..., Any]:
+    return functools.wraps(function, updated=())(closure(function))
+
+
+def audited(function: Callable[..., Any], *, after: Callable[..., Any] = fresh) -> Any:
+    return function()
+
+
+WRAPPINGS: dict[str, Callable[[Any], Any]] = {
+    "functools.wraps": lambda function: wrapped(function, None),
+    "functools.wraps, without attributes": without_a_name,
+    "a cache": lambda function: functools.lru_cache(function),
+    "a partial": functools.partial,
+    "an argument of a partial": lambda function: functools.partial(audited, function),
+    "an argument by name": lambda function: functools.partial(audited, fresh(), after=function),
+    "a closure": closure,
+    "a callable instance": Timed,
+    "a callable instance that says so": Named,
+    "a bound method": lambda function: Timed(function).run,
+    "two of them": lambda function: closure(wrapped(closure(function), None)),
+    "an instance in a closure": lambda function: closure(Timed(function)),
+}
+each_wrapping = pytest.mark.parametrize("around", WRAPPINGS.values(), ids=WRAPPINGS)
+
+
+@each_wrapping
+def test_a_decorator_above_is_found_whatever_the_route_serves(around: Callable[[Any], Any]) -> None:
+    function = fresh()
+    served = around(function)
+    assert not misplaced(served)
+    wrapped(function)
+    assert misplaced(served)
+    assert unmet(served) == REQUIREMENT
+    assert enforced(served) is None
+
+
+@each_wrapping
+def test_other_decorators_above_ours_are_right(around: Callable[[Any], Any]) -> None:
+    served = around(wrapped(fresh()))
+    assert not misplaced(served)
+    assert unmet(served) is None
+    assert not misplaced(around(served))
+
+
+@each_wrapping
+def test_other_decorators_below_ours_are_right(around: Callable[[Any], Any]) -> None:
+    assert not misplaced(wrapped(around(fresh())))
+
+
+@each_wrapping
+def test_one_above_and_one_below_are_told_apart(around: Callable[[Any], Any]) -> None:
+    """What the upper one demands would not be asked."""
+    below = wrapped(fresh())
+    served = around(below)
+    wrapped(below, permission("b"))
+    assert misplaced(served)
+
+
+@pytest.mark.parametrize("name", ["functools.wraps", "functools.wraps, without attributes", "a cache", "a partial"])
+def test_what_is_wrapped_says_what_is_demanded(name: str) -> None:
+    assert enforced(WRAPPINGS[name](wrapped(fresh()))) == REQUIREMENT
+
+
+def test_one_function_may_be_guarded_here_and_open_there() -> None:
+    """Where routes are not written as decorators; and called by another that only holds it, anywhere."""
+    function = fresh()
+    guarded = guarded_by([wrapped(function), fresh()])
+    for served in (function, wrapped(function, None)):
+        assert misplaced(served, guarded)
+        assert not misplaced(served, guarded, strict=False)
+    assert not misplaced(closure(function), guarded)
+    assert misplaced(closure(function), guarded_by([wrapped(fresh())]))
+
+
+def test_one_function_may_be_guarded_twice() -> None:
+    function = fresh()
+    both = wrapped(function, scope("a")), wrapped(function, scope("b"))
+    assert not any(map(misplaced, both))
+
+
+def test_what_wraps_itself_comes_to_an_end() -> None:
+    function: Any = fresh()
+    function.__wrapped__ = function
+    assert not misplaced(function)
+    assert enforced(function) is None
+
+
+def test_variables_without_a_value_and_proxies_are_no_trouble() -> None:
+    class Proxy:
+        """As Flask's outside of a request."""
+
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError
+
+    proxy, later = Proxy(), None
+    del later
+
+    def function() -> Any:
+        return proxy, later  # noqa: F821
+
+    assert not misplaced(function)

@@ -165,3 +165,21 @@ def test_words_are_no_reason() -> None:
 def test_what_is_no_scope_does_not_get_into_a_challenge(required: Any) -> None:
     with pytest.raises(ConfigurationError, match="takes a list of scopes"):
         InsufficientScope(required)
+
+
+@pytest.mark.parametrize("error", [row[0] for row in EVERY], ids=lambda error: error.reason)
+def test_a_refusal_can_be_said_again_without_what_it_came_through(error: Any) -> None:
+    """Which frames hold, and with them tokens."""
+
+    class Kind(type(error), RuntimeError):  # type: ignore[misc]
+        pass
+
+    error.name_metadata("https://api.acme.com/.well-known/oauth-protected-resource")
+    try:
+        raise error
+    except KindeGuardError:
+        again, mixed = error.anew(), error.anew(Kind)
+    assert (type(again), type(mixed)) == (type(error), Kind)
+    for made in (again, mixed):
+        assert made.__traceback__ is None
+        assert (made.status, made.headers, str(made)) == (error.status, error.headers, str(error))

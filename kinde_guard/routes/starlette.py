@@ -17,7 +17,7 @@ def routes(app: Any, front: Front) -> Iterator[ProtectedRoute]:
     """Every route of *app*, a Starlette app or a router."""
     front = _behind_own_middleware(app, front)
     everything = [leaf for route in app.routes for leaf in _leaves(route)]
-    guarded = {id(inner) for route in everything for inner in _guarded(getattr(route, "endpoint", None))}
+    guarded = demands.guarded_by(getattr(route, "endpoint", None) for route in everything)
     for route in everything:
         if getattr(route, "endpoint", None) is None:
             # A Mount has a path; a Host has none.
@@ -53,12 +53,10 @@ def _of_route(route: Any, front: Front, guarded: set[int]) -> Iterator[Protected
     endpoint = route.endpoint
     if isinstance(endpoint, type) and not hasattr(route, "dependant"):
         return (yield from _of_class(route, endpoint, front))
-    declared = declared_by(endpoint)
+    # A plain Starlette route takes its endpoint as it is given: open here, guarded there.
+    declared = declared_by(endpoint, guarded, strict=hasattr(route, "dependant"))
     if hasattr(route, "dependant"):
         declared = _with_dependencies(declared, route.dependant)
-    elif declared.misplaced and id(endpoint) in guarded:
-        # A Starlette route takes its endpoint as it is given: open here, guarded there.
-        declared = Declared()
     yield front.route(route.path, _methods(route), declared, place_of(endpoint))
 
 
@@ -103,11 +101,6 @@ def _securities(dependant: Any) -> Iterator[Any]:
         if is_a(inner.call, "kinde_guard.fastapi", "AccessTokenSecurity"):
             yield inner.call
         yield from _securities(inner)
-
-
-def _guarded(endpoint: Any) -> Iterator[Any]:
-    if endpoint is not None and demands.enforced(endpoint) is not None:
-        yield from demands.within(endpoint)
 
 
 def _methods(route: Any) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from .. import demands
@@ -73,10 +73,10 @@ def is_a(thing: Any, module: str, name: str) -> bool:
     return kind is not None and isinstance(thing, kind)
 
 
-def declared_by(function: Any) -> Declared:
-    """What the decorators on *function* say."""
-    if demands.misplaced(function):
-        return Declared(getattr(function, demands._DEMANDED, None), misplaced=True)
+def declared_by(function: Any, guarded: Container[int] = (), *, strict: bool = True) -> Declared:
+    """What the decorators on *function* say; *guarded* and *strict* as in :func:`kinde_guard.demands.misplaced`."""
+    if demands.misplaced(function, guarded, strict=strict):
+        return Declared(demands.unmet(function), misplaced=True)
     return Declared(demands.enforced(function))
 
 
