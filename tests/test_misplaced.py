@@ -11,7 +11,8 @@ from asgi_calls import ask
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from flask import Flask
-from flask_openapi3 import APIBlueprint, OpenAPI
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.openapi import OpenAPI
 from helpers import M2M, Issuer, guard_of, mint
 from starlette.applications import Starlette
 from starlette.requests import Request
