@@ -653,9 +653,22 @@ class TestPublic:
 class TestPreflight:
     """CORS preflights carry no token."""
 
-    def test_of_a_guarded_view(self, app: Flask) -> None:
-        serve(app, "/", requires_auth(caller), "POST")
-        assert get(app, method="OPTIONS", headers=PREFLIGHT).status_code == 200
+    @pytest.mark.parametrize("public", [None, []])
+    def test_of_a_guarded_view(self, guard: Guard, public: list[str] | None) -> None:
+        """Flask answers it, and the view is not run."""
+        app, ran = Flask("decorated"), []
+        KindeGuard(app, guard=guard, public=public)
+
+        @requires_auth
+        def view() -> str:
+            ran.append("view")
+            return "in"
+
+        serve(app, "/", view, "POST")
+        answer = get(app, method="OPTIONS", headers=PREFLIGHT)
+        assert (answer.status_code, answer.allow, ran) == (200, {"OPTIONS", "POST"}, [])
+        assert get(app, token=mint(), method="POST").text == "in"
+        assert ran == ["view"]
 
     @pytest.mark.parametrize("public", [None, []])
     def test_of_a_guarded_app(self, guard: Guard, public: list[str] | None) -> None:
