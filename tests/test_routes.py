@@ -21,6 +21,9 @@ from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -36,7 +39,7 @@ from kinde_guard.cli import main
 from kinde_guard.errors import ConfigurationError
 from kinde_guard.routes import routes_of, unserved
 from kinde_guard.routes.front import reaches
-from kinde_guard.testing import guard_for, local_issuer, trust
+from kinde_guard.testing import assert_no_unprotected_routes, guard_for, local_issuer, trust
 
 
 async def open_to_all(request: Any) -> PlainTextResponse:
@@ -659,3 +662,134 @@ def test_a_module_that_needs_another(run: Any, api: Any) -> None:
     api("import no_such_library")
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
         run("api:app")
+
+
+def notes(app: Any) -> dict[str, str]:
+    return {str(route): route.note for route in routes_of(app) if route.note}
+
+
+@pytest.mark.parametrize("order", ["before", "after", None])
+def test_handlers_that_answer_options(order: str | None) -> None:
+    """Between them and whoever says that it is a preflight is the guard alone, or CORS middleware as well."""
+    app = fastapi_app()
+    app.api_route("/items", methods=["GET", "OPTIONS"])(lambda: None)
+    app.api_route("/closed", methods=["GET", "OPTIONS"])(fa.requires_scope("a")(lambda: None))
+    app.get("/get")(lambda: None)
+    app.mount("/raw", open_to_all)
+    app.mount("/static", StaticFiles(directory="."))
+    if order == "before":
+        app.add_middleware(CORSMiddleware)
+    fa.KindeGuard(app, public=[])
+    if order == "after":
+        app.add_middleware(CORSMiddleware)
+    told = "runs for OPTIONS as well: with pass_preflights=True whoever calls it a preflight would be let in"
+    assert notes(app) == ({} if order else {"GET OPTIONS /items": told, "ANY /raw/*": told})
+
+
+def test_handlers_that_pass_preflights_opens() -> None:
+    """Each is a row of its own, which is unprotected unless somebody says that it is to be open."""
+    opened = "pass_preflights=True lets whatever calls itself a preflight through, and this runs for OPTIONS"
+    app = fastapi_app()
+    app.api_route("/items", methods=["GET", "OPTIONS"])(lambda: None)
+    app.api_route("/only", methods=["OPTIONS"])(lambda: None)
+    app.api_route("/closed", methods=["GET", "OPTIONS"])(fa.requires_scope("a")(lambda: None))
+    app.mount("/raw", open_to_all)
+    fa.KindeGuard(app, public=["/only"], pass_preflights=True)
+    assert seen(app, "/raw/*") == {
+        "GET /items": "protected: any valid token",
+        "OPTIONS /items": "unprotected",
+        "OPTIONS /only": "public",
+        "GET OPTIONS /closed": "protected: scope('a')",
+        "ANY /raw/*": "protected: any valid token",
+        "OPTIONS /raw/*": "public",
+    }
+    assert notes(app) == {"OPTIONS /items": opened, "OPTIONS /raw/*": opened}
+    with pytest.raises(AssertionError, match=f"OPTIONS /items: {opened}"):
+        assert_no_unprotected_routes(app, ["/raw/*"])
+
+
+def test_pass_preflights_of_every_guard() -> None:
+    """Of several around a handler, each has to pass them; and of CORS middleware, one on the way is enough."""
+    guard = guard_for(local_issuer())
+    routes = [Route("/x", open_to_all, methods=["OPTIONS"])]
+    app = Starlette(routes=routes)
+    st.KindeGuard(app, public=[])
+    passing = kinde_guard.asgi.GuardMiddleware(app, guard, pass_preflights=True)
+    assert seen(passing) == {"OPTIONS /x": "protected: any valid token"}
+    bare = Starlette(routes=routes)
+    assert seen(kinde_guard.asgi.GuardMiddleware(bare, guard, pass_preflights=True)) == {"OPTIONS /x": "unprotected"}
+    around = Starlette(routes=[Mount("/", app=CORSMiddleware(bare))])
+    assert seen(kinde_guard.asgi.GuardMiddleware(around, guard, pass_preflights=True)) == {
+        "OPTIONS /x": "protected: any valid token"
+    }
+    wrapped = flask.Flask(__name__)
+    wrapped.add_url_rule("/listed", "listed", view(), methods=["GET", "OPTIONS"])
+    wrapped.add_url_rule("/automatic", "automatic", view())
+    assert seen(kinde_guard.wsgi.GuardMiddleware(wrapped, guard, pass_preflights=True)) == {
+        "GET /listed": "protected: any valid token",
+        "OPTIONS /listed": "unprotected",
+        "GET /automatic": "protected: any valid token",
+    }
+
+
+def test_what_stands_outside_of_the_guard() -> None:
+    """A row for each, by name, in the order in which they are asked; what is within another guard stands inside."""
+    guard = guard_for(local_issuer())
+    app = Starlette(routes=[Route("/x", open_to_all)], middleware=[Middleware(GZipMiddleware)])
+    st.KindeGuard(app, guard=guard, public=[])
+    app.add_middleware(TrustedHostMiddleware)
+    app.add_middleware(CORSMiddleware)
+    rows = [
+        ("ANY /*", "outside", "starlette.middleware.cors:CORSMiddleware"),
+        ("ANY /*", "outside", "starlette.middleware.trustedhost:TrustedHostMiddleware"),
+        ("GET /x", "protected", f"{__name__}:open_to_all"),
+    ]
+    assert [(str(route), route.kind, route.where) for route in routes_of(app)] == rows
+    mounted = routes_of(Starlette(routes=[Mount("/sub", app=app)]))
+    assert [(str(route), route.kind) for route in mounted[1:]] == [
+        ("ANY /sub/*", "outside"),
+        ("GET /sub/x", "protected"),
+    ]
+    within = kinde_guard.asgi.GuardMiddleware(app, guard)
+    assert [route.kind for route in routes_of(within)] == ["protected"]
+
+
+@pytest.mark.parametrize(
+    ("cls", "options", "kinds"),
+    [
+        (kinde_guard.asgi.GuardMiddleware, {}, ["outside", "protected"]),
+        (AuthenticationMiddleware, {"backend": st.KindeBackend()}, ["outside", "protected"]),
+        (AuthenticationMiddleware, {"backend": st.KindeBackend(anonymous=True)}, ["unprotected"]),
+        (GZipMiddleware, {}, ["unprotected"]),
+    ],
+)
+def test_what_stands_outside_of_other_guards(cls: Any, options: dict[str, Any], kinds: list[str]) -> None:
+    """Of whatever demands a token for all paths; without it nothing is inside."""
+    app = Starlette(routes=[Route("/x", open_to_all)])
+    app.add_middleware(cls, **options)
+    app.add_middleware(TrustedHostMiddleware)
+    assert [route.kind for route in routes_of(app)] == kinds
+
+
+def test_outside_and_options_at_the_terminal(run: Any, api: Any) -> None:
+    api("""
+from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+from kinde_guard.fastapi import KindeGuard
+app = FastAPI(openapi_url=None)
+KindeGuard(app, public=[])
+app.add_middleware(GZipMiddleware)
+@app.api_route("/x", methods=["GET", "OPTIONS"])
+def x(): ...
+""")
+    status, out, err = run("api:app", "--fail-unprotected")
+    assert status == 0
+    assert out.splitlines() == [
+        "ANY          /*  outside of the guard  starlette.middleware.gzip:GZipMiddleware",
+        "GET OPTIONS  /x  any valid token       api:x",
+    ]
+    assert err.splitlines() == [
+        "1 route: 1 protected",
+        "kinde-guard: GET OPTIONS /x, api:x: runs for OPTIONS as well: "
+        "with pass_preflights=True whoever calls it a preflight would be let in",
+    ]

@@ -26,7 +26,7 @@ def routes(
     as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Write a Markdown table.")] = False,
 ) -> None:
-    """List every route of an app, and what it demands.
+    """List every route of an app, and what it demands; and the middleware that is asked before the guard.
 
     The app is imported; none of its handlers is called, and no settings are needed. A factory is named with its
     parentheses: "api:create_app()". Exit status: 0 good, 1 a demand is declared that nothing enforces (or, with
@@ -45,7 +45,7 @@ def routes(
     if not as_json:
         tell(_summary(listed))
     for route in listed:
-        if route.kind == "misplaced":
+        if route.note:
             tell(f"kinde-guard: {route}, {route.where}: {route.note}")
     failing = {"misplaced", "unprotected"} if fail_unprotected else {"misplaced"}
     if any(route.kind in failing for route in listed):
@@ -87,6 +87,8 @@ def _verdict(route: ProtectedRoute) -> str:
         return f"NOT ENFORCED: {route.demand}" if route.demand is not None else "NOT ENFORCED"
     if route.kind == "optional":
         return "optional token"
+    if route.kind == "outside":
+        return "outside of the guard"
     if route.demand is not None:
         return str(route.demand)
     return "UNPROTECTED" if route.kind == "unprotected" else route.kind
@@ -97,9 +99,9 @@ def _methods(route: ProtectedRoute) -> str:
 
 
 def _summary(listed: Sequence[ProtectedRoute]) -> str:
-    kinds = [route.kind for route in listed]
+    kinds = [route.kind for route in listed if route.kind != "outside"]  # which is no route
     counts = [f"{kinds.count(kind)} {word}" for kind, word in _WORDS.items() if kind in kinds]
-    return f"{len(listed)} route{'s' if len(listed) != 1 else ''}: {', '.join(counts) or 'nothing to protect'}"
+    return f"{len(kinds)} route{'s' if len(kinds) != 1 else ''}: {', '.join(counts) or 'nothing to protect'}"
 
 
 _WORDS = {

@@ -18,7 +18,8 @@ def routes(app: Any, front: Front) -> Iterator[ProtectedRoute]:
     # A guard around the app opens nothing within: the decorators of Flask look for that of the app.
     front = Front(front.prefix, attached=False, gates=front.gates)
     if attached is not None:
-        front = front.behind(attached.public, attached=True)
+        passes = getattr(getattr(attached, "preflights", None), "passes", False)
+        front = front.behind(attached.public, attached=True, passes_preflights=passes)
     for rule in app.url_map.iter_rules():
         if not _serves_nothing(app, rule):
             yield from _of_rule(app, rule, front)
@@ -30,14 +31,14 @@ def _of_rule(app: Any, rule: Any, front: Front) -> Iterator[ProtectedRoute]:
     before = list(_before(app, rule.endpoint))
     kind = getattr(view, "view_class", None)
     if kind is None:
-        yield front.route(rule.rule, methods, _together(before, [view]), place_of(view))
+        yield from front.routes(rule.rule, methods, _together(before, [view]), place_of(view))
         return
     by_name = {name: getattr(kind, name.lower(), None) for name in methods}
     if None in by_name.values():  # a View has one function for all methods
         by_name = {"": kind.dispatch_request}
     for name, handler in by_name.items():
         declared = _together(before, [view, handler])
-        yield front.route(rule.rule, [name] if name else methods, declared, place_of(handler))
+        yield from front.routes(rule.rule, [name] if name else methods, declared, place_of(handler))
 
 
 def _before(app: Any, endpoint: str) -> Iterator[Requirement]:

@@ -10,13 +10,15 @@ from typing import Literal
 from ..paths import PublicPaths
 from ..requirements import AllOf, Requirement, Scopes, authenticated, scope
 
-Kind = Literal["protected", "public", "optional", "unprotected", "misplaced"]
+Kind = Literal["protected", "public", "optional", "unprotected", "misplaced", "outside"]
 _PARAMETER = re.compile(r"\{[^{}]*\}|<[^<>]*>")
 _REST = re.compile(r"\{\w+:path\}|<path(?:\([^)]*\))?:\w+>|\*")  # takes slashes too
 
 NOT_AROUND = (
     "its decorator is above the route's, so nothing enforces it: write @requires_…(…) below the route decorator"
 )
+ANSWERS_OPTIONS = "runs for OPTIONS as well: with pass_preflights=True whoever calls it a preflight would be let in"
+LET_THROUGH = "pass_preflights=True lets whatever calls itself a preflight through, and this runs for OPTIONS"
 NO_GUARD = "no guard is attached to its app, so it answers 500: call KindeGuard(app)"
 
 
@@ -25,7 +27,8 @@ class ProtectedRoute:
     """One route, and what it demands: ``demand`` is ``None`` if that is nothing.
 
     *protected* demands a token, *optional* takes one, *public* is open on purpose, *unprotected* is open and nobody
-    said so, *misplaced* declares a demand that is not enforced; ``note`` says why.
+    said so, *misplaced* declares a demand that is not enforced; ``note`` says why. *outside* is no route, but
+    middleware that a request comes to before it comes to the guard.
     """
 
     path: str
@@ -52,6 +55,8 @@ class Declared:
     optional: bool = False
     needs_guard: bool = True
     misplaced: bool = False
+    answers_options: bool = True
+    """If it is asked with OPTIONS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class Gate:
     prefix: str
     public: PublicPaths
     requires: Requirement = authenticated
+    passes_preflights: bool = False
 
     def opens(self, path: str) -> bool:
         """Whether requests to the route at *path* can get by without a token."""
@@ -74,20 +80,55 @@ class Front:
     prefix: str = ""
     attached: bool = False
     gates: tuple[Gate, ...] = ()
+    answers_preflights: bool = False
 
     def below(self, path: str) -> Front:
         """In front of what is mounted at *path*."""
         return replace(self, prefix=self.prefix + path.rstrip("/"))
 
-    def behind(self, public: PublicPaths | None, requires: Requirement = authenticated, *, attached: bool) -> Front:
+    def behind(
+        self,
+        public: PublicPaths | None,
+        requires: Requirement = authenticated,
+        *,
+        attached: bool,
+        passes_preflights: bool = False,
+    ) -> Front:
         """One more layer: a gate unless *public* is ``None``, and a guard for what is within if it is *attached*."""
-        gate = () if public is None else (Gate(self.prefix, public, requires),)
+        gate = () if public is None else (Gate(self.prefix, public, requires, passes_preflights),)
         return replace(self, attached=self.attached or attached, gates=(*self.gates, *gate))
 
-    def route(self, path: str, methods: Iterable[str], declared: Declared, where: str) -> ProtectedRoute:
-        """The judgement."""
+    def behind_cors(self) -> Front:
+        """One more layer, which no preflight comes through."""
+        return replace(self, answers_preflights=True)
+
+    def outside(self, where: str) -> ProtectedRoute:
+        """Middleware that stands outside of all gates."""
+        return ProtectedRoute(f"{self.prefix}/*", (), None, "outside", where)
+
+    def routes(self, path: str, methods: Iterable[str], declared: Declared, where: str) -> Iterator[ProtectedRoute]:
+        """The judgement; on OPTIONS one of its own, where that is another."""
+        route = self._route(path, methods, declared, where)
+        if not self._is_asked_with_options(route, declared):
+            yield route
+        elif not all(gate.passes_preflights for gate in self._shut(route.path)):
+            yield replace(route, note=ANSWERS_OPTIONS)
+        else:
+            if route.methods != ("OPTIONS",):
+                yield replace(route, methods=tuple(method for method in route.methods if method != "OPTIONS"))
+            yield ProtectedRoute(route.path, ("OPTIONS",), None, "unprotected", where, LET_THROUGH)
+
+    def _is_asked_with_options(self, route: ProtectedRoute, declared: Declared) -> bool:
+        """Whether only a gate is between a preflight and the handler."""
+        by_gate_alone = route.kind == "protected" and declared.demand is None and not self.answers_preflights
+        return by_gate_alone and declared.answers_options and ("OPTIONS" in route.methods or not route.methods)
+
+    def _shut(self, path: str) -> list[Gate]:
+        return [gate for gate in self.gates if not gate.opens(path)]
+
+    def _route(self, path: str, methods: Iterable[str], declared: Declared, where: str) -> ProtectedRoute:
         path = self.prefix + path or "/"
-        shut = [gate.requires for gate in self.gates if not gate.opens(path)]
+        shut = [gate.requires for gate in self._shut(path)]
         own = [] if declared.demand is None else [declared.demand]
         demand = combined([*shut, *own]) if shut or own else None
         kind, note = self._kind(declared, demand, bool(shut))

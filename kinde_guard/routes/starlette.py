@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import demands
 from ..asgi import GuardMiddleware
+from ..web.starlette_middleware import is_starlettes_cors, name_of, outside_of
 from .front import Declared, Front, ProtectedRoute, combined
 from .walk import behind, behind_backend, declared_by, is_a, peeled, place_of, walk
 
@@ -15,6 +16,7 @@ _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 def routes(app: Any, front: Front) -> Iterator[ProtectedRoute]:
     """Every route of *app*, a Starlette app or a router."""
+    yield from _outside(app, front)
     front = _behind_own_middleware(app, front)
     everything = [leaf for route in app.routes for leaf in _leaves(route)]
     guarded = demands.guarded_by(getattr(route, "endpoint", None) for route in everything)
@@ -40,12 +42,28 @@ def _behind_own_middleware(app: Any, front: Front) -> Front:
     for layer in getattr(app, "user_middleware", ()):
         attached = layer.kwargs.get("attached")
         if is_a(attached, "kinde_guard.attachment", "KindeGuard"):
-            front = front.behind(attached.public, attached=True)
+            passes = attached.preflights.passes
+            front = front.behind(attached.public, attached=True, passes_preflights=passes)
         elif layer.cls is GuardMiddleware:
             front = behind(GuardMiddleware(app, *layer.args, **layer.kwargs), front)
         elif "backend" in layer.kwargs:
             front = behind_backend(layer.kwargs["backend"], front)
+        elif is_starlettes_cors(layer):
+            front = front.behind_cors()
     return front
+
+
+def _outside(app: Any, front: Front) -> Iterator[ProtectedRoute]:
+    """What was added to *app* later than what makes it demand tokens, and so is asked before."""
+    if not front.gates:
+        yield from (front.outside(name_of(layer)) for layer in outside_of(app, _is_gate))
+
+
+def _is_gate(layer: Any) -> bool:
+    attached, backend = layer.kwargs.get("attached"), layer.kwargs.get("backend")
+    if is_a(attached, "kinde_guard.attachment", "KindeGuard"):
+        return attached.public is not None
+    return layer.cls is GuardMiddleware or bool(behind_backend(backend, Front()).gates)
 
 
 def _of_route(route: Any, front: Front, guarded: set[int]) -> Iterator[ProtectedRoute]:
@@ -57,20 +75,20 @@ def _of_route(route: Any, front: Front, guarded: set[int]) -> Iterator[Protected
     declared = declared_by(endpoint, guarded, strict=hasattr(route, "dependant"))
     if hasattr(route, "dependant"):
         declared = _with_dependencies(declared, route.dependant)
-    yield front.route(route.path, _methods(route), declared, place_of(endpoint))
+    yield from front.routes(route.path, _methods(route), declared, place_of(endpoint))
 
 
 def _of_class(route: Any, endpoint: type, front: Front) -> Iterator[ProtectedRoute]:
     if not is_a(route, "starlette.routing", "Route"):
         # Later than on_connect the connection has been accepted.
         declared = _declared_by_method(endpoint, "on_connect")
-        yield front.route(route.path, _methods(route), declared, place_of(endpoint))
+        yield from front.routes(route.path, _methods(route), declared, place_of(endpoint))
         return
     for method in _METHODS:
         handler = getattr(endpoint, method.lower(), None)
         if handler is not None:
             declared = _declared_by_method(endpoint, method.lower())
-            yield front.route(route.path, [method], declared, place_of(handler))
+            yield from front.routes(route.path, [method], declared, place_of(handler))
 
 
 def _declared_by_method(endpoint: type, name: str) -> Declared:

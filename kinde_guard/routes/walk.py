@@ -31,7 +31,8 @@ def walk(app: Any, front: Front, *, mounted: bool = False) -> Iterator[Protected
 
         yield from flask_routes(inner.__self__, front)
     elif mounted and callable(inner):  # static files and the like, which have no routes
-        yield front.route("/*", (), Declared(), place_of(inner))
+        answers_options = not is_a(inner, "starlette.staticfiles", "StaticFiles")
+        yield from front.routes("/*", (), Declared(answers_options=answers_options), place_of(inner))
     else:
         raise ConfigurationError(f"{app!r} is no FastAPI, Starlette or Flask app, nor middleware around one")
 
@@ -54,10 +55,11 @@ def behind(layer: Any, front: Front) -> Front:
     """In front of what is inside *layer*."""
     for module, attached in (("kinde_guard.asgi", True), ("kinde_guard.wsgi", False)):
         if is_a(layer, module, "GuardMiddleware"):
-            return front.behind(layer.public, layer.requires, attached=attached)
+            passes = layer.preflights.passes
+            return front.behind(layer.public, layer.requires, attached=attached, passes_preflights=passes)
     if is_a(layer, "starlette.middleware.authentication", "AuthenticationMiddleware"):
         return behind_backend(layer.backend, front)
-    return front
+    return front.behind_cors() if is_a(layer, "starlette.middleware.cors", "CORSMiddleware") else front
 
 
 def behind_backend(backend: Any, front: Front) -> Front:

@@ -21,13 +21,13 @@ Is = Callable[[Middleware], bool]
 
 def put_cors_outside(app: Starlette) -> None:
     """Move Starlette's CORS middleware outwards past what was added last; all else stays in its order."""
-    outer = [layer for layer in app.user_middleware if _is_starlettes_cors(layer)]
+    outer = [layer for layer in app.user_middleware if is_starlettes_cors(layer)]
     app.user_middleware[:] = [*outer, *(layer for layer in app.user_middleware if layer not in outer)]
 
 
 def outside_of(app: Any, guards: Is) -> list[Middleware]:
     """What stands outside of the first layer of *app* that *guards* it; nothing if none does."""
-    layers: list[Middleware] = app.user_middleware
+    layers: list[Middleware] = getattr(app, "user_middleware", [])  # a router has none
     first = next((number for number, layer in enumerate(layers) if guards(layer)), 0)
     return layers[:first]
 
@@ -65,5 +65,6 @@ def tell_of_caches(layers: list[Middleware]) -> None:
             log.warning(text, name, extra={"event": "cache_outside_of_guard", "middleware": name})
 
 
-def _is_starlettes_cors(layer: Middleware) -> bool:
+def is_starlettes_cors(layer: Middleware) -> bool:
+    """Whether *layer* is what answers every preflight."""
     return isinstance(layer.cls, type) and issubclass(layer.cls, CORSMiddleware)
