@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -267,12 +268,34 @@ def test_cors_that_is_hidden_and_needless(make: Make, guard: Guard, told: Told) 
 
 @both
 def test_cors_that_comes_too_late(make: Make, guard: Guard, told: Told) -> None:
-    """Appended to the list, it is innermost; and what only makes it cannot be known for it in time."""
+    """Appended to the list, it is innermost."""
     app = make(Handlers())
     attach(app, guard=guard, public=[])
     app.user_middleware.append(Middleware(CORSMiddleware, **ALLOWED))
     started(app)
     assert told() == [f"{CORS} {HIDDEN}{MEND}"]
+
+
+class MakesCORS:
+    """As a class without a name of its own for what it makes."""
+
+    __name__ = "cors"
+
+    def __call__(self, app: Any) -> Any:
+        return CORSMiddleware(app, **ALLOWED)
+
+
+@both
+@pytest.mark.parametrize(
+    ("makes", "name"), [(functools.partial(CORSMiddleware, **ALLOWED), CORS), (MakesCORS(), "test_cors:MakesCORS")]
+)
+def test_what_makes_cors_middleware(make: Make, makes: Any, name: str, guard: Guard, told: Told) -> None:
+    """It stays where it is, as it may make more than that; and is known all the same."""
+    app = make(Handlers(), middleware=[Middleware(makes)])
+    attach(app, guard=guard, public=[])
+    started(app)
+    assert told() == [f"{name} {HIDDEN}{MEND}"]
+    assert ask(app, "/users", headers=PREFLIGHT, method="OPTIONS").status == 401
 
 
 def test_a_demand_of_a_route_refuses_preflights_too(guard: Guard, told: Told) -> None:
