@@ -21,6 +21,7 @@ from .guard import Guard, check_given
 from .pages import Pages
 from .paths import PublicPaths, is_preflight
 from .requirements import Requirement, authenticated
+from .web import layers
 from .web.cors import Preflights
 
 Scope = MutableMapping[str, Any]
@@ -53,6 +54,11 @@ class Attached:
         self.guard = guard
         """May be set, also while the app runs; ``None`` until the app starts if it comes from the environment."""
         self._settings = settings
+
+    @property
+    def metadata_url(self) -> str:
+        """Where the metadata of this resource is (RFC 9728); empty if there are none of its own."""
+        return "" if self.pages is None else self.pages.metadata_url
 
     def ready(self) -> Guard:
         """The guard, made of settings and environment if it has yet to be; raises :class:`ConfigurationError`."""
@@ -104,7 +110,8 @@ class GuardMiddleware(Attached):
             try:
                 token = recognise(scope, guard) or await aauthenticate(scope, guard)
                 if self.requires is not authenticated:
-                    guard.demand(token, self.requires)
+                    layers.judge(guard, token, self.requires, scope)
+                    layers.passed(self.requires, scope)
             except (AuthError, KeysUnavailable) as refusal:
                 self._note_refusal(scope)
                 return await refuse(refusal, scope, send)
@@ -250,7 +257,7 @@ async def answered(attached: Attached, demands: Callable[[], Iterable[Requiremen
 def metadata_url(scope: Scope) -> str:
     """That of the app that serves the request, for challenges (RFC 9728 §5.1); empty if it has none."""
     attached = nearest(scope)
-    return "" if attached is None or attached.pages is None else attached.pages.metadata_url
+    return "" if attached is None else attached.metadata_url
 
 
 async def refuse(refusal: AuthError | KeysUnavailable, scope: Scope, send: Send) -> None:

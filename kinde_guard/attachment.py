@@ -124,14 +124,19 @@ class KindeGuard(asgi.Attached):
     def demands_of(self, route: Any) -> Iterator[Requirement]:
         """What *route* demands by its decorators."""
         endpoint = getattr(route, "endpoint", None)
-        for function in (endpoint, *vars(endpoint).values()) if isinstance(endpoint, type) else (endpoint,):
+        for function in (endpoint, *_members(endpoint)) if isinstance(endpoint, type) else (endpoint,):
             demand = demands.enforced(function) if callable(function) else None
             if demand is not None:
                 yield demand
 
     def all_demands(self, app: Starlette) -> Iterator[Requirement]:
-        """What the routes of *app* demand, but those of mounted apps that have a guard of their own."""
-        for route in routes_of(app, lambda mounted: _of(mounted) is None):
+        """What the routes of *app* demand, and each :class:`asgi.GuardMiddleware` in it; but nothing of what is mounted
+        as a resource of its own."""
+        yield from (gate.requires for gate in _gates_of(app))
+        is_part = functools.partial(_is_part, issuers=frozenset(self.ready().health()))
+        for route in routes_of(app, is_part):
+            if is_part(route):
+                yield from (gate.requires for gate in _gates(route))
             yield from self.demands_of(route)
 
     async def answer(self, conn: HTTPConnection, error: Exception) -> Response | None:
@@ -319,12 +324,25 @@ def name_of(function: Any) -> str:
     return getattr(function, "__qualname__", type(function).__qualname__)
 
 
-def _every(mounted: Any) -> bool:
+def _is_part(route: Any, issuers: frozenset[str]) -> bool:
+    """Whether what *route* serves or mounts is for tokens of *issuers*, and not a resource of its own."""
+    return _of(_mounted(route)) is None and not any(
+        gate.metadata_url or (gate.guard is not None and not issuers.issuperset(gate.guard.health()))
+        for gate in _gates(route)
+    )
+
+
+def _members(kind: type) -> Iterable[Any]:
+    """What the instances of *kind* have: what it inherits too, unless it has its own."""
+    return {name: value for base in reversed(kind.__mro__) for name, value in vars(base).items()}.values()
+
+
+def _every(route: Any) -> bool:
     return True
 
 
 def routes_of(app: Starlette | Router | None, into: Callable[[Any], bool] = _every) -> Iterator[Any]:
-    """Every route of *app*, those of included routers and of mounted apps (*into* which of them) too."""
+    """Every route of *app*, those of included routers and of mounted apps (*into* which of the mounts) too."""
     for route in app.routes if app is not None else ():
         yield from _with_those_below(route, into)
 
@@ -336,19 +354,42 @@ def _with_those_below(route: Any, into: Callable[[Any], bool]) -> Iterator[Any]:
             yield from _with_those_below(getattr(context, "starlette_route", None) or context, into)
     else:
         yield route
-        mounted = _mounted(route)
-        if into(mounted):
-            yield from routes_of(mounted, into)
+        if into(route):
+            yield from routes_of(_mounted(route), into)
 
 
 def _mounted(route: Any) -> Any:
     """The app or router that is mounted by *route*, whatever middleware is around it."""
-    app = route
+    return next((layer for layer in _inside(route) if isinstance(layer, Starlette | Router)), None)
+
+
+def _inside(layer: Any) -> Iterator[Any]:
+    """What is inside *layer*, a route or a middleware: from one to the next, until an app or router."""
     for _ in range(MOST_MIDDLEWARE):
-        app = getattr(app, "app", None)
-        if app is None or isinstance(app, Starlette | Router):
-            return app
-    return None
+        layer = getattr(layer, "app", None)
+        if layer is None:
+            return
+        yield layer
+        if isinstance(layer, Starlette | Router):
+            return
+
+
+def _gates(route: Any) -> Iterator[asgi.GuardMiddleware]:
+    """Each one in front of what *route* serves or mounts."""
+    for layer in _inside(route):
+        if isinstance(layer, asgi.GuardMiddleware):
+            yield layer
+        yield from _gates_of(layer)
+
+
+def _gates_of(app: Any) -> Iterator[asgi.GuardMiddleware]:
+    """Each one among the middleware of *app*, an app or a router."""
+    for layer in getattr(app, "user_middleware", ()):
+        if isinstance(layer.cls, type) and issubclass(layer.cls, asgi.GuardMiddleware):
+            yield layer.cls(app, *layer.args, **layer.kwargs)
+    if isinstance(app, Router):
+        around = (app.middleware_stack, *_inside(app.middleware_stack))
+        yield from (layer for layer in around if isinstance(layer, asgi.GuardMiddleware))
 
 
 def _of(app: Any) -> KindeGuard | None:

@@ -32,6 +32,7 @@ from .errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavai
 from .guard import Guard
 from .requirements import AllOf, Requirement, Scopes, authenticated
 from .swagger import docs_paths
+from .web import layers
 
 __all__ = [
     "AccessTokenSecurity",
@@ -314,7 +315,7 @@ def _demand_of_route(security: AccessTokenSecurity, unmet: Requirement, scope: a
     if included is not None and getattr(included, "original_route", None) is route:
         route = included
     found = _demands(getattr(route, "dependant", None), security)
-    return AllOf((*found, unmet)).bound(scope.get("path_params", {}))
+    return layers.with_those_around(AllOf((*found, unmet)).bound(scope.get("path_params", {})), scope)
 
 
 def _demands(dependant: Any, security: AccessTokenSecurity) -> Iterator[Requirement]:

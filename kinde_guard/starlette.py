@@ -27,6 +27,7 @@ from .claims import AccessToken
 from .errors import AuthError, ConfigurationError, KeysUnavailable, MissingToken
 from .guard import Guard
 from .requirements import Requirement
+from .web import layers
 
 __all__ = [
     "KindeBackend",
@@ -166,7 +167,8 @@ def _sync_wrapper(function: Callable[..., Any], requirement: Requirement) -> Cal
 
 def _judge(guard: Guard, token: AccessToken, requirement: Requirement, scope: Scope) -> None:
     introduce(scope, token)
-    guard.demand(token, requirement.bound(scope.get("path_params", {})))
+    requirement = requirement.bound(scope.get("path_params", {}))
+    layers.judge(guard, token, requirement, scope)
 
 
 def _scope_in(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Scope:

@@ -19,6 +19,7 @@ from .guard import Guard
 from .pages import Page, Pages
 from .paths import PublicPaths, is_preflight
 from .requirements import Requirement, authenticated
+from .web import layers
 from .web.cors import Preflights
 
 if TYPE_CHECKING:
@@ -71,7 +72,10 @@ class GuardMiddleware:
                 return send_page(page, start_response)
         if not self._is_open(environ):
             try:
-                self.guard.demand(authenticate(environ, self.guard), self.requires)
+                token = authenticate(environ, self.guard)
+                if self.requires is not authenticated:
+                    layers.judge(self.guard, token, self.requires, environ)
+                    layers.passed(self.requires, environ)
             except (AuthError, KeysUnavailable) as refusal:
                 if is_cors_preflight(environ):
                     self.preflights.refused()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from asgi_calls import Reply, ask, bearing, http, talk, websocket
 from fastapi import APIRouter, FastAPI, Security
+from fastapi.routing import APIRoute
 from flask import Blueprint, Flask
 from flask.views import MethodView
 from helpers import ISSUER, M2M, Issuer, guard_of, mint
@@ -21,7 +23,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Host, Mount, Route, Router
 from werkzeug.test import Client
 
 import kinde_guard.asgi
@@ -42,7 +44,8 @@ from kinde_guard import (
     permission,
     scope,
 )
-from kinde_guard.pages import metadata_url
+from kinde_guard.pages import every_scope, metadata_url
+from kinde_guard.routes import routes_of
 
 RESOURCE = "https://api.acme.com"
 PATH = "/.well-known/oauth-protected-resource"
@@ -250,6 +253,123 @@ def test_a_mounted_app_with_a_guard_of_its_own_is_another_resource(guard: Guard)
     assert ask(outer, "/").challenge.endswith(POINTER)
     assert "https://inner.acme.com/" in ask(outer, "/inner/users").challenge
     assert ask(outer, "/inner/users").challenge.count("resource_metadata") == 1
+
+
+class Base(HTTPEndpoint):
+    @kinde_guard.starlette.requires_scope("inherited")
+    async def get(self, request: Request) -> Response:
+        return PlainTextResponse("base")
+
+    @kinde_guard.starlette.requires_scope("overridden")
+    async def post(self, request: Request) -> Response:
+        return PlainTextResponse("base")
+
+
+class Users(Base):
+    async def post(self, request: Request) -> Response:
+        return PlainTextResponse("open")
+
+
+async def page(request: Request) -> Response:
+    return PlainTextResponse("page")
+
+
+async def raw(scope: Any, receive: Any, send: Any) -> None:
+    await PlainTextResponse("raw")(scope, receive, send)
+
+
+def gate(guard: Guard, name: str) -> Middleware:
+    return Middleware(kinde_guard.asgi.GuardMiddleware, guard, requires=scope(name))
+
+
+def in_layers(kind: Any, guard: Guard, **options: Any) -> Any:
+    """An app whose demands stand in every place but on an endpoint of its own."""
+    inner = Starlette(routes=[Route("/", kinde_guard.starlette.requires_scope("a")(page))])
+    inner.add_middleware(kinde_guard.asgi.GuardMiddleware, guard=guard, requires=scope("b") | permission("p"))
+    routes = [
+        Route("/users", Users),
+        Route("/route", page, middleware=[gate(guard, "c")]),
+        Mount("/raw", kinde_guard.asgi.GuardMiddleware(raw, guard, requires=scope("d"))),
+        Mount("/from-environment", kinde_guard.asgi.GuardMiddleware(raw, requires=scope("e"))),
+        Mount("/app", inner),
+        Mount("/mount", routes=[Route("/", page)], middleware=[gate(guard, "f"), gate(guard, "g")]),
+        Mount("/router", Router(routes=[Route("/", page)], middleware=[gate(guard, "h")])),
+        Host("host.acme.com", kinde_guard.asgi.GuardMiddleware(raw, guard, requires=scope("i"))),
+    ]
+    app = kind(routes=routes, middleware=[gate(guard, "j")])
+    attach = kinde_guard.fastapi.KindeGuard if kind is FastAPI else kinde_guard.starlette.KindeGuard
+    attach(app, guard=guard, resource=RESOURCE, **options)
+    return app
+
+
+@pytest.mark.parametrize("kind", [Starlette, FastAPI], ids=["starlette", "fastapi"])
+def test_demands_that_are_inherited_and_those_of_middleware(kind: Any, guard: Guard) -> None:
+    """What is overridden demands nothing any more. ``kinde-guard routes`` says the same."""
+    app = in_layers(kind, guard)
+    said = ask(app, PATH).json["scopes_supported"]
+    assert said == ["a", "b", "c", "d", "e", "f", "g", "h", "i", "inherited", "j"]
+    listed = {name for route in routes_of(app) if route.demand is not None for name in every_scope(route.demand)}
+    assert listed == set(said)
+
+
+def test_what_is_mounted_for_other_tokens_is_another_resource(guard: Guard) -> None:
+    """Its scopes could not be had from our issuers; and one with metadata of its own says it there."""
+    others = guard_of(Issuer(), domain=["acme.kinde.com", "other.kinde.com"])
+    same = guard_of(Issuer(), audience="https://other.acme.com")
+    endpoint = kinde_guard.starlette.requires_scope("inner")(page)
+    app = Starlette(
+        routes=[
+            Mount("/others", Starlette(routes=[Route("/", endpoint)], middleware=[gate(others, "others")])),
+            Mount("/own", kinde_guard.asgi.GuardMiddleware(
+                Starlette(routes=[Route("/", endpoint)]), guard, requires=scope("own"), resource=RESOURCE + "/own"
+            )),
+            Mount("/same", kinde_guard.asgi.GuardMiddleware(raw, same, requires=scope("same"))),
+        ]
+    )  # fmt: skip
+    kinde_guard.starlette.KindeGuard(app, guard=guard, resource=RESOURCE)
+    assert ask(app, PATH).json["scopes_supported"] == ["same"]
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        Route("/", kinde_guard.starlette.requires_scope("inner")(page)),
+        APIRoute("/", kinde_guard.fastapi.requires_scope("inner")(lambda: None)),
+        APIRoute("/", kinde_guard.fastapi.requires(scope("inner") & m2m)(lambda: None)),
+    ],
+    ids=["starlette", "fastapi", "fastapi, more than scopes"],
+)
+def test_a_challenge_names_what_the_layers_around_demand_as_well(endpoint: BaseRoute, guard: Guard) -> None:
+    """Whoever gave one scope up to get another would be refused for ever. The layers around count once."""
+    inner = FastAPI(routes=[endpoint], middleware=[gate(guard, "b")])
+    app = kinde_guard.asgi.GuardMiddleware(inner, guard, requires=scope("a"))
+    challenges = [ask(app, "/", mint({"scope": held}, base=M2M)).challenge for held in ("", "a", "a b")]
+    named = [re.findall('scope="(.*)"', challenge)[0] for challenge in challenges]
+    assert named[0] == "a"
+    assert [set(scopes.split()) for scopes in named[1:]] == [{"a", "b"}, {"a", "b", "inner"}]
+    assert ask(app, "/", mint({"scope": "a b inner"}, base=M2M)).status == 200
+
+
+@pytest.mark.parametrize(
+    "layer", [kinde_guard.asgi.GuardMiddleware, kinde_guard.wsgi.GuardMiddleware], ids=["asgi", "wsgi"]
+)
+def test_layers_of_middleware_speak_for_one_another(layer: Any, guard: Guard) -> None:
+    get: Any = wsgi_get if layer is kinde_guard.wsgi.GuardMiddleware else ask
+    app = layer(layer(layer(raw, guard), guard, requires=scope("b")), guard, requires=scope("a"))
+    assert 'scope="a"' in get(app, "/", mint({"scope": ""}, base=M2M)).challenge
+    assert 'scope="a b"' in get(app, "/", mint({"scope": "a"}, base=M2M)).challenge
+
+
+def test_the_layers_around_do_not_judge_twice() -> None:
+    """A layer may count permissions as scopes where the app does not; what it has let in, it has let in."""
+    issuer = Issuer()
+    wide, narrow = guard_of(issuer, permissions_as_scopes=True), guard_of(issuer)
+    app = Starlette(routes=[Route("/", kinde_guard.starlette.requires_scope("inner")(page))])
+    kinde_guard.starlette.KindeGuard(app, guard=narrow)
+    around = kinde_guard.asgi.GuardMiddleware(app, wide, requires=scope("p"))
+    assert ask(around, "/", mint({"scp": ["inner"], "permissions": ["p"]})).status == 200
+    assert ask(around, "/", mint({"scp": ["inner"], "permissions": []})).status == 403
+    assert ask(around, "/", mint({"scp": [], "permissions": ["p"]})).status == 403
 
 
 def test_a_client_that_follows_the_challenge_finds_it(guard: Guard) -> None:

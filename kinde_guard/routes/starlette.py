@@ -50,6 +50,8 @@ def _behind_own_middleware(app: Any, front: Front) -> Front:
             front = behind_backend(layer.kwargs["backend"], front)
         elif is_starlettes_cors(layer):
             front = front.behind_cors()
+    if is_a(app, "starlette.routing", "Router"):
+        front, _ = peeled(app.middleware_stack, front)
     return front
 
 
