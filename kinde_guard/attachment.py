@@ -145,7 +145,7 @@ class KindeGuard(asgi.Attached):
             raise error  # ours, not the caller's: 500
         asgi.note_refusal(conn.scope, asgi.nearest(conn.scope))
         url = asgi.metadata_url(conn.scope)
-        raised = refused(error, self.http_exception, url)
+        raised = refused(error, self.http_exception, url).with_traceback(error.__traceback__)
         handler = _handler_of(conn.app, raised) if asgi.can_answer(conn.scope) else None
         return Refusal(error, url) if handler is None else await _called(handler, conn, raised)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 T = TypeVar("T")
+LONGEST_QUOTED = 80
 
 
 def subject_of(claims: Json) -> str | None:
@@ -126,6 +127,11 @@ def _seconds(value: Any) -> float | None:
 def fingerprint(digest: bytes) -> str:
     """A token in a log: the first 12 hex digits of its SHA-256, enough to find it again, too little to use it."""
     return digest.hex()[:12]
+
+
+def quoted(text: str | None) -> str:
+    """What a token says, in a log or a ``repr``: on one line, and no longer than ids are."""
+    return repr(text if text is None or len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]}…")
 
 
 _READERS: dict[str, Callable[[Json], object]] = {
@@ -259,7 +265,7 @@ class AccessToken:
         raise TypeError("an AccessToken cannot be pickled: what was verified here may have expired where it is read")
 
     def __repr__(self) -> str:
-        return f"<AccessToken of {self.client_id} from {self.issuer}, {fingerprint(self._digest)}>"
+        return f"<AccessToken of {quoted(self.client_id)} from {self.issuer}, {fingerprint(self._digest)}>"
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> NoReturn:

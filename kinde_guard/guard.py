@@ -2,7 +2,9 @@
 
 A token's way is one straight line: header → :mod:`bearer` → here → :mod:`jws` → :mod:`rules` → :mod:`keystore` →
 signature → :mod:`claims` → requirement. Refusals are logged here and nowhere else (what an endpoint refuses itself with
-``token.require`` is the endpoint's to log).
+``token.require`` is the endpoint's to log), all in one form, of which is left out what is not known:
+
+    refused (insufficient_scope) token 0123456789ab of '<client id>': <hint>
 """
 
 from __future__ import annotations
@@ -11,13 +13,13 @@ import inspect
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import bearer, events, flight, jws, rules
 from .cache import USED, CacheStats, TokenCache, size_of
-from .claims import AccessToken, Json, fingerprint
+from .claims import AccessToken, Json, fingerprint, quoted
 from .digests import sha256
-from .errors import AuthError, ConfigurationError, InvalidToken, KeysUnavailable
+from .errors import AuthError, ConfigurationError, InvalidToken, KeysUnavailable, MissingToken
 from .events import CannotTell, Refused, Verified
 from .jwks import Key, KeySet
 from .keystore import WAIT_COLD, Clocks, IssuerHealth, KeyStore, stores
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 MAX_HEADERS = 64
 log = logging.getLogger("kinde_guard")
+
+_NOT_SHOWN: Any = None
+"""In place of variables that hold a token, in frames that a refusal goes out through: error reporters print them."""
 
 
 _Unverified = tuple[KeyStore, str, str, bytes | None, bytes, Json, tuple[float, float], bytes, bytes]
@@ -117,7 +122,8 @@ class Guard:
             return self._admit(digest, keys, key, unverified)
         except (AuthError, KeysUnavailable) as refusal:
             self._log(refusal, raw)
-            raise
+            raw = data = unverified = _NOT_SHOWN
+            raise refusal.with_traceback(None) from None
 
     async def averify(self, raw: str) -> AccessToken:
         """:meth:`verify` for event loops: it awaits nothing unless a key has to be fetched."""
@@ -136,26 +142,29 @@ class Guard:
             return self._admit(digest, keys, key, unverified)
         except (AuthError, KeysUnavailable) as refusal:
             self._log(refusal, raw)
-            raise
+            raw = data = unverified = _NOT_SHOWN
+            raise refusal.with_traceback(None) from None
 
     def authenticate(self, authorization: Sequence[str]) -> AccessToken:
         """For adapters: the token of a request, from *all* its Authorization values; also :class:`MissingToken`,
         :class:`InvalidRequest`."""
-        return self.verify(self._token_from(authorization))
+        try:
+            return self.verify(self._token_from(authorization))
+        finally:
+            authorization = _NOT_SHOWN
 
     async def aauthenticate(self, authorization: Sequence[str]) -> AccessToken:
         """:meth:`authenticate` for event loops."""
-        return await self.averify(self._token_from(authorization))
+        try:
+            return await self.averify(self._token_from(authorization))
+        finally:
+            authorization = _NOT_SHOWN
 
     def demand(self, token: AccessToken, requirement: Requirement) -> None:
         """For adapters: ``token.require(requirement)``, and the hint in the log if it is not met."""
         refusal = requirement.refusal(token)
         if refusal is not None:
-            mark = fingerprint(token._digest)
-            extra = {"reason": refusal.reason, "fingerprint": mark}
-            log.info("refused (%s) %r: %s", refusal.reason, token, refusal.hint, extra=extra)
-            if self._tell is not None:
-                self._tell(Refused(refusal.reason, mark, refusal.hint))
+            self._say(refusal, fingerprint(token._digest), token.client_id)
             raise refusal
 
     def warm(self) -> None:
@@ -196,12 +205,9 @@ class Guard:
         try:
             return bearer.token_from(authorization)
         except AuthError as refusal:
-            # Requests without a token are everyday; those that cannot be read have a hint worth reading.
-            level = logging.INFO if refusal.hint else logging.DEBUG
-            log.log(level, "refused (%s): %s", refusal.reason, refusal.hint, extra={"reason": refusal.reason})
-            if self._tell is not None:
-                self._tell(Refused(refusal.reason, "", refusal.hint))
-            raise
+            self._say(refusal)
+            authorization = _NOT_SHOWN
+            raise refusal.with_traceback(None) from None
 
     def recognise(self, authorization: bytes) -> AccessToken | None:
         """For adapters, before :meth:`authenticate`: the token of a request with this one Authorization value, if it
@@ -274,13 +280,16 @@ class Guard:
 
     def _log(self, refusal: AuthError | KeysUnavailable, raw: str) -> None:
         if self._tell is None and not log.isEnabledFor(logging.INFO) and not isinstance(refusal, KeysUnavailable):
-            return
-        mark = fingerprint(sha256(raw.encode("utf-8", "surrogatepass")))
-        extra = {"reason": refusal.reason, "fingerprint": mark}
-        if isinstance(refusal, KeysUnavailable):
-            log.warning("cannot tell: %s", refusal, extra=extra)
-        else:
-            log.info("refused (%s) token %s: %s", refusal.reason, mark, refusal.hint, extra=extra)
+            return  # what nobody hears of needs no fingerprint
+        self._say(refusal, fingerprint(sha256(raw.encode("utf-8", "surrogatepass"))))
+
+    def _say(self, refusal: AuthError | KeysUnavailable, mark: str = "", client: str | None = None) -> None:
+        """To the log and to the observer. *client* is that of a token whose signature has held."""
+        level, words, hint = _words_of(refusal)
+        facts = {"reason": refusal.reason, "fingerprint": mark, "client": client}
+        who = (f" token {mark}" if mark else "") + (f" of {quoted(client)}" if client else "")
+        extra = {name: value for name, value in facts.items() if value}
+        log.log(level, "%s (%s)%s%s", words, refusal.reason, who, hint and f": {hint}", extra=extra)
         if self._tell is not None:
             self._tell(_event_of(refusal, mark))
 
@@ -290,6 +299,15 @@ def check_given(guard: Guard | None, settings: Mapping[str, object]) -> None:
     if guard is not None and settings:
         raise ConfigurationError(f"the guard has its settings already: give guard=, or {', '.join(settings)}=")
     inspect.signature(Guard).bind_partial(**settings)  # a misspelt setting is a TypeError here, not later
+
+
+def _words_of(refusal: AuthError | KeysUnavailable) -> tuple[int, str, str]:
+    """How loud it is said, the verdict, and the hint."""
+    if isinstance(refusal, KeysUnavailable):
+        return logging.WARNING, "cannot tell", f"no usable keys, try again in {refusal.retry_after} s"
+    # Requests without a token are everyday.
+    level = logging.DEBUG if isinstance(refusal, MissingToken) else logging.INFO
+    return level, "refused", refusal.hint
 
 
 def _event_of(refusal: AuthError | KeysUnavailable, mark: str) -> events.Event:

@@ -90,7 +90,7 @@ def test_no_token_and_no_secret_is_shown(played: subprocess.CompletedProcess[str
     assert set(re.findall(r"client_secret(?:=| +)(\S+)", played.stdout)) == {"•" * 8}
     shown = re.findall(r"Bearer eyJhbGci… \((\w{12})\)", played.stdout)
     logged = re.findall(r"refused \(\w+\) token (\w{12})", played.stdout)
-    assert len(logged) == 4
+    assert len(logged) == 5
     assert set(logged) <= set(shown)
 
 

@@ -17,6 +17,7 @@ from django.core.wsgi import get_wsgi_application  # type: ignore[import-untyped
 from django.http import HttpRequest, HttpResponse  # type: ignore[import-untyped]
 from django.test import override_settings  # type: ignore[import-untyped]
 from django.urls import path  # type: ignore[import-untyped]
+from django.utils.log import AdminEmailHandler  # type: ignore[import-untyped]
 from helpers import CLIENT, M2M, Issuer, guard_of, mint
 from werkzeug.test import Client
 
@@ -49,7 +50,12 @@ def broken(request: HttpRequest) -> HttpResponse:
     return HttpResponse("Django's own", status=403)
 
 
+def failing(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("a mistake of the app's")
+
+
 urlpatterns = [
+    path("failing", failing),
     path("whoami", whoami),
     path("awhoami", awhoami),
     path("healthz", whoami),
@@ -211,3 +217,27 @@ def test_djangos_own_answers(serve: Callable[..., Ask]) -> None:
     answer = serve()("GET", "/forbidden", headers=bearer(mint()))
     assert (answer.status_code, answer.text) == (403, "Django's own")
     assert "WWW-Authenticate" not in answer.headers
+
+
+@pytest.mark.parametrize("over", [over_wsgi, over_asgi])
+def test_the_mail_to_the_admins_shows_no_token(over: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Django hides the header, and prints everything else that is in the environ."""
+    token = mint(base=M2M)
+    guard = guard_of(Issuer())
+    mails: list[str] = []
+
+    class Mailing(AdminEmailHandler):  # type: ignore[misc]
+        def send_mail(self, subject: str, message: str, *args: Any, html_message: str = "", **kwargs: Any) -> None:
+            mails.extend([subject, message, html_message])
+
+    handler = Mailing(include_html=True)
+    logging.getLogger("django.request").addHandler(handler)
+    try:
+        with override_settings(ADMINS=["admin@acme.com"]):
+            reply = over(guard)("GET", "/failing", headers={"Authorization": f"Bearer {token}"})
+    finally:
+        logging.getLogger("django.request").removeHandler(handler)
+    assert reply.status_code == 500
+    assert "a mistake of the app" in "".join(mails)
+    assert token not in "".join(mails)
+    assert token.rpartition(".")[2] not in "".join(mails)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
+from typing import Any
 
 import pytest
 from helpers import AUDIENCE, CLIENT, ISSUER, M2M, Issuer, Time, guard_of, jwk, key_set, mint, reason_of, rsa_key
 
-from kinde_guard import ConfigurationError, Guard, InsufficientScope, InvalidToken, KeysUnavailable, scope
+from kinde_guard import AuthError, ConfigurationError, Guard, InsufficientScope, InvalidToken, KeysUnavailable, scope
 from kinde_guard.guard import check_given
+
+LINE = r"INFO refused \(insufficient_scope\) token [0-9a-f]{{12}} of {client}: [^\n]+"
 
 
 @pytest.fixture
@@ -46,11 +50,15 @@ class TestLog:
     def test_a_demand(self, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
         """What a verified token lacks, and whose it is."""
         guard = guard_of(issuer)
-        token = guard.verify(mint({"permissions": ["read:users"]}))
+        raw = mint({"permissions": ["read:users"]})
+        token = guard.verify(raw)
         with caplog.at_level(logging.INFO, "kinde_guard"), pytest.raises(InsufficientScope):
             guard.demand(token, scope("read:users"))
-        assert said(caplog).startswith(f"INFO refused (insufficient_scope) <AccessToken of {CLIENT} from {ISSUER}")
+        mark = hashlib.sha256(raw.encode()).hexdigest()[:12]
+        assert said(caplog).startswith(f"INFO refused (insufficient_scope) token {mark} of '{CLIENT}': the token holds")
         assert "permissions_as_scopes=True" in said(caplog)
+        record = caplog.records[0].__dict__
+        assert (record["reason"], record["fingerprint"], record["client"]) == ("insufficient_scope", mark, CLIENT)
 
     def test_a_demand_that_is_met(self, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
         guard = guard_of(issuer)
@@ -64,8 +72,49 @@ class TestLog:
         issuer.status = 500
         with pytest.raises(KeysUnavailable):
             guard_of(issuer).verify(mint())
-        assert "WARNING cannot tell: keys_unavailable" in said(caplog)
+        line = r"^WARNING cannot tell \(keys_unavailable\) token [0-9a-f]{12}: no usable keys, try again in \d+ s$"
+        assert re.search(line, said(caplog), re.M)
         assert "the issuer answered 500" in said(caplog)
+
+    @pytest.mark.parametrize(
+        ("client", "shown"),
+        [
+            ("a\nINFO refused", r"'a\\nINFO refused'"),
+            ("a\x1b[2J\u202e", r"'a\\x1b\[2J\\u202e'"),
+            ("a'b", '"a\'b"'),
+            ("x" * 5_000, f"'{'x' * 80}…'"),
+            (7, "'7'"),
+        ],
+        ids=["line", "terminal", "quote", "long", "number"],
+    )
+    def test_what_a_token_says_stays_in_its_place(
+        self, client: Any, shown: str, issuer: Issuer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A line break or an escape sequence in a verified token makes no line of its own."""
+        guard = guard_of(issuer)
+        token = guard.verify(mint({"azp": client}))
+        with caplog.at_level(logging.INFO, "kinde_guard"), pytest.raises(InsufficientScope):
+            guard.demand(token, scope("read:users"))
+        assert re.fullmatch(LINE.format(client=shown), said(caplog))
+        assert re.search(f"of {shown} from", repr(token))
+
+    @pytest.mark.parametrize(
+        ("values", "line"),
+        [
+            ([], r"DEBUG refused \(missing_token\)"),
+            (["Basic eDp5"], r"DEBUG refused \(missing_token\)"),
+            (["Bearer a b"], r"INFO refused \(invalid_request\): the header is not .*"),
+            (["Bearer a.b.c"], r"INFO refused \(malformed\) token [0-9a-f]{12}: .*"),
+        ],
+        ids=["no header", "another scheme", "not one token", "no token"],
+    )
+    def test_one_form_for_all(
+        self, values: list[str], line: str, issuer: Issuer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Verdict, reason, whose token, hint; what is not known is left out."""
+        with caplog.at_level(logging.DEBUG, "kinde_guard"), pytest.raises(AuthError):
+            guard_of(issuer).authenticate(values)
+        assert re.fullmatch(line, said(caplog))
 
     def test_nothing_below_the_level(self, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.WARNING, "kinde_guard"):

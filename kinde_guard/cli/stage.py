@@ -50,8 +50,7 @@ class LogOfApi(logging.Handler):
         reason = getattr(record, "reason", None)
         if reason is not None:
             self.reason = reason
-            text = record.getMessage().rstrip(": ")  # as it ends where there is no hint
-            self._screen.line("API's log", f"{record.levelname} {text}", style="magenta")
+            self._screen.line("API's log", f"{record.levelname} {record.getMessage()}", style="magenta")
 
 
 class Stage:
