@@ -22,9 +22,9 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -40,17 +40,29 @@ class Watch:
 
     def __init__(self) -> None:
         self._sockets: list[socket.socket] = []
-        self._over = False
+        self.over = False
+        """Nobody waits any more: whoever could start something new should not."""
+        self.hangs_in = ""
+        """What the working thread is in that has no socket to be cut; empty if nothing."""
 
     def add(self, sock: socket.socket) -> None:
         """Called by the working thread as soon as it has a socket."""
         self._sockets.append(sock)
-        if self._over:  # the deadline passed while the connection was being made
+        if self.over:  # the deadline passed while the connection was being made
             self.cut()
+
+    @contextmanager
+    def hanging_in(self, what: str) -> Iterator[None]:
+        """Around something that cannot be cut, in words for a log."""
+        self.hangs_in = what
+        try:
+            yield
+        finally:
+            self.hangs_in = ""
 
     def cut(self) -> None:
         """End every read and write on the sockets at once; called by the watchdog."""
-        self._over = True
+        self.over = True
         for sock in self._sockets:
             with suppress(OSError):  # closed already
                 # The base class's method: SSLSocket.shutdown would take the TLS state away from under the reader.

@@ -241,7 +241,7 @@ class KeyStore:
 
 def stores(settings: Settings, clocks: Clocks, tell: Tell | None = None) -> Mapping[str, KeyStore]:
     """A key store for each issuer, by its URL; they share a :class:`Fetcher`."""
-    fetcher = Fetcher(settings.transport)
+    fetcher = Fetcher(settings.transport, tls=any(url.startswith("https:") for url in settings.issuers.values()))
     return {
         issuer: KeyStore(
             issuer,

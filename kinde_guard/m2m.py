@@ -130,7 +130,7 @@ class ClientCredentials(_Auth):
             domain, client_id=client_id, client_secret=client_secret, audience=audience, scopes=scopes
         )
         self._api = None if api is None else _api_origin(api)
-        self._fetcher = Fetcher(checked_transport(transport))
+        self._fetcher = Fetcher(checked_transport(transport), tls=self._app.issuer.startswith("https:"))
         self._clocks = Clocks(wall, clock)
         self._firsts: dict[str, object] = {}
         self._state = _State()

@@ -63,7 +63,7 @@ class Reporter:
     def __init__(self, url: str) -> None:
         self._url = local_url(url, "url") + PATH
         self._process = _process_name()
-        self._fetcher = Fetcher()
+        self._fetcher = Fetcher(tls=False)
         self._waiting: deque[tuple[int, Event]] = deque(maxlen=MAX_WAITING)
         self._flight: Flight[Say] = Flight(_as_it_is, _crashed, deadline=DEADLINE)
 

@@ -348,6 +348,11 @@ def _flag(name: str, value: bool) -> bool:
 
 
 def checked_transport(transport: httpx.BaseTransport | None) -> httpx.BaseTransport | None:
-    if transport is not None and not callable(getattr(transport, "handle_request", None)):
-        raise ConfigurationError("transport must be an httpx.BaseTransport, such as httpx.HTTPTransport(proxy=…)")
-    return transport
+    if transport is None or callable(getattr(transport, "handle_request", None)):
+        return transport
+    if callable(getattr(transport, "handle_async_request", None)):
+        raise ConfigurationError(
+            "transport must be an httpx.BaseTransport such as httpx.HTTPTransport(…), not one for async clients: event "
+            "loops are not held up by it"
+        )
+    raise ConfigurationError("transport must be an httpx.BaseTransport, such as httpx.HTTPTransport(proxy=…)")

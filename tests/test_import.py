@@ -18,9 +18,9 @@ PACKAGE = Path(kinde_guard.__file__).parent
 FRAMEWORKS = {"fastapi", "starlette", "flask", "werkzeug", "django", "pydantic", "typer", "rich", "uvicorn", "pytest"}
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
-    "net.clocks", "net.headers", "digests", "web.wording", "errors", "events", "leavings", "settings", "jws", "claims",
-    "requirements", "rules", "jwks", "news", "bearer", "flight", "fetch", "keystore", "cache", "reports", "guard",
-    "pages",
+    "net.clocks", "net.forks", "net.headers", "digests", "web.wording", "errors", "events", "leavings", "settings", "jws",
+    "claims", "requirements", "rules", "jwks", "news", "bearer", "flight", "net.exchange", "net.connect", "net.tls", "net.http1",
+    "net.direct", "net.transports", "fetch", "keystore", "cache", "reports", "guard", "pages",
 ]  # fmt: skip
 """Each may import what stands before it."""
 
@@ -88,9 +88,10 @@ def imports_of(module: str) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level and node not in skipped:
-            whole = node.module and not (PACKAGE / node.module).is_dir()
-            within = f"{node.module}." if node.module else ""
-            found |= {str(node.module)} if whole else {within + alias.name for alias in node.names}
+            above = module.split(".")[: -node.level]
+            whole = ".".join([*above, *([node.module] if node.module else [])])
+            is_folder = (PACKAGE / whole.replace(".", "/")).is_dir()
+            found |= {f"{whole}.{alias.name}".strip(".") for alias in node.names} if is_folder else {whole}
     return found
 
 

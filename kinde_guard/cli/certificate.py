@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.x509 import DNSName, IPAddress, SubjectAlternativeName
 
+from ..errors import ConfigurationError
 from ..explain.facts import listed
 from ..fetch import CONNECT_TIMEOUT, one_line
+from ..net import tls
 from .finding import Finding
 from .remedies import remedy
 
@@ -25,25 +27,25 @@ def examine(issuer: str, context: ssl.SSLContext | None = None) -> Finding:
     host, port = parts.hostname or "", parts.port or 443
     if parts.scheme != "https":
         return Finding("tls", "skipped", "plain http, within this machine", about=issuer)
+    vouched = ""
     try:
-        with _connected(host, port, context or _trusting()) as sock:
+        if context is None:
+            trusted = tls.authorities()
+            context, vouched = tls.context(trusted), f", vouched for by {trusted.said}"
+        with _connected(host, port, context) as sock:
             certificate = _read(sock)
+    except ConfigurationError as error:
+        return Finding("tls", "failed", str(error), "No fetch can be made before that is put right.", issuer)
     except ssl.SSLCertVerificationError as error:
         return _refused(issuer, host, port, error)
     except OSError as error:
         problem = f"no connection: {type(error).__name__}: {one_line(error)}"
         return Finding("tls", "failed", problem, remedy(problem, issuer), issuer)
     left = certificate.not_valid_after_utc.timestamp() - time.time()
-    found = f"a certificate for {_names(certificate)}, good for {left / 86_400:.0f} days"
+    found = f"a certificate for {_names(certificate)}, good for {left / 86_400:.0f} days{vouched}"
     if left < SOON:
         return Finding("tls", "warning", found, "See that it is renewed: Kinde does that for its own domains.", issuer)
     return Finding("tls", "well", found, about=issuer)
-
-
-def _trusting() -> ssl.SSLContext:
-    import httpx
-
-    return httpx.create_ssl_context(trust_env=False)
 
 
 def _connected(host: str, port: int, context: ssl.SSLContext) -> ssl.SSLSocket:

@@ -26,8 +26,8 @@ _REMEDIES = (
     ),
     (
         r"CERTIFICATE_VERIFY_FAILED",
-        "The certificate is not trusted. If a proxy of your network makes it, give the guard that proxy's authority: "
-        "transport=httpx.HTTPTransport(verify=…).",
+        "The certificate is not trusted. If a proxy of your network makes it, have that proxy's authority trusted: set "
+        "SSL_CERT_FILE to a file with its certificate.",
     ),
     (
         r"SSL|handshake",
