@@ -18,9 +18,9 @@ PACKAGE = Path(kinde_guard.__file__).parent
 FRAMEWORKS = {"fastapi", "starlette", "flask", "werkzeug", "django", "pydantic", "typer", "rich", "uvicorn", "pytest"}
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
-    "net.clocks", "net.forks", "net.headers", "digests", "web.wording", "errors", "events", "leavings", "settings", "jws",
-    "claims", "requirements", "rules", "jwks", "news", "bearer", "flight", "net.exchange", "net.connect", "net.tls", "net.http1",
-    "net.direct", "net.transports", "fetch", "keystore", "cache", "reports", "guard", "pages",
+    "net.clocks", "net.forks", "net.headers", "digests", "web.wording", "errors", "events", "leavings", "settings",
+    "jws", "claims", "requirements", "rules", "jwks", "news", "bearer", "flight", "net.exchange", "net.connect",
+    "net.tls", "net.http1", "net.direct", "net.transports", "fetch", "keystore", "cache", "reports", "guard", "pages",
 ]  # fmt: skip
 """Each may import what stands before it."""
 
