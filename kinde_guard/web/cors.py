@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..errors import ConfigurationError
 from ..paths import PublicPaths
 
-MOST = 1_000  # apps, routes and layers to look at; more than that are made while one looks
+MOST = 20_000  # apps, routes and layers to look at; more than that are made while one looks
 log = logging.getLogger("kinde_guard")
 
 
