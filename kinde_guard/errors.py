@@ -151,11 +151,11 @@ class MissingToken(AuthError):
     status = 401
     _reasons = ("missing_token",)
 
-    def __init__(self) -> None:
-        super().__init__("missing_token")
+    def __init__(self, hint: str = "") -> None:
+        super().__init__("missing_token", hint)
 
-    def __reduce__(self) -> tuple[type[MissingToken], tuple[()]]:
-        return type(self), ()
+    def __reduce__(self) -> tuple[type[MissingToken], tuple[str]]:
+        return type(self), (self.hint,)
 
 
 class InvalidRequest(AuthError):

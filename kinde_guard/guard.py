@@ -305,8 +305,8 @@ def _words_of(refusal: AuthError | KeysUnavailable) -> tuple[int, str, str]:
     """How loud it is said, the verdict, and the hint."""
     if isinstance(refusal, KeysUnavailable):
         return logging.WARNING, "cannot tell", f"no usable keys, try again in {refusal.retry_after} s"
-    # Requests without a token are everyday.
-    level = logging.DEBUG if isinstance(refusal, MissingToken) else logging.INFO
+    # Requests without a header are everyday; one that lacks `Bearer` has a hint worth reading.
+    level = logging.DEBUG if isinstance(refusal, MissingToken) and not refusal.hint else logging.INFO
     return level, "refused", refusal.hint
 
 

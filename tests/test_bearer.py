@@ -70,6 +70,59 @@ def test_credentials_that_are_not_one_token(values: list[str]) -> None:
     assert caught.value.reason == "invalid_request"
 
 
+@pytest.mark.parametrize(("values", "hint"), [
+    ([], ""), ([""], ""), ([" \t"], ""),
+    (["x.y.z"], "a token stands there without `Bearer`"), (["eyJh.eyJp."], "a token stands there without `Bearer`"),
+    (["k_live_abc"], "a Kinde API key"), (["undefined"], "one word"), (["d4d3c5b74e06"], "one word"),
+    *(([f"{word} x.y.z"], "another word stands there for `Bearer`") for word in ("Token", "JWT", "token", "OAuth")),
+    (["Basic eDp5"], "another scheme"), (["DPoP x.y.z"], "another scheme"), (["Basic x, Bearer y"], "another scheme"),
+    (["bearer%20x.y.z"], "as in a URL"), (["Bearer%20x"], "as in a URL"),
+    (["Bearerx.y.z"], "no space after Bearer"), (["Bearer_x y"], "no space after Bearer"),
+    (["Authorization: Bearer x"], "the header's name"), (["authorization=Bearer x"], "the header's name"),
+    (['"Bearer x"'], "quotes around the header's value"), (["'Bearer' x"], "quotes around the header's value"),
+    (["\u201cBearer x\u201d"], "quotes around the header's value"), (["\u200bBearer x"], "cannot be seen"),
+    (["\nBearer x"], "cannot be seen"),
+], ids=ascii)  # fmt: skip
+def test_what_is_said_of_a_header_without_bearer(values: list[str], hint: str) -> None:
+    """Nothing of no header, which is everyday; of another what it lacks, and nothing that it says."""
+    with pytest.raises(MissingToken) as caught:
+        bearer.token_from(values)
+    assert caught.value.hint.startswith(hint) or hint in caught.value.hint
+    assert bool(caught.value.hint) is bool(hint)
+    assert "eyJ" not in caught.value.hint
+
+
+@pytest.mark.parametrize(("value", "hint"), [
+    ("Bearer", "no token after Bearer"), ("bearer  ", "no token after Bearer"),
+    ("Bearer Bearer x.y.z", "Bearer stands twice"), ("bearer  BEARER x", "Bearer stands twice"),
+    ("Bearer Bearer: x", "Bearer stands twice"), ("Bearer: x.y.z", "a colon after Bearer"),
+    ("Bearer : x", "a colon after Bearer"), ("Bearer=x.y.z", "an equals sign"),
+    ('Bearer "x.y.z"', "quotes around the token"),
+    ("Bearer 'x'", "quotes around the token"), ("Bearer \u201cx\u201d", "quotes around the token"),
+    ("Bearer `x`", "quotes around the token"), ("Bearer <x>", "brackets"), ("Bearer {x}", "brackets"),
+    ("Bearer [x]", "brackets"), ("Bearer ${TOKEN}", "a placeholder"), ("Bearer {{token}}", "a placeholder"),
+    ("Bearer $TOKEN", "a placeholder"), ("Bearer %TOKEN%", "a placeholder"), ("Bearer x, Bearer y", "a comma"),
+    ("Bearer x,Basic y", "a comma"), ("Bearer x\n", "a line end"), ("Bearer x\r\ny", "a line end"),
+    ("Bearer x y", "white space"), ("Bearer\tx", "white space"), ("Bearer x\ty", "white space"),
+    ("Bearer x%20y", "as in a URL"), ("Bearer x\u200b", "a character that no token has"),
+    ("Bearer \u00e9", "a character that no token has"), ("Bearer x;y", "a character that no token has"),
+    ("Bearer x=y", "a character that no token has"),
+], ids=ascii)  # fmt: skip
+def test_what_is_said_of_a_header_that_is_not_one_token(value: str, hint: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        bearer.token_from([value])
+    assert hint in caught.value.hint
+    assert "x.y.z" not in caught.value.hint
+
+
+def test_a_hint_costs_no_more_than_reading_the_header() -> None:
+    """Whatever strangers repeat, however often."""
+    for part in ("Bearer ", " ", "\t", '"', "x.", "%4", "a,", "{", "-", "\u00e9", "x ", "authorization"):
+        for scheme in ("", "Bearer", "Bearer ", "x"):
+            with pytest.raises((MissingToken, InvalidRequest)):
+                bearer.token_from([scheme + part * 20_000 + "\x00"])
+
+
 @given(st.lists(st.text() | st.from_regex(r"(?i)\A *bearer[ \t]+[\w.=,~+/-]*\s*\Z"), max_size=2))
 def test_whatever_is_sent_it_is_one_token_or_refused(values: list[str]) -> None:
     try:

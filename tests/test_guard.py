@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 from helpers import AUDIENCE, CLIENT, ISSUER, M2M, Issuer, Time, guard_of, jwk, key_set, mint, reason_of, rsa_key
 
-from kinde_guard import AuthError, ConfigurationError, Guard, InsufficientScope, InvalidToken, KeysUnavailable, scope
+from kinde_guard import (
+    AuthError,
+    ConfigurationError,
+    Guard,
+    InsufficientScope,
+    InvalidToken,
+    KeysUnavailable,
+    MissingToken,
+    scope,
+)
 from kinde_guard.guard import check_given
 
 LINE = r"INFO refused \(insufficient_scope\) token [0-9a-f]{{12}} of {client}: [^\n]+"
@@ -102,8 +111,8 @@ class TestLog:
         ("values", "line"),
         [
             ([], r"DEBUG refused \(missing_token\)"),
-            (["Basic eDp5"], r"DEBUG refused \(missing_token\)"),
-            (["Bearer a b"], r"INFO refused \(invalid_request\): the header is not .*"),
+            (["Basic eDp5"], r"INFO refused \(missing_token\): the header is of another scheme than Bearer: .*"),
+            (["Bearer a b"], r"INFO refused \(invalid_request\): there is white space .*"),
             (["Bearer a.b.c"], r"INFO refused \(malformed\) token [0-9a-f]{12}: .*"),
         ],
         ids=["no header", "another scheme", "not one token", "no token"],
@@ -115,6 +124,19 @@ class TestLog:
         with caplog.at_level(logging.DEBUG, "kinde_guard"), pytest.raises(AuthError):
             guard_of(issuer).authenticate(values)
         assert re.fullmatch(line, said(caplog))
+
+    def test_no_header_and_one_without_bearer(self, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+        """The one is everyday; of the other people want to know, and the answer is the same."""
+        guard = guard_of(issuer)
+        with caplog.at_level(logging.INFO, "kinde_guard"):
+            for values in ([], [mint()]):
+                with pytest.raises(MissingToken) as caught:
+                    guard.authenticate(values)
+                assert (caught.value.reason, str(caught.value)) == ("missing_token", "missing_token")
+        assert said(caplog) == (
+            "INFO refused (missing_token): a token stands there without `Bearer` before it: write `Bearer`, a space "
+            "and the token"
+        )
 
     def test_nothing_below_the_level(self, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.WARNING, "kinde_guard"):
