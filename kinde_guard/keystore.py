@@ -25,6 +25,7 @@ from .fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
 from .jwks import Key, KeySet, KeysRead, State, UnusableKeySet
 from .net.clocks import Clocks as Clocks
 from .net.headers import asked_wait
+from .net.in_between import hint
 from .news import News, drift
 from .settings import Settings
 
@@ -267,11 +268,6 @@ def _crashed(error: Exception) -> _Fetched:
 
 
 def _refused(answer: Answer, wall: float, cool_until: float) -> _Fetched:
-    hint = ""
-    if answer.status == 403:
-        hint = " (a wrong region or subdomain answers 403)"
-    elif 300 <= answer.status < 400:
-        hint = " (redirects are not followed)"
     wait = asked_wait(answer.headers, wall, "retry-after")
-    problem = f"the issuer answered {answer.status}{hint}"
+    problem = f"the issuer answered {answer.status}{hint(answer.status, answer.headers)}"
     return _Fetched(kind=str(answer.status), problem=problem, retry_after=wait, cool_until=cool_until)

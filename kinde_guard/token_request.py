@@ -20,6 +20,7 @@ from .errors import ConfigurationError, KindeGuardError
 from .fetch import Answer, FetchFailed
 from .net.clocks import Moment
 from .net.headers import asked_wait
+from .net.in_between import SAID, refused_by
 from .settings import issuer_url, issuer_urls
 
 AHEAD = 300.0  # an outage of five minutes goes unnoticed; of tokens that live a day it costs 0.3 % more
@@ -199,6 +200,8 @@ class Application:
         if answer.status >= 500:
             return Failure(f"{self.issuer} answered {answer.status}", asked_wait=wait)
         error = "too_many_requests" if answer.status == 429 else _error_code(answer.body)
+        if error == "unexpected_answer" and (who := refused_by(answer.status, answer.headers)):
+            return Failure(f"{self.issuer} was not asked: {who} {SAID}", asked_wait=wait)
         kind = TooManyTokenRequests if answer.status == 429 else TokenRefused
         return Failure(_ADVICE[error].format(self, answer.status), kind, error, wait)
 

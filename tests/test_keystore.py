@@ -549,10 +549,37 @@ def test_keys_that_are_usable_for_less_than_their_life_are_refreshed_all_the_ear
     assert verdict(store) == "a"
 
 
+def refusing(status: int, headers: dict[str, str]) -> Callable[[Kinde], None]:
+    return lambda kinde: kinde.answer(status, b"", **headers)
+
+
 FAILURES: dict[str, tuple[Callable[[Kinde], None], str]] = {
     "500": (partial(Kinde.answer, status=500), "the issuer answered 500"),
     "404": (partial(Kinde.answer, status=404), "the issuer answered 404"),
     "403": (partial(Kinde.answer, status=403), "the issuer answered 403 (a wrong region or subdomain answers 403)"),
+    **{
+        f"403 with {name}": (
+            refusing(403, {name: value}),
+            f"the issuer answered 403 ({who} in front of the issuer refused this machine)",
+        )
+        for name, value, who in (
+            ("cf-mitigated", "challenge", "Cloudflare"),
+            ("server", "cloudflare", "Cloudflare"),
+            ("cf-ray", "8f00-LHR", "Cloudflare"),
+            ("x-amzn-waf-action", "captcha", "AWS WAF"),
+            ("server", "AkamaiGHost", "Akamai"),
+            ("x-squid-error", "ERR_ACCESS_DENIED 0", "a proxy (Squid)"),
+        )
+    },
+    "a challenge for browsers": (
+        refusing(503, {"cf-mitigated": "challenge"}),
+        "the issuer answered 503 (Cloudflare in front of the issuer refused this machine)",
+    ),
+    "503 of Cloudflare's": (refusing(503, {"server": "cloudflare"}), "the issuer answered 503"),
+    "403 of another server": (
+        refusing(403, {"server": "awselb/2.0"}),
+        "the issuer answered 403 (a wrong region or subdomain answers 403)",
+    ),
     "302": (
         partial(Kinde.answer, status=302, location="/elsewhere"),
         "the issuer answered 302 (redirects are not followed)",
