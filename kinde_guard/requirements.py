@@ -14,6 +14,17 @@ from .claims import AccessToken
 from .errors import AuthError, ConfigurationError, Forbidden, ForbiddenReason, InsufficientScope
 from .web.wording import SCOPE_TOKEN
 
+# What the log says of a user's token that lacks a scope, and `explain` as well.
+OIDC_SCOPES_ALONE = (
+    "a user's token has OIDC scopes alone: demand permission(…) instead; or, in Kinde, switch on Include API scopes in "
+    "the permissions claim (Settings → Applications → the application → Tokens → Token customization → Access token → "
+    "Customize), and set permissions_as_scopes=True"
+)
+NOT_PERMITTED = (
+    "the user has no permission {}: in Kinde, give it to the user in this organization (Users → the user → "
+    "Permissions), and see that Include API scopes in the permissions claim is switched on for the app; then sign in "
+    "again"
+)
 _ORG_HINT = "the token belongs to another organization, or to none"
 
 
@@ -253,4 +264,8 @@ def _scope_hint(missing: list[str], token: AccessToken) -> str:
             f"the token holds {' '.join(held)} as a permission, not as a scope: "
             "require permission(…) instead, or set permissions_as_scopes=True"
         )
+    if not token.is_m2m and not isinstance(token.claims.get("scope"), str):
+        if token._permissions_as_scopes:
+            return NOT_PERMITTED.format(" ".join(missing))
+        return f"the token lacks {' '.join(missing)}: {OIDC_SCOPES_ALONE}"
     return f"the token lacks {' '.join(missing)}: authorise the app for it in Kinde, and request the scope"

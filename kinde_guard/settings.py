@@ -122,11 +122,22 @@ def issuer_url(text: str, name: str = "domain") -> str:
     if not _HOST.fullmatch(host):
         raise ConfigurationError(f"{name} is not a host name: {text!r}")
     if "." not in host and ":" not in host and not is_loopback(host):
-        raise ConfigurationError(f"{name} is not a whole domain: write {host}.kinde.com, not {text!r}")
+        raise ConfigurationError(f"{name} is not a whole domain: {_whole_of(parts, host)}, not {text!r}")
     if parts.path not in ("", "/") or "?" in value or "#" in value:
         raise ConfigurationError(f"{name} must be a domain alone, without a path or a query: {text!r}")
     _check_scheme(parts, name, text)
     return _rebuilt(parts)
+
+
+def _whole_of(parts: SplitResult, host: str) -> str:
+    """Of a name without a dot, what may be meant."""
+    if parts.scheme == "https" and parts.port is None:
+        return f"write {host}.kinde.com"
+    return (
+        f"{host} is a name of a private network (of a container, say); write your Kinde domain, such as "
+        "acme.kinde.com, or the URL of a local Kinde on this machine, such as http://127.0.0.1:9400 (containers with "
+        'one network, in docker compose by network_mode: "service:…", are one machine)'
+    )
 
 
 def local_url(text: str, name: str) -> str:

@@ -221,6 +221,21 @@ def test_a_hint_says_what_to_do_and_nothing_of_the_caller() -> None:
     assert all(word in hint for hint, word in zip(hints, words, strict=True))
 
 
+@pytest.mark.parametrize(("claims", "settings", "hint"), [
+    ({}, {}, "the token lacks a: a user's token has OIDC scopes alone: demand permission(…) instead; or, in Kinde,"),
+    ({"permissions": None}, {}, "and set permissions_as_scopes=True"),
+    ({"permissions": ["a"]}, {}, "the token holds a as a permission, not as a scope"),
+    ({"scope": "b"}, {}, "authorise the app for it in Kinde, and request the scope"),
+    ({}, {"permissions_as_scopes": True}, "the user has no permission a: in Kinde, give it to the user"),
+    ({"sub": ABSENT, "gty": ["client_credentials"]}, {}, "authorise the app for it in Kinde, and request the scope"),
+], ids=str)  # fmt: skip
+def test_what_is_said_of_a_scope_that_is_lacking(claims: Any, settings: Any, hint: str) -> None:
+    """Apps are granted scopes; users have permissions, and requesting a scope of an API's does nothing for them."""
+    refusal = scope("a").refusal(guard_of(Issuer(), **settings).verify(mint(claims)))
+    assert refusal is not None
+    assert hint in refusal.hint
+
+
 NAMES = ("a", "b", "c")
 leaves = st.one_of(
     st.lists(st.sampled_from(NAMES), min_size=1, max_size=2).map(lambda names: ("scope", tuple(names))),

@@ -56,6 +56,9 @@ WRONG_DOMAINS = [
         "acme.kinde.com/api", "https://acme.kinde.com/oauth2/token", "https://acme.kinde.com/.well-known/jwks",
         "https://acme.kinde.com//", "acme.kinde.com?", "acme.kinde.com?a=b", "https://acme.kinde.com#",
         "acme.kinde.com/#a")),
+    *((domain, "not a whole domain: write acme.kinde.com") for domain in ("acme", "https://acme", "ACME/")),
+    *((domain, "not a whole domain: .* is a name of a private network") for domain in (
+        "http://kinde:9400", "kinde:9400", "http://kinde", "https://kinde:9400", "http://kinde-guard-dev:9400/")),
     *((domain, "not a host name") for domain in (
         "acme_corp.kinde.com", "a,b.kinde.com", "-acme.kinde.com", "acme-.kinde.com", ".kinde.com", "acme..kinde.com",
         "acme.kinde.com.", "...", "..", "ab..cd", "abc.", ".abc", "acme.kinde.com;x", "*.kinde.com",
@@ -133,6 +136,15 @@ def test_a_wrong_setting(arguments: dict[str, Any], words: str) -> None:
     given = {**GOOD, **arguments}
     with pytest.raises(ConfigurationError, match=words):
         Guard(given.pop("domain"), **given)
+
+
+@pytest.mark.parametrize("domain", ["http://kinde:9400", "kinde:9400", "http://host", "https://kinde:9400"])
+def test_a_container_s_name_is_not_made_a_domain_of_kinde(domain: str) -> None:
+    """``kinde.kinde.com`` is nobody's."""
+    with pytest.raises(ConfigurationError, match=r"http://127\.0\.0\.1:9400.*network_mode") as caught:
+        load(domain=domain, audience=AUDIENCE)
+    assert "kinde.kinde.com" not in str(caught.value)
+    assert "host.kinde.com" not in str(caught.value)
 
 
 def test_a_password_in_a_url_is_not_repeated() -> None:
