@@ -499,6 +499,7 @@ def test_no_tls_and_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ConnectError: [Errno 8] nodename nor servname provided, or not known", "There is no host of this name"),
         ("ConnectError: [SSL: CERTIFICATE_VERIFY_FAILED]", "The certificate is not trusted"),
         ("the issuer answered 403 (a wrong region or subdomain answers 403)", "Kinde answers 403 to a wrong"),
+        ("it answered 403 (Cloudflare in front of the issuer refused this machine)", "It is no matter of the settings"),
         ("ConnectTimeout: timed out", "Let this machine reach acme.kinde.com on port 443"),
     ],
 )
@@ -509,12 +510,55 @@ def test_remedies(problem: str, remedied: str, monkeypatch: pytest.MonkeyPatch) 
     assert remedied in remedy(problem, "https://acme.kinde.com")
 
 
-def test_a_network_that_wants_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guard takes none from the environment."""
-    monkeypatch.setenv("HTTPS_PROXY", "http://user:hush@proxy:1")
-    said = remedy("ConnectTimeout: timed out", "https://acme.kinde.com")
-    assert "HTTPS_PROXY is set" in said
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize("problem", [
+    "ConnectTimeout: timed out", "ConnectError: [Errno -2] Name or service not known", "no whole answer in time",
+    "ConnectError: [Errno -3] Temporary failure in name resolution", "no connection: gaierror: [Errno -2] Name or s",
+    "ConnectError: [Errno 8] nodename nor servname provided, or not known",
+    "gaierror: [Errno 11001] getaddrinfo failed", "ConnectError: [Errno 101] Network is unreachable",
+])  # fmt: skip
+def test_a_network_that_wants_a_proxy(monkeypatch: pytest.MonkeyPatch, name: str, problem: str) -> None:
+    """The guard takes none from the environment; that a name is not known is no matter of the domain there."""
+    for each in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv(name, "http://user:hush@proxy:1")
+    said = remedy(problem, "https://acme.kinde.com")
+    assert f"{name} is set" in said
+    assert f'--proxy "${name}"' in said
     assert "hush" not in said
+    assert name not in remedy(problem, "http://127.0.0.1:9400")  # this machine is nobody's network
+
+
+@pytest.mark.parametrize(("problem", "remedied"), [
+    ("ProxyError: 407 Proxy Authentication Required", "wants a user name and a password"),
+    ("ProxyError: 403 Forbidden", "does not let this machine through to acme.kinde.com"),
+    ("ConnectError: [Errno -2] Name or service not known", "There is no proxy of this name"),
+    ("ConnectError: [Errno 111] Connection refused", "The proxy does not answer"),
+    ("the issuer answered 404", "There is no Kinde at this address"),
+    ("ReadTimeout: timed out", "Let this machine reach"),
+])  # fmt: skip
+def test_remedies_through_a_proxy(monkeypatch: pytest.MonkeyPatch, problem: str, remedied: str) -> None:
+    """Who is asked first is the proxy; that there is a variable as well says nothing new."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:hush@proxy:1")
+    assert remedied in remedy(problem, "https://acme.kinde.com", proxied=True)
+
+
+def test_something_in_between_says_no(doctor: Run, well: LocalIssuer) -> None:
+    """It is told apart from a wrong domain."""
+    with Server(answering(b"<html>", 403, {"cf-mitigated": "challenge", "Server": "cloudflare"})) as server:
+        done = doctor("--json", KINDE_DOMAIN=server.url, **NO_APP)
+    assert done.amiss() == [("discovery", "failed"), ("keys", "failed")]
+    for each in done.findings:
+        if each["state"] == "failed":
+            assert "403 (Cloudflare in front of the issuer refused this machine)" in each["found"]
+            assert each["fix"].startswith("It is no matter of the settings")
+
+
+def test_a_domain_in_the_variables_that_an_argument_passes_over(doctor: Run, well: LocalIssuer) -> None:
+    """The app with these variables would not start."""
+    done = doctor(well.url, "--json", KINDE_DOMAIN="null", **NO_APP)
+    assert done.amiss() == [("settings", "failed")]
+    assert "KINDE_DOMAIN says that there is no value" in done.findings[0]["fix"]
 
 
 def test_usage(doctor: Run) -> None:

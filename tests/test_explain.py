@@ -174,7 +174,7 @@ WAYS = {
     ),
     "another environment": Way(
         lambda it: it.m2m_token(iss="https://acme-test.kinde.com"), "iss unknown_issuer",
-        f"Get the token from {ISSUER}, or set KINDE_DOMAIN=acme-test.kinde.com",
+        f"Get the token from {ISSUER}; or, if Kinde shows that domain as yours",
     ),
     "another region": Way(
         lambda it: it.m2m_token(iss="https://acme.eu.kinde.com"), "iss unknown_issuer",
@@ -184,7 +184,16 @@ WAYS = {
         lambda it: it.m2m_token(iss=LOCAL), "iss unknown_issuer", f"While you develop, set KINDE_DOMAIN={LOCAL}",
     ),
     "Kinde's token, a local one is trusted": Way(
-        lambda it: it.m2m_token(), "iss unknown_issuer", f"Set KINDE_DOMAIN={DOMAIN}.", settings={"domain": LOCAL},
+        lambda it: it.m2m_token(), "iss unknown_issuer",
+        f"a local Kinde is trusted. Set KINDE_DOMAIN={DOMAIN}, if that is what Kinde shows", settings={"domain": LOCAL},
+    ),
+    "another domain's token, a local one is trusted": Way(
+        lambda it: it.m2m_token(iss="https://account.acme.com"), "iss unknown_issuer",
+        "Custom domain. Only if it stands there, set KINDE_DOMAIN=account.acme.com.", settings={"domain": LOCAL},
+    ),
+    "Google's token": Way(
+        lambda it: it.user_token(iss="https://accounts.google.com"), "iss unknown_issuer",
+        f"It is from Google, and not from Kinde. Get the token from {ISSUER}",
     ),
     "another run of the local Kinde": Way(
         lambda it: it.m2m_token(iss="http://127.0.0.1:9999"), "iss unknown_issuer",
@@ -209,7 +218,13 @@ WAYS = {
     ),
     "a user's token, with OIDC scopes alone": Way(
         lambda it: it.user_token(), "demand insufficient_scope",
-        "Switch on Include API scopes in the permissions claim", scope(READ),
+        "A user's token has OIDC scopes alone: demand permission(…) instead; or, in Kinde, switch on Include API scop",
+        scope(READ),
+    ),
+    "a user's token, without the permission that would do": Way(
+        lambda it: it.user_token(permissions=["x"]), "demand insufficient_scope",
+        f"The user has no permission {READ}: in Kinde, give it to the user", scope(READ),
+        settings={"permissions_as_scopes": True},
     ),
     "a permission of a user of no organization": Way(
         lambda it: it.user_token(org_code=None), "demand missing_permission", "the user signed in to none",
@@ -323,6 +338,10 @@ WAYS = {
     "half a token": Way(
         lambda it: it.m2m_token().rpartition(".")[0], "form malformed", "The token is cut off",
     ),
+    "Bearer twice": Way(
+        lambda it: f"Bearer {it.m2m_token()}", "header malformed",
+        "It begins with the word Bearer, which stands there twice",
+    ),
     "a token in quotes": Way(
         lambda it: f'"{it.m2m_token()}"', "header malformed", "There are quotes or white space in it.",
     ),
@@ -366,6 +385,40 @@ def test_a_wrong_token_and_the_one_right_fix(acme: LocalIssuer, name: str) -> No
     found = decisive(way.explained(acme))
     assert f"{found.name} {found.reason}" == way.found
     assert way.fix in found.fix
+
+
+FOREIGN = [
+    "https://accounts.google.com", "accounts.google.com", "https://securetoken.google.com/acme",
+    "https://login.microsoftonline.com/72f988bf/v2.0", "https://sts.windows.net/72f988bf/", "https://acme.eu.auth0.com/",
+    "https://acme.okta.com", "https://acme.okta.com/oauth2/default", "https://appleid.apple.com", "https://gitlab.com",
+    "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_x", "https://acme.clerk.accounts.dev", "https://github.com",
+    "https://token.actions.githubusercontent.com", "https://x.supabase.co/auth/v1", "https://acme.b2clogin.com/x/v2.0",
+    "https://kubernetes.default.svc.cluster.local", "https://keycloak.acme.com/realms/acme", "http://account.acme.com",
+    "http://127.0.0.1:8080/realms/acme", "https://account.acme.com:8443", "https://me:pw@acme.kinde.com", "urn:acme",
+    "https://acme.kinde.com/api", "https://$(id).kinde.com", "https://$(id)", "https://acme.kinde.com\\@x.com", "x",
+    "https://ACCOUNTS.GOOGLE.COM", "ftp://acme.kinde.com", "https://acme.kinde.com?x", "https://[::1", "https://",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("domain", [DOMAIN, LOCAL, "account.acme.com", [DOMAIN, "account.acme.com"]], ids=str)
+@pytest.mark.parametrize("iss", FOREIGN)
+def test_nobody_is_advised_to_trust_who_is_not_kinde(acme: LocalIssuer, iss: str, domain: Any) -> None:
+    explained = explain(acme.user_token(iss=iss), settings_of(domain), NOW, Keys(acme))
+    check = decisive(explained)
+    assert (check.name, check.reason) == ("iss", "unknown_issuer")
+    assert "KINDE_DOMAIN" not in check.fix
+    assert "not from Kinde" in check.fix
+
+
+@pytest.mark.parametrize(
+    "iss", ["https://account.acme.com", "https://login.example", "https://acme.kinde.com.evil.com"]
+)
+@pytest.mark.parametrize("domain", [DOMAIN, LOCAL, "auth.acme.com"])
+def test_a_domain_that_may_be_anybody_s_is_first_looked_for_in_kinde(acme: LocalIssuer, iss: str, domain: str) -> None:
+    """A custom domain may have any name."""
+    fix = decisive(explain(acme.user_token(iss=iss), settings_of(domain), NOW, Keys(acme))).fix
+    assert fix.index("Environment → Custom domain. Only if it stands there") < fix.index("KINDE_DOMAIN=")
+    assert "If not, it is not from Kinde" in fix
 
 
 def test_no_fix_is_a_catch_all(acme: LocalIssuer) -> None:
@@ -590,6 +643,35 @@ def test_what_nobody_vouches_for_is_called_unverified(run: Run, kinde: LocalIssu
     assert "found (unverified)" in bad
     assert "What was found is unverified" in bad
     assert "unverified" not in good
+
+
+@pytest.mark.parametrize(("form", "reason", "found"), [
+    ("Authorization: {}", "missing_token", "a token stands there without `Bearer`"),
+    ("authorization: Token {}", "missing_token", "another word stands there for `Bearer`"),
+    ("JWT {}", "missing_token", "another word stands there for `Bearer`"),
+    ("Bearer%20{}", "missing_token", "as in a URL"), ("Authorization: Basic eDp5", "missing_token", "another scheme"),
+    ("Bearer Bearer {}", "invalid_request", "Bearer stands twice"), ("Bearer: {}", "invalid_request", "a colon"),
+    ("Authorization: Bearer Bearer {}", "invalid_request", "Bearer stands twice"),
+    ('Bearer "{}"', "invalid_request", "quotes around the token"), ("Bearer {},", "invalid_request", "a comma"),
+    ("Bearer", "invalid_request", "no token after Bearer"),
+    ('"Bearer {}"', "missing_token", "quotes around the header"),
+])  # fmt: skip
+def test_a_header_without_one_token(run: Run, kinde: LocalIssuer, form: str, reason: str, found: str) -> None:
+    """As the guard would judge it; the token is not shown."""
+    raw = kinde.m2m_token()
+    words, machine = run(form.format(raw)), run(form.format(raw), "--json")
+    document = json.loads(machine.out)
+    assert (words.status, machine.status, document["reason"], document["verified"]) == (1, 1, reason, False)
+    assert [each["name"] for each in document["checks"]] == ["authorization"]
+    assert found in document["checks"][0]["found"]
+    assert "Authorization" in document["fix"]
+    assert f"refused {reason}, at authorization." in " ".join(words.out.split())
+    assert raw[:20] not in words.out + machine.out
+
+
+@pytest.mark.parametrize("form", ["{}", "Bearer {}", "Authorization: Bearer {}", "authorization:bearer\n{}\n"])
+def test_a_header_with_one_token(run: Run, kinde: LocalIssuer, form: str) -> None:
+    assert run(form.format(kinde.m2m_token())).status == 0
 
 
 def test_json(run: Run, kinde: LocalIssuer) -> None:

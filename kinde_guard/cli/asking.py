@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import httpx
+
 from .. import flight
 from ..fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
+from ..net.in_between import hint
 from ..news import drift
 
 _ACCEPT = {"accept": "application/json"}
@@ -35,23 +38,23 @@ class Asked:
         return found if isinstance(found, dict) else None
 
 
-def ask(url: str) -> Asked:
-    """GET *url*; at most 5 s, whatever happens."""
+def ask(url: str, transport: httpx.BaseTransport | None = None) -> Asked:
+    """GET *url*, over *transport* if there is one; at most 5 s, whatever happens."""
     landed: list[Asked] = []
 
     def land(asked: Asked) -> flight.Say:
         landed.append(asked)
         return lambda: None
 
-    fetcher, began = _fetcher(), time.monotonic()
+    fetcher, began = _fetcher(transport), time.monotonic()
     call = flight.Flight(land, _crashed, deadline=TOTAL_TIMEOUT)
     flight.join(call.start(partial(_get, fetcher, url, began)), TOTAL_TIMEOUT + 1)
     return landed[0] if landed else Asked(problem="no whole answer in time")
 
 
 @functools.cache
-def _fetcher() -> Fetcher:
-    return Fetcher()
+def _fetcher(transport: httpx.BaseTransport | None) -> Fetcher:
+    return Fetcher(transport)
 
 
 def _get(fetcher: Fetcher, url: str, began: float, watch: flight.Watch) -> Asked:
@@ -62,7 +65,8 @@ def _get(fetcher: Fetcher, url: str, began: float, watch: flight.Watch) -> Asked
         return Asked(problem=str(error))
     taken, ahead = time.monotonic() - began, drift(answer.headers, sent, time.time())
     if answer.status != 200:
-        return Asked(problem=f"it answered {answer.status}", seconds=taken, drift=ahead)
+        problem = f"it answered {answer.status}{hint(answer.status, answer.headers)}"
+        return Asked(problem=problem, seconds=taken, drift=ahead)
     return Asked(answer, seconds=taken, drift=ahead)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import httpx
+
 from ..explain.facts import is_kinde, listed, shown
 from ..jwks import KeysRead, UnusableKeySet, life_of, read
 from ..net.headers import age_of
@@ -30,13 +32,19 @@ class Issuer:
     keys: KeysRead | None = None
     silent: bool = False
     """Whether it did not answer at all."""
+    transport: httpx.BaseTransport | None = None
+    """A proxy's."""
 
     def ask(self, path: str) -> Asked:
         """The answer is kept."""
-        asked = ask(f"{self.url}{path}")
+        asked = ask(f"{self.url}{path}", self.transport)
         self.answers.append(asked)
         self.silent = asked.answer is None and not asked.seconds
         return asked
+
+    def remedy(self, problem: str) -> str:
+        """What to do about it."""
+        return remedy(problem, self.url, proxied=self.transport is not None)
 
     @property
     def drift(self) -> float | None:
@@ -52,11 +60,11 @@ def discovery(issuer: Issuer) -> Iterator[Finding]:
         return
     asked = issuer.ask("/.well-known/openid-configuration")
     if asked.answer is None:
-        yield Finding("discovery", "failed", asked.problem, remedy(asked.problem, issuer.url), issuer.url)
+        yield Finding("discovery", "failed", asked.problem, issuer.remedy(asked.problem), issuer.url)
         return
     document = asked.document()
     if document is None:
-        yield Finding("discovery", "failed", "the answer is not JSON", remedy("not JSON", issuer.url), issuer.url)
+        yield Finding("discovery", "failed", "the answer is not JSON", issuer.remedy("not JSON"), issuer.url)
         return
     findings = list(_spelling(issuer.url, document.get("issuer"))) or list(_endpoints(issuer.url, document))
     yield from findings or [Finding("discovery", "well", f"issuer {issuer.url}", about=issuer.url)]
@@ -93,12 +101,12 @@ def keys(issuer: Issuer) -> Iterator[Finding]:
         return
     asked = issuer.ask("/.well-known/jwks")
     if asked.answer is None:
-        yield Finding("keys", "failed", asked.problem, remedy(asked.problem, issuer.url), issuer.url)
+        yield Finding("keys", "failed", asked.problem, issuer.remedy(asked.problem), issuer.url)
         return
     try:
         issuer.keys = read(asked.answer.body, ALGORITHMS, {})
     except UnusableKeySet as problem:
-        yield Finding("keys", "failed", str(problem), _unusable(str(problem), issuer.url), issuer.url)
+        yield Finding("keys", "failed", str(problem), _unusable(str(problem), issuer), issuer.url)
         return
     yield Finding("keys", "well", _usable(issuer.keys), about=issuer.url)
     yield from _odd(issuer.keys, issuer.url)
@@ -111,10 +119,10 @@ def _usable(found: KeysRead) -> str:
     return f"{len(each)} key{'s' if len(each) > 1 else ''} for {', '.join(ALGORITHMS)}: {listed(each)}"
 
 
-def _unusable(problem: str, issuer: str) -> str:
+def _unusable(problem: str, issuer: Issuer) -> str:
     if problem.startswith("no usable key in the set"):
         return "Every token is refused until Kinde publishes a key: ask Kinde's support, with this sentence."
-    return remedy(problem, issuer)
+    return issuer.remedy(problem)
 
 
 def _odd(found: KeysRead, issuer: str) -> Iterator[Finding]:

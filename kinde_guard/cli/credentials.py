@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
+import httpx
+
 from ..errors import ConfigurationError, InvalidToken, KeysUnavailable
 from ..explain import Explanation, explain
 from ..explain.facts import is_kinde
@@ -42,7 +44,9 @@ class _Fetched:
         return key
 
 
-def end_to_end(issuers: Sequence[Issuer], audience: Sequence[str], asked_for: bool) -> Iterator[Finding]:
+def end_to_end(
+    issuers: Sequence[Issuer], audience: Sequence[str], asked_for: bool, transport: httpx.BaseTransport | None = None
+) -> Iterator[Finding]:
     """*audience*: the API's. *asked_for*: whether the issuers are arguments, and so perhaps not those of the app."""
     if not any(name in os.environ for name in M2M):
         yield _found("token", "skipped", "set KINDE_M2M_CLIENT_ID and the like to have a token requested and verified")
@@ -50,7 +54,7 @@ def end_to_end(issuers: Sequence[Issuer], audience: Sequence[str], asked_for: bo
     domain = _domain(issuers)
     try:
         app = Application.load(domain, client_id=None, client_secret=None, audience=None, scopes=None)
-        client = ClientCredentials(domain)
+        client = ClientCredentials(domain, transport=transport)
     except ConfigurationError as error:
         yield _found("token", "failed", "the settings of the app cannot be used", sentence(error))
         return
@@ -61,16 +65,16 @@ def end_to_end(issuers: Sequence[Issuer], audience: Sequence[str], asked_for: bo
     try:
         raw = client.token()
     except TokenRequestFailed as failed:
-        yield _none(failed, app)
+        yield _none(failed, app, proxied=transport is not None)
         return
     yield _found("token", "well", f"one for {app.audiences} from {app.issuer}")
     yield from _verified(raw, issuers, audience, app)
 
 
-def _none(failed: TokenRequestFailed, app: Application) -> Finding:
+def _none(failed: TokenRequestFailed, app: Application, *, proxied: bool) -> Finding:
     """What Kinde refuses comes with advice; where it does not answer, the problem decides."""
     if isinstance(failed, TokenEndpointUnavailable):
-        return _found("token", "failed", failed.message, remedy(failed.message, app.issuer))
+        return _found("token", "failed", failed.message, remedy(failed.message, app.issuer, proxied=proxied))
     return _found("token", "failed", f"{app.issuer} gave none: {failed.error}", sentence(failed.message))
 
 

@@ -14,11 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ..bearer import TEXTS
+from ..errors import AuthError
 from ..explain import Check, Explanation
 from ..explain import explain as explanation_of
+from ..explain import explain_header as explanation_of_header
 from ..settings import KINDE_AUDIENCE, Settings
 from .options import AsJson, Audiences, Demands, Domains, TokenFile
 from .progress import working
+from .proxy import Proxy, through
 from .published import PublishedKeys, SavedKeys
 from .reading import read_token
 from .remedies import remedy
@@ -44,6 +47,7 @@ def explain(
     jwks: Annotated[
         str | None, typer.Option("--jwks", metavar="FILE", help="Take the keys from a JWK Set in a file: offline.")
     ] = None,
+    proxy: Proxy = None,
     as_json: AsJson = False,
 ) -> None:
     """Explain why a token is let in or not.
@@ -57,11 +61,19 @@ def explain(
       kinde-guard token | kinde-guard explain --require scope:read:users
     """
     demands = [requirement(text) for text in require or ()]
-    settings = Settings.load(domain or None, audience=audience or KINDE_AUDIENCE, sources=(os.environ,))
+    settings = Settings.load(
+        domain or None, audience=audience or KINDE_AUDIENCE, transport=through(proxy), sources=(os.environ,)
+    )
     keys: Keys = PublishedKeys(settings) if jwks is None else SavedKeys(jwks, settings)
-    raw = read_token(file)
-    with working("Asking for keys"):
-        explanation = told(explanation_of(raw, settings, time.time(), keys, demands), keys.problems)
+    try:
+        raw = read_token(file)
+    except AuthError as refusal:
+        explanation = explanation_of_header(refusal, settings, time.time())
+    else:
+        with working("Asking for keys"):
+            explanation = told(
+                explanation_of(raw, settings, time.time(), keys, demands), keys.problems, proxied=proxy is not None
+            )
     if as_json:
         print(json.dumps(document(explanation), indent=2))
     else:
@@ -69,10 +81,10 @@ def explain(
     raise typer.Exit(STATUS[explanation.verdict])
 
 
-def told(explanation: Explanation, problems: Mapping[str, str]) -> Explanation:
+def told(explanation: Explanation, problems: Mapping[str, str], *, proxied: bool) -> Explanation:
     """*explanation*, with why keys cannot be had, which only those who asked for them know."""
     for issuer, problem in problems.items():
-        fix = remedy(problem, issuer)
+        fix = remedy(problem, issuer, proxied=proxied)
         checks = [
             replace(each, found=problem, fix=fix) if each.reason == "keys_unavailable" else each
             for each in explanation.checks
@@ -97,7 +109,8 @@ def document(explanation: Explanation) -> dict[str, object]:
 
 def _show(explanation: Explanation) -> None:
     screen = Screen()
-    screen.say(f"Token {explanation.fingerprint}, as the log calls it.")
+    if explanation.fingerprint:
+        screen.say(f"Token {explanation.fingerprint}, as the log calls it.")
     screen.table(_checks(explanation))
     screen.table(_conclusion(explanation))
 
@@ -138,7 +151,7 @@ def _sentences(explanation: Explanation) -> Iterator[tuple[str, str, str]]:
         yield "fix", "bold", decisive.fix
     for check in explanation.also_wrong:
         yield "also", "yellow", f"{check.name} ({check.reason}). {check.fix}"
-    if not explanation.verified:
+    if explanation.fingerprint and not explanation.verified:
         yield "note", "bold", "What was found is unverified: no signature over it was seen to hold."
     if any(check.outcome == "not_reached" for check in explanation.checks):
         yield "-", "dim", "Not reached: the guard stops at the first failure. Tried all the same, where possible."

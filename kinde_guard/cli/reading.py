@@ -6,22 +6,30 @@ import json
 import os
 import re
 
+from ..bearer import token_from
 from ..errors import ConfigurationError
 from .words import tell
 
 MOST = 1_000_000  # far more than a token may have; enough to end the reading of an endless file
-_HEADER = re.compile(r"(?:authorization:\s*)?bearer\s+", re.I)
+_NAME = re.compile(r"authorization\s*:\s*", re.I)
+_HEADER = re.compile(r"[\"']?(?:bearer|token|jwt|basic|dpop)(?:[\s:=]|%20|$)", re.I)
 
 
 def read_token(file: str) -> str:
-    """The token in *file* (``-``: stdin): alone, as an Authorization header, or as the answer of a token endpoint."""
+    """The token in *file* (``-``: stdin): alone, as an Authorization header, or as the answer of a token endpoint.
+
+    Raises :class:`MissingToken` or :class:`InvalidRequest` for a header without one, as the guard would.
+    """
     text = read_bytes(file).decode("utf-8", "replace").strip()
     if not text:
         raise ConfigurationError(f"there is no token in {_named(file)}")
     if text.startswith("{"):
         return _answered(text, file)
-    header = _HEADER.match(text)
-    return text[header.end() :] if header else text
+    name = _NAME.match(text)
+    value = text[name.end() :] if name else text
+    if name is None and _HEADER.match(text) is None:
+        return text
+    return token_from([" ".join(value.split())])  # broken lines come from pasting, and no header has them
 
 
 def read_bytes(file: str) -> bytes:

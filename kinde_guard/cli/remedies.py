@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from ..net.in_between import SAID
 from ..settings import is_loopback
 
 DOMAIN = "Kinde → Settings → Applications → the application → Details → Domain"
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
+_LOOKED_UP = r"[Nn]ame or service|nodename|getaddrinfo|No address|[Nn]ame resolution"
 _REMEDIES = (
+    (
+        SAID,
+        "It is no matter of the settings: something between here and Kinde takes this machine for a robot, or lets "
+        "nobody from here through. Ask whoever runs it to let /.well-known/jwks and /oauth2/token pass (at Cloudflare, "
+        "for a custom domain, set its DNS record to `DNS only`), or ask from another network.",
+    ),
     (
         r"answered 403",
         f"Kinde answers 403 to a wrong subdomain or region. Copy the domain from Kinde: {DOMAIN}.",
@@ -21,7 +30,7 @@ _REMEDIES = (
     (r"answered 3\d\d", "Redirects are not followed. Set the domain that is redirected to, if it is yours."),
     (r"answered 5\d\d", "Kinde is in trouble, or a proxy in front of it. Try again in a minute."),
     (
-        r"[Nn]ame or service|nodename|getaddrinfo|No address|[Nn]ame resolution",
+        _LOOKED_UP,
         f"There is no host of this name. Copy the domain from Kinde: {DOMAIN}.",
     ),
     (
@@ -41,19 +50,35 @@ _REMEDIES = (
 )
 _LOCAL = "Nobody listens there. Start the local Kinde (kinde-guard dev), and set the variables that it prints."
 _PROXY = (
-    "This network wants a proxy ({0} is set), and the guard takes none from the environment. Give it one: "
-    "transport=httpx.HTTPTransport(proxy=…)."
+    "This network wants a proxy ({0} is set), and nothing here takes one from the environment. Give the commands "
+    '--proxy "${0}", and the guard transport=httpx.HTTPTransport(proxy=…).'
+)
+_PROXIED = (
+    (r"\b407\b", "The proxy wants a user name and a password: --proxy http://USER:PASSWORD@HOST:PORT."),
+    (r"ProxyError", "The proxy does not let this machine through to {0}, port 443. Ask whoever runs it."),
+    (_LOOKED_UP, "There is no proxy of this name: see what --proxy says."),
+    (r"^ConnectError|^ConnectTimeout|refused", "The proxy does not answer: see what --proxy says, its port included."),
 )
 _NETWORK = "Nothing comes back. Let this machine reach {0} on port 443 (firewall, proxy)."
 
 
-def remedy(problem: str, issuer: str) -> str:
+def remedy(problem: str, issuer: str, *, proxied: bool = False) -> str:
     """What to do about *problem*, in the words of ``FetchFailed``, of ``UnusableKeySet`` or of the key store."""
-    for pattern, sentence in _REMEDIES:
+    host = urlsplit(issuer).hostname or issuer
+    rows = _rows(problem, host, proxied)
+    for pattern, sentence in rows:
         if re.search(pattern, problem):
             return sentence
-    host = urlsplit(issuer).hostname or issuer
-    if is_loopback(host):
-        return _LOCAL
+    return _LOCAL if is_loopback(host) else _NETWORK.format(host)
+
+
+def _rows(problem: str, host: str, proxied: bool) -> Iterator[tuple[str, str]]:
+    """The first that fits counts. A name that is not known, and silence, are what a network with a proxy shows."""
     proxy = next((name for name in _PROXIES if os.environ.get(name)), None)
-    return _NETWORK.format(host) if proxy is None else _PROXY.format(proxy)
+    if proxied and not is_loopback(host):
+        yield from ((pattern, sentence.format(host)) for pattern, sentence in _PROXIED)
+    elif proxy is not None and not is_loopback(host):
+        yield _LOOKED_UP, _PROXY.format(proxy)
+    yield from _REMEDIES
+    if proxy is not None and not proxied and not is_loopback(host):
+        yield "", _PROXY.format(proxy)

@@ -10,9 +10,12 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigurationError
-from ..m2m import ClientCredentials, TokenRequestFailed
+from ..m2m import ClientCredentials, TokenEndpointUnavailable, TokenRequestFailed
+from ..token_request import Application
 from .options import AsJson
+from .proxy import Proxy, through
 from .reading import read_bytes
+from .remedies import remedy
 from .words import tell
 
 _VARIABLE = "KINDE_M2M_CLIENT_SECRET"
@@ -36,6 +39,7 @@ def token(
         ),
     ] = None,
     secret_stdin: Annotated[bool, typer.Option("--secret-stdin", help="Read the client secret from stdin.")] = False,
+    proxy: Proxy = None,
     as_json: AsJson = False,
 ) -> None:
     """Get an access token by client credentials.
@@ -48,17 +52,22 @@ def token(
     Example, with the variables that kinde-guard dev prints:
       kinde-guard token --scope read:users | kinde-guard verify
     """
+    secret = _secret(secret_stdin)
+    app = Application.load(
+        domain, client_id=client_id, client_secret=secret, audience=audience or None, scopes=scope or None
+    )
     credentials = ClientCredentials(
-        domain,
-        client_id=client_id,
-        client_secret=_secret(secret_stdin),
-        audience=audience or None,
-        scopes=scope or None,
+        app.issuer,
+        client_id=app.client_id,
+        client_secret=app.secret,
+        audience=app.audience,
+        scopes=app.scopes,
+        transport=through(proxy),
     )
     try:
         text = credentials.token()
     except TokenRequestFailed as failed:
-        raise _failed(failed, as_json) from None
+        raise _failed(failed, _fix(failed, app.issuer, proxied=proxy is not None), as_json) from None
     print(json.dumps({"access_token": text, "token_type": "Bearer"}) if as_json else text)
 
 
@@ -75,10 +84,16 @@ def _secret(from_stdin: bool) -> str | None:
     )
 
 
-def _failed(failed: TokenRequestFailed, as_json: bool) -> typer.Exit:
+def _fix(failed: TokenRequestFailed, issuer: str, *, proxied: bool) -> str:
+    """What Kinde refuses comes with advice; where it does not answer, the problem decides."""
+    unanswered = isinstance(failed, TokenEndpointUnavailable)
+    return f" {remedy(failed.message, issuer, proxied=proxied)}" if unanswered else ""
+
+
+def _failed(failed: TokenRequestFailed, fix: str, as_json: bool) -> typer.Exit:
     """Refused is 1; where trying again later may help, nothing can be told: 3."""
     if as_json:
         print(json.dumps({"error": failed.error, "message": failed.message, "retryable": failed.retryable}))
     else:
-        tell(f"no token ({failed.error}): {failed.message}")
+        tell(f"no token ({failed.error}): {failed.message}{fix and f'.{fix}'}")
     return typer.Exit(3 if failed.retryable else 1)

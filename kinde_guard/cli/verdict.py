@@ -13,6 +13,7 @@ from ..bearer import TEXTS
 from ..claims import AccessToken
 from ..errors import AuthError, KeysUnavailable
 from ..keystore import IssuerHealth
+from .remedies import remedy
 from .screen import console
 
 _DATES = frozenset({"exp", "iat", "nbf", "auth_time"})
@@ -40,14 +41,18 @@ def refused(refusal: AuthError, as_json: bool) -> None:
         _words("refused", "red", refusal.reason, detail, refusal.hint and f"Hint: {refusal.hint}")
 
 
-def cannot_tell(unknown: KeysUnavailable, health: Mapping[str, IssuerHealth], as_json: bool) -> None:
-    """Why there are no keys."""
+def cannot_tell(
+    unknown: KeysUnavailable, health: Mapping[str, IssuerHealth], as_json: bool, *, proxied: bool = False
+) -> None:
+    """Why there are no keys, and what to do about it."""
     problems = {issuer: state.problem for issuer, state in health.items() if state.problem}
     if as_json:
-        _json({"verdict": "cannot_tell", "reason": unknown.reason, "problems": problems})
-    else:
-        lines = [f"No keys from {issuer}: {problem}" for issuer, problem in problems.items()]
-        _words("cannot tell", "yellow", unknown.reason, TEXTS[unknown.reason], *lines)
+        return _json({"verdict": "cannot_tell", "reason": unknown.reason, "problems": problems})
+    lines = [f"No keys from {issuer}: {problem}" for issuer, problem in problems.items()]
+    fixes = dict.fromkeys(remedy(problem, issuer, proxied=proxied) for issuer, problem in problems.items())
+    return _words(
+        "cannot tell", "yellow", unknown.reason, TEXTS[unknown.reason], *lines, *(f"Fix: {fix}" for fix in fixes)
+    )
 
 
 def span(seconds: float) -> str:

@@ -11,6 +11,7 @@ from ..requirements import Requirement
 from ..settings import KINDE_AUDIENCE
 from . import verdict
 from .options import AsJson, Audiences, Demands, Domains, TokenFile
+from .proxy import Proxy, through
 from .reading import read_token
 
 
@@ -19,6 +20,7 @@ def verify(
     domain: Domains = None,
     audience: Audiences = None,
     require: Demands = None,
+    proxy: Proxy = None,
     as_json: AsJson = False,
 ) -> None:
     """Verify an access token, as the guard in front of an API does.
@@ -32,17 +34,16 @@ def verify(
       kinde-guard token | kinde-guard verify --require scope:read:users
     """
     demands = [requirement(text) for text in require or ()]
-    guard = Guard(domain or None, audience=audience or KINDE_AUDIENCE)
-    raw = read_token(file)
+    guard = Guard(domain or None, audience=audience or KINDE_AUDIENCE, transport=through(proxy))
     try:
-        token = guard.verify(raw)
+        token = guard.verify(read_token(file))
         for demand in demands:
             token.require(demand)
     except AuthError as refusal:
         verdict.refused(refusal, as_json)
         raise typer.Exit(1) from None
     except KeysUnavailable as unknown:
-        verdict.cannot_tell(unknown, guard.health(), as_json)
+        verdict.cannot_tell(unknown, guard.health(), as_json, proxied=proxy is not None)
         raise typer.Exit(3) from None
     verdict.valid(token, as_json)
 

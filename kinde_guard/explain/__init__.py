@@ -5,6 +5,6 @@ explanation = explain(raw, Settings.load(…), time.time(), keys, [scope("read:u
 
 from __future__ import annotations
 
-from .checks import Check, Explanation, KeySource, explain
+from .checks import Check, Explanation, KeySource, explain, explain_header
 
-__all__ = ["Check", "Explanation", "KeySource", "explain"]
+__all__ = ["Check", "Explanation", "KeySource", "explain", "explain_header"]

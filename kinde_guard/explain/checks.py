@@ -65,7 +65,7 @@ class Explanation:
 
     checks: tuple[Check, ...]
     fingerprint: str
-    """What the log calls the token."""
+    """What the log calls the token; empty if it did not come as far as to a token."""
 
     @property
     def decisive(self) -> Check | None:
@@ -101,6 +101,14 @@ def explain(
     for demand in demands:
         examination.demand(demand)
     return Explanation(tuple(map(examination.check, examination.made)), fingerprint(examination.digest))
+
+
+def explain_header(refusal: AuthError, settings: Settings, now: float) -> Explanation:
+    """What is to be said of an Authorization header that has no token, by its *refusal*."""
+    name = "authorization"
+    mend = fix(Facts(refusal.reason, name, settings, now, ""))
+    check = Check(name, looks.AUTHORIZATION, refusal.hint, "failed", reason=refusal.reason, fix=mend)
+    return Explanation((check,), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from ..claims import Json, client_of, is_m2m, org_of
 from ..errors import ConfigurationError, Reason
 from ..settings import Settings, is_loopback, issuer_url
+from .providers import may_be_kindes, provider
 
 MOST_SHOWN = 200
 # What scripts send in place of a token that is not there: Kinde's getAccessToken() may return undefined.
@@ -50,6 +51,11 @@ class Facts:
         return self.raw in _STAND_INS
 
     @property
+    def named_twice(self) -> bool:
+        """Whether what says that a token comes is taken for a part of it."""
+        return self.raw.lstrip("\"' ").lower().startswith("bearer")
+
+    @property
     def wrapped(self) -> bool:
         """Whether it was quoted, or broken into lines."""
         return any(character.isspace() or character in "\"'" for character in self.raw)
@@ -63,6 +69,11 @@ class Facts:
     def host(self) -> str:
         """The host in ``iss``, for comparing alone."""
         return _host(self.iss)
+
+    @property
+    def provider(self) -> str:
+        """Who issued the token, where it was not Kinde; empty if it may have been."""
+        return provider(self.host) or ("" if may_be_kindes(self.iss) else shown(self.iss))
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -127,6 +138,11 @@ class Facts:
         return [name for name in self.required if name not in self.granted]
 
     @property
+    def oidc_scopes_alone(self) -> bool:
+        """Whether it is a user's, who has permissions and no scopes of APIs."""
+        return not self.m2m and not isinstance(self.claims.get("scope"), str)
+
+    @property
     def held_as_permission(self) -> bool:
         return bool(self.missing) and self.permissions.issuperset(self.missing)
 
@@ -138,6 +154,7 @@ class Facts:
             "typ": shown(self.header.get("typ")),
             "iss": shown(self.iss),
             "host": shown(self.host),
+            "provider": self.provider,
             "aud": shown(" ".join(self.audience)),
             "azp": shown(client_of(self.claims)),
             "org": shown(org_of(self.claims)),

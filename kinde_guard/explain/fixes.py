@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..claims import kind_of, org_of, roles_of
 from ..errors import Reason
+from ..requirements import NOT_PERMITTED, OIDC_SCOPES_ALONE
 from ..rules import TYPES
 from ..settings import is_loopback
 from .facts import Facts, is_kinde
@@ -20,6 +21,10 @@ _APPLICATION = "Kinde → Settings → Applications → the application"
 _AUTHORISE = f"authorise the app for the API: {_APPLICATION} → APIs → Authorize application"
 _TOKENS = f"{_APPLICATION} → Tokens → Token customization"
 _SCOPES = f"{_APPLICATION} → APIs → Manage scopes"
+_IS_IT_YOURS = (
+    "Tokens of users who sign in at a custom domain carry that one. See whether {host} is yours: Kinde → Settings → "
+    "Environment → Custom domain. Only if it stands there,"
+)
 _CLOCK = "Set the clock of this machine (timedatectl set-ntp true): it is {off} by the issuer's."
 
 
@@ -32,6 +37,11 @@ def _otherwise(facts: Facts) -> bool:
     return True
 
 
+def _sentence(text: str) -> str:
+    """What the log says, said here."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
 # fmt: off
 _MALFORMED: Sequence[Row] = (
     (lambda it: it.stand_in,
@@ -40,6 +50,9 @@ _MALFORMED: Sequence[Row] = (
     (lambda it: it.raw.startswith("k_live_"),
      "This is a Kinde API key. Send an access token here; API keys are verified by asking Kinde, POST "
      "/api/v1/api_keys/verify."),
+    (lambda it: it.named_twice,
+     "It begins with the word Bearer, which stands there twice, or for a part of the token. Send `Authorization: "
+     "Bearer`, a space, and the token alone."),
     (lambda it: it.wrapped,
      "There are quotes or white space in it. Send the token bare and in one piece."),
     (lambda it: it.check == "size",
@@ -81,23 +94,30 @@ _UNKNOWN_ISSUER: Sequence[Row] = (
     (lambda it: it.spelled_otherwise,
      "Issuers are compared letter by letter, and Kinde's has no slash at the end. Mend what makes these tokens (a "
      "mock, a proxy): iss has to be {issuers}."),
+    (lambda it: bool(it.provider),
+     "It is from {provider}, and not from Kinde. Get the token from {issuers}, and send the `access_token` of its "
+     "answer, also where people sign in at Kinde with an account of another provider."),
     (lambda it: is_loopback(it.host) and it.trusts_loopback,
      "It is from another local Kinde. Set the variables that kinde-guard dev prints now, and get a new token."),
     (lambda it: is_loopback(it.host),
      "It is from a local Kinde, and {issuers} is trusted. While you develop, set KINDE_DOMAIN={iss}."),
-    (lambda it: it.trusts_loopback,
-     "It is from {host}, and a local Kinde is trusted. Set KINDE_DOMAIN={host}."),
+    (lambda it: it.trusts_loopback and is_kinde(it.host),
+     "It is from {host}, and a local Kinde is trusted. Set KINDE_DOMAIN={host}, if that is what Kinde shows: "
+     f"{_APPLICATION} → Details → Domain."),
     (lambda it: it.other_region,
      f"The same name in another region. Set KINDE_DOMAIN={{host}}, if that is what Kinde shows: {_APPLICATION} → "
      "Details → Domain."),
     (lambda it: is_kinde(it.host) and not it.trusts_kinde,
      "Tokens of machine-to-machine apps carry the kinde.com domain, also where users sign in at a custom domain. If "
      'it is yours, list both: KINDE_DOMAIN="{hosts} {host}".'),
-    (lambda it: not is_kinde(it.host) and it.trusts_kinde,
-     "Tokens of users who sign in at a custom domain carry that one. If it is yours (Kinde → Settings → Environment → "
-     'Custom domain), list both: KINDE_DOMAIN="{host} {hosts}".'),
+    (lambda it: is_kinde(it.host),
+     "It is from another environment or business. Get the token from {issuers}; or, if Kinde shows that domain as "
+     f"yours ({_APPLICATION} → Details → Domain), set KINDE_DOMAIN={{host}}."),
+    (lambda it: it.trusts_loopback,
+     f"{_IS_IT_YOURS} set KINDE_DOMAIN={{host}}. If not, it is not from Kinde: get a token from {{issuers}}."),
     (_otherwise,
-     "It is from another environment or business. Get the token from {issuers}, or set KINDE_DOMAIN={host}."),
+     f'{_IS_IT_YOURS} list both: KINDE_DOMAIN="{{host}} {{hosts}}". If not, it is not from Kinde: get a token from '
+     "{issuers}."),
 )
 _WRONG_AUDIENCE: Sequence[Row] = (
     (lambda it: it.for_management,
@@ -113,9 +133,8 @@ _WRONG_AUDIENCE: Sequence[Row] = (
 _INSUFFICIENT_SCOPE: Sequence[Row] = (
     (lambda it: it.held_as_permission,
      "The token has it as a permission. Demand permission(…) instead, or set permissions_as_scopes=True."),
-    (lambda it: not it.m2m and not isinstance(it.claims.get("scope"), str),
-     "A user's token has OIDC scopes alone. Switch on Include API scopes in the permissions claim "
-     f"({_TOKENS} → Access token → Customize), and set permissions_as_scopes=True."),
+    (lambda it: it.oidc_scopes_alone and not it.settings.permissions_as_scopes, _sentence(OIDC_SCOPES_ALONE)),
+    (lambda it: it.oidc_scopes_alone, _sentence(NOT_PERMITTED.format("{missing}"))),
     (lambda it: it.m2m and bool(it.claims.get("scp")),
      'The token was requested for {asked} alone. Request it with scope="{wanted}", or without a scope for all that '
      f"the app has; if it has not, switch on {{missing}}: {_SCOPES}."),

@@ -14,6 +14,7 @@ from ..requirements import AllOf, AnyOf, Demand, Requirement, Scopes
 from ..settings import Settings
 from .facts import listed, shown
 
+AUTHORIZATION = "Bearer, a space, one token"
 SIZE = f"at most {jws.MAX_TOKEN} characters"
 FORM = "3 parts, joined by dots"
 OBJECT = "base64url of a JSON object"
