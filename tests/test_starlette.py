@@ -879,7 +879,8 @@ def test_backend_refuses_preflights(guard: Guard, caplog: pytest.LogCaptureFixtu
     app = with_backend(KindeBackend(guard), Route("/", _nobody, methods=["OPTIONS"]))
     assert outcome(ask(app, "/", headers=PREFLIGHT, method="OPTIONS")) == MISSING
     assert outcome(ask(app, "/", method="OPTIONS")) == MISSING
-    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+    # Of keys, the thread of an earlier test may have something to say.
+    assert [record.message for record in caplog.records if "preflight" in record.message] == [
         "a CORS preflight was refused: if pages of other origins call this API, "
         "put CORSMiddleware before AuthenticationMiddleware: it answers preflights then"
     ]
