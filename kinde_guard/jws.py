@@ -11,12 +11,19 @@ import json
 import math
 import re
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from .errors import InvalidToken
 
 MAX_TOKEN = 16 * 1024
 MAX_NESTING = 32
+# What a long text may hold, so that no token costs ten times what a usual one costs before its signature is looked at.
+# 16 KiB have no room for more feature flags with names of two letters, or permissions with names of three; and Kinde
+# sends no fractions.
+LONG = 2 * 1024  # characters: in fewer there is no room for much
+MAX_CONTAINERS = 512  # objects and lists
+MAX_MARKS = 3_000  # commas, colons, and the brackets that open them
+MAX_FRACTIONS = 100
 
 Json = dict[str, Any]
 _a2b = binascii.a2b_base64
@@ -28,10 +35,14 @@ _PADDING = (b"", b"", b"==", b"=")
 # 1 over is no length that base64 has.
 _LAST = (frozenset(b""), frozenset(b""), frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_NO_MARKS = bytes(set(range(256)) - set(b'"{}[],:.eE'))
+_WHITE_SPACE = " \t\r\n"  # RFC 8259 §2
 
 HINT_API_KEY = "this is a Kinde API key, not an access token: verify it with Kinde's api_keys/verify"
 HINT_JWE = "this is an encrypted token (JWE, five parts): Kinde's access tokens are signed (JWS, three parts)"
 HINT_JSON = "this is the JSON serialisation of a JWS: send the compact one, three parts joined by dots"
+HINT_TOO_MANY = "a part of the token holds more objects, lists or numbers than a token of Kinde's"
 HINT_OPAQUE = "this is not a JWT: request the token with audience=…, and send the access_token of the answer"
 
 
@@ -75,17 +86,52 @@ def read_object(data: bytes) -> Json:
     """The JSON object in *data* (RFC 7519 §7.2): UTF-8, every member once, finite numbers, not nested too deep."""
     try:
         text = data.decode()
-        value = _parse(text)
+        value = _read_short(text) if len(text) <= LONG else _read_long(text, data)
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise InvalidToken("malformed", "a part of the token is not plain JSON in UTF-8") from None
     if type(value) is not dict:
         raise InvalidToken("malformed", "a part of the token is not a JSON object")
-    # Brackets inside strings count here too: this only says when a closer look is needed.
-    if text.count("{") + text.count("[") > MAX_NESTING and _depth(value) > MAX_NESTING:
-        raise InvalidToken("malformed", f"a part of the token is nested deeper than {MAX_NESTING}")
     if "\\" in text and _SURROGATE.search(text):
-        _refuse_lone_surrogates(value)
+        _refuse_lone_surrogates(text)
     return value
+
+
+def _read_short(text: str) -> Any:
+    value = _parse(_scan, text)
+    # Brackets inside strings count here too: this only says when a closer look is needed.
+    containers = text.count("{") + text.count("[")
+    if containers > MAX_NESTING:
+        _check_depth(_measured(value, containers).depth)
+    return value
+
+
+def _read_long(text: str, data: bytes) -> Any:
+    """Without a look at each object when it is made, as there may be hundreds: that no member occurs twice is seen
+    from how many names were written, and how many members there are."""
+    marks = _marks_of(data)
+    containers, names = marks.count(b"{") + marks.count(b"["), marks.count(b":")
+    fractions = marks.count(b".") + marks.count(b"e") + marks.count(b"E")
+    too_many = containers > MAX_CONTAINERS or containers + names + marks.count(b",") > MAX_MARKS
+    if too_many or fractions > MAX_FRACTIONS:
+        raise InvalidToken("malformed", HINT_TOO_MANY)
+    value = _parse(_scan_many, text)
+    measured = _measured(value, containers)
+    if measured.members != names:
+        raise ValueError("a member occurs twice")
+    _check_depth(measured.depth)
+    return value
+
+
+def _marks_of(data: bytes) -> bytes:
+    """The marks that JSON is made of, and those of fractions (``.``, ``e``), as far as they stand outside of strings.
+
+    All at C speed. What is no JSON comes out as something or other: the parser refuses it.
+    """
+    if b"\\" in data:  # a quote behind a backslash ends no string
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    data = data.replace(b"true", b"").replace(b"false", b"")  # the others outside of strings that have an e
+    data = data.translate(None, _NO_MARKS).replace(b'""', b"")  # strings without marks in them are gone
+    return b"".join(data.split(b'"')[::2])
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Json:
@@ -108,35 +154,67 @@ def _finite(text: str) -> float:
     return number
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
-_scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # type: ignore[attr-defined]  # not in typeshed
+Scan = Callable[[str, int], tuple[Any, int]]
+# The C scanner itself: a decoder would look for white space around the object, which Kinde's tokens do not have.
+_scan: Scan = json.JSONDecoder(  # type: ignore[attr-defined]  # not in typeshed
+    object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
+).scan_once
+_scan_many: Scan = json.JSONDecoder(  # type: ignore[attr-defined]
+    parse_float=_finite, parse_constant=_no_constant
+).scan_once
 
 
-def _parse(text: str) -> Any:
+def _parse(scan: Scan, text: str) -> Any:
     try:
-        value, end = _scan(text, 0)  # the C scanner itself: Kinde's tokens have no white space around the object
-        if end == len(text):
-            return value
+        value, end = scan(text, 0)
     except StopIteration:
-        pass
-    return _decoder.decode(text)
+        return _parse_behind_white_space(scan, text)
+    if end != len(text) and text[end:].strip(_WHITE_SPACE):
+        raise ValueError("something stands behind the object")
+    return value
 
 
-def _depth(value: Any) -> int:
-    """How deep *value* is nested, counted level by level, without recursion."""
-    level, depth = [value], 0
-    while level := [item for item in level if type(item) in (dict, list)]:
+def _parse_behind_white_space(scan: Scan, text: str) -> Any:
+    rest = text.lstrip(_WHITE_SPACE)
+    if rest == text or not rest:
+        raise ValueError("this is no JSON")
+    return _parse(scan, rest)
+
+
+class _Measured(NamedTuple):
+    members: int
+    """Of all objects together."""
+    depth: int
+
+
+def _measured(value: Any, containers: int) -> _Measured:
+    """Level by level, without recursion, until *containers* (objects and lists) have been seen, or none are left."""
+    level: list[Any] = [value] if type(value) is dict else []
+    members = depth = seen = 0
+    while level:
         depth += 1
-        level = [inner for item in level for inner in (item.values() if type(item) is dict else item)]
-    return depth
+        seen += len(level)
+        members += sum([len(item) for item in level if type(item) is dict])
+        if seen == containers:
+            break
+        level = [
+            inner
+            for item in level
+            for inner in (item.values() if type(item) is dict else item)
+            if type(inner) is dict or type(inner) is list
+        ]
+    return _Measured(members, depth)
 
 
-def _refuse_lone_surrogates(value: Json) -> None:
+def _check_depth(depth: int) -> None:
+    if depth > MAX_NESTING:
+        raise InvalidToken("malformed", f"a part of the token is nested deeper than {MAX_NESTING}")
+
+
+def _refuse_lone_surrogates(text: str) -> None:
     """Text with half a character crashes whoever writes it out later; it is not Unicode (RFC 8259 §8.2)."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise InvalidToken("malformed", "a part of the token is not plain JSON in UTF-8") from None
+    if _SURROGATE.search(_PAIR.sub("", text.replace("\\\\", "  "))):
+        raise InvalidToken("malformed", "a part of the token is not plain JSON in UTF-8")
 
 
 def _refuse_shape(token: bytes) -> NoReturn:

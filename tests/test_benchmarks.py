@@ -50,7 +50,7 @@ def bench(site: Site) -> Bench:
     return Bench(site, TINY, QUIET, alone=True)
 
 
-@pytest.mark.parametrize("name", ["mix", "request", "scale"])
+@pytest.mark.parametrize("name", ["hostile", "mix", "request", "scale"])
 def test_each_benchmark_measures_what_is_there(bench: Bench, name: str) -> None:
     """Without peers there are figures of bare verify and of the guard, and bars that say met or not."""
     result: Report = importlib.import_module(f"benchmarks.{name}").run(bench)
@@ -61,6 +61,15 @@ def test_each_benchmark_measures_what_is_there(bench: Bench, name: str) -> None:
         assert str(table)
     assert result.bars
     assert all("met" in str(bar).lower() or "UNCLEAR" in str(bar) for bar in result.bars)
+
+
+def test_what_hostile_tokens_cost_is_measured_of_forged_ones(bench: Bench) -> None:
+    """Of all sizes that a token may have, and none is let in; feature flags and permissions are never too many."""
+    (table,) = importlib.import_module("benchmarks.hostile").run(bench).tables
+    reasons = {name: values[-1] for name, values in table.rows}
+    assert set(reasons.values()) == {"bad_signature", "malformed"}
+    for name in ("a usual one", "1,400 permissions", "420 feature flags"):
+        assert reasons[name] == "bad_signature"
 
 
 def test_without_wrk_the_servers_are_skipped_in_words(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

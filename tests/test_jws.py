@@ -172,12 +172,17 @@ JSON = [
 ]  # fmt: skip
 
 
+LONGER = f'"pad":"{"long " * 500}",'.encode()
+
+
 @pytest.mark.parametrize("text", JSON)
-@pytest.mark.parametrize("part", ["header", "payload"])
+@pytest.mark.parametrize("part", ["header", "payload", "long payload"])
 def test_json_is_strict(guard: Guard, part: str, text: bytes) -> None:
     """Signed by the issuer's own key and with all the members of a good token where the text has room for them."""
+    if part == "long payload":
+        text = text[:1] + LONGER + text[1:] if text[:1] == b"{" else text + b" " * 3_000
     members = (GOOD_HEADER if part == "header" else GOOD_PAYLOAD)[1:].encode()
-    if text.startswith(b'{"a":') and text.endswith(b"}"):
+    if text.startswith((b'{"a":', b"{" + LONGER)) and text.endswith(b"}"):
         text = text[:-1] + b"," + members
     raw = sign(text, GOOD_PAYLOAD) if part == "header" else sign(GOOD_HEADER, text)
     assert hint_of(guard, raw)
@@ -196,9 +201,95 @@ def test_json_is_strict(guard: Guard, part: str, text: bytes) -> None:
     pytest.param('{"a":"' + "[" * 100 + '", ', id="brackets in text"),
     pytest.param('{"a":[' + "{}," * 50 + "[]], ", id="many brackets, side by side"),
 ])  # fmt: skip
-def test_json_that_is_accepted(guard: Guard, text: str) -> None:
-    payload = text + GOOD_PAYLOAD[1:] + " " * text.startswith(" ")
+@pytest.mark.parametrize("long", [False, True], ids=["short", "long"])
+def test_json_that_is_accepted(guard: Guard, text: str, long: bool) -> None:
+    payload = text + LONGER.decode() * long + GOOD_PAYLOAD[1:] + " " * text.startswith(" ")
     assert guard.verify(sign(GOOD_HEADER, payload)).claims == json.loads(payload)
+
+
+def test_json_of_another_kind_is_no_object(guard: Guard) -> None:
+    """However long it is."""
+    for text in ("9" * 3_000, '"' + "[" * 3_000 + '"', "[" + "1," * 1_400 + "1]", "-" + " " * 3_000, " " * 3_000):
+        assert hint_of(guard, sign(GOOD_HEADER, text))
+
+
+MARKS = '{"[,:1.5e9\\"'
+FLAG = {"t": "b", "v": True}
+USUAL = [
+    pytest.param({"permissions": [f"p{number:03d}" for number in range(1_400)]}, id="1,400 permissions"),
+    pytest.param({"permissions": [f"{number:03x}" for number in range(1_780)]}, id="permissions of three letters"),
+    pytest.param({"feature_flags": {f"{number:02x}": FLAG for number in range(430)}}, id="430 flags"),
+    pytest.param({"roles": [{"id": f"{number:05}", "key": f"{number}", "name": "R"} for number in range(250)]},
+                 id="250 roles"),
+    pytest.param({"ids": list(range(10_000, 11_800))}, id="1,800 numbers"),
+    pytest.param({"at": [number / 8 for number in range(1, 101) if number % 8]}, id="fractions"),
+    pytest.param({"text": MARKS * 700}, id="marks in text"),
+    pytest.param({MARKS * 100: {MARKS * 50: MARKS * 500}}, id="marks in names"),
+    pytest.param({"text": "true false null " * 600}, id="words in text"),
+    pytest.param({"on": [True] * 600, "off": [False] * 600, "none": [None] * 600}, id="words"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("claims", USUAL)
+def test_a_token_full_of_what_kinde_sends_is_read(guard: Guard, claims: dict[str, Any]) -> None:
+    """Up to 16 KiB; white space around marks counts for nothing but length."""
+    for separators in ((",", ":"), (", ", ": ")):
+        payload = json.dumps({**USER, **claims}, separators=separators)
+        raw = sign(GOOD_HEADER, payload)
+        if len(raw) <= LIMIT:
+            assert guard.verify(raw).claims == {**USER, **claims}
+
+
+def many(unit: str, count: int) -> str:
+    return '{"pad":"' + "x" * 2_048 + '","many":[' + ",".join([unit] * count) + "]}"
+
+
+@pytest.mark.parametrize(("unit", "most"), [
+    ("{}", 510), ("[]", 510), ('{"":1}', 510), ("[[],[]]", 170), ("1.5", 100), ("1e9", 100), ("1E-9", 100),
+    ("1.5e9", 50), ("1", 2_990), ('""', 2_990), ("true", 2_980), ('{"a":1,"b":2,"c":3,"d":4}', 300),
+])  # fmt: skip
+def test_what_no_token_of_kindes_holds_is_not_even_parsed(unit: str, most: int) -> None:
+    """So many objects, lists, members, values or fractions that to read them would cost more than a signature check."""
+    assert len(jws.read_object(many(unit, most).encode())["many"]) == most
+    with pytest.raises(InvalidToken, match="malformed") as caught:
+        jws.read_object(many(unit, most + 40).encode())
+    assert "more objects, lists or numbers" in caught.value.hint
+
+
+names = st.sampled_from(["a", "b", ":", "{", "\\\\", '\\"', "\\u0061", "e", "true", " ", ""])
+scalars = st.sampled_from(['":"', '"a" ', "1", "0.5", "1e5", "true", "false", "null", '"\\\\"', '"\\\\\\""', '"{[,"'])
+spaces = st.sampled_from(["", "", " ", "\n", "\t "])
+
+
+def members_of(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    member = st.tuples(spaces, names, spaces, inner).map(lambda part: f'{part[0]}"{part[1]}"{part[2]}:{part[3]}')
+    return st.lists(member, max_size=3).map(lambda members: "{" + ",".join(members) + "}")
+
+
+texts = st.recursive(
+    scalars, lambda inner: members_of(inner) | st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]")
+)
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError
+    return dict(pairs)
+
+
+@settings(max_examples=500, deadline=None)
+@given(members_of(texts))
+def test_long_and_short_texts_are_read_alike(text: str) -> None:
+    """And as Python's own parser reads them, every member once."""
+    long = text + " " * jws.LONG
+    try:
+        expected = json.loads(text, object_pairs_hook=unique)
+    except ValueError:
+        for each in (text, long):
+            with pytest.raises(InvalidToken):
+                jws.read_object(each.encode())
+    else:
+        assert jws.read_object(text.encode()) == jws.read_object(long.encode()) == expected
 
 
 def test_nesting_is_measured_wherever_it_is(guard: Guard) -> None:
