@@ -116,7 +116,7 @@ def unmet(endpoint: Any) -> Requirement | None:
 
 def guarded_by(endpoints: Iterable[Any]) -> set[int]:
     """By ``id``, the functions that are guarded by one of *endpoints*: what those wrap that enforce something."""
-    return {id(inner) for endpoint in endpoints if enforced(endpoint) is not None for inner in within(endpoint)}
+    return {id(found) for endpoint in endpoints if enforced(endpoint) is not None for found in within(endpoint)}
 
 
 def within(function: Any) -> Iterator[Any]:
@@ -125,10 +125,10 @@ def within(function: Any) -> Iterator[Any]:
         if function is None:
             return
         yield function
-        function = _inner(function)
+        function = inner(function)
 
 
-def _inner(function: Any) -> Any:
+def inner(function: Any) -> Any:
     return function.func if isinstance(function, functools.partial) else getattr(function, "__wrapped__", None)
 
 
@@ -147,14 +147,14 @@ def _unenforced(endpoint: Any) -> Iterator[tuple[Any, bool]]:
         seen.add(id(function))
         demand = getattr(function, _DEMANDED, None)
         if demand is not getattr(function, _ENFORCED, None):
-            *_, decorated = (inner for inner in within(function) if getattr(inner, _DEMANDED, None) is demand)
+            *_, decorated = (found for found in within(function) if getattr(found, _DEMANDED, None) is demand)
             yield decorated, wrapped
         elif getattr(function, _WRAPPER, None) is not getattr(function, "__func__", function):
-            ahead += [(inner, False) for inner in _held(function) if _may_carry(inner)]
-            ahead.append((_inner(function), wrapped))
+            ahead += [(found, False) for found in held(function) if _may_carry(found)]
+            ahead.append((inner(function), wrapped))
 
 
-def _held(function: Any) -> Iterator[Any]:
+def held(function: Any) -> Iterator[Any]:
     """What *function* may call without saying that it wraps it: arguments of a partial, variables around a closure,
     attributes of a callable instance."""
     if isinstance(function, functools.partial):

@@ -1,0 +1,189 @@
+"""What one Flask app keeps of its guard, and the checks that are made in its requests."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, current_app, has_request_context, request
+
+from .. import demands
+from ..errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, KindeGuardError
+from ..guard import Guard
+from ..pages import Page, Pages
+from ..paths import PublicPaths
+from ..requirements import Requirement, authenticated
+from ..wsgi import authenticate, covers, is_cors_preflight, page_for
+from .cors import Preflights
+from .flask_app import is_automatic_options, past_front, put_in_front
+from .flask_refusal import EXTENSION, handle, refused
+from .flask_routes import all_demands, covered_demands, demands_before, demands_of
+from .socketio import closing
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+    from flask import Request
+
+MEND = (
+    "let Flask answer OPTIONS by itself, and have Flask-CORS set the headers; or, if the app answers every preflight "
+    "in a function of its own, write KindeGuard(app, pass_preflights=True)"
+)
+# Of Flask's proxies what they stand for: one look-up in place of one for each attribute.
+_app: Callable[[], Flask] = current_app._get_current_object  # type: ignore[attr-defined]
+_request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]
+
+
+class Attached:
+    """Found as ``app.extensions["kinde_guard"]``; its ``guard`` can be replaced."""
+
+    def __init__(
+        self, by: object, guard: Guard, public: PublicPaths | None, pages: Pages | None, preflights: Preflights
+    ) -> None:
+        self.by = by
+        self.guard = guard
+        self.public = public
+        self.pages = pages
+        self.preflights = preflights
+        self._covered: dict[tuple[str, str], Requirement] = {}
+        self._past: tuple[object, WSGIApplication] | None = None
+
+    def install(self, app: Flask) -> None:
+        """Get ahead of all other functions of *app*: a caller without a token learns nothing from them, such as which
+        organizations exist. Url value preprocessors are what Flask runs first."""
+        app.url_value_preprocessor(_check_once)  # raises if the app has served a request
+        ours = [_check_once] if self.public is None else [_check_once, self._deny_by_default]
+        app.url_value_preprocessors[None] = [*ours, *app.url_value_preprocessors[None][:-1]]
+        app.error_handler_spec[None][None].setdefault(KindeGuardError, handle)
+        app.extensions[EXTENSION] = self
+        put_in_front(app)
+
+    def page(self, app: Flask, environ: WSGIEnvironment) -> Page | None:
+        """In front of all of Flask: no function of the app has to let a health check pass."""
+        assert self.pages is not None
+        return page_for(environ, self.pages, lambda: self.guard, functools.partial(all_demands, app))
+
+    def opens(self, environ: WSGIEnvironment) -> bool:
+        """Whether the request goes on as if there were no guard: its path is public, or its token good."""
+        return self._is_open(environ) or _is_verified(environ, self.guard)
+
+    def past_front(self, app: Flask) -> WSGIApplication:
+        """For all others the way past what stands in front of *app*, made once."""
+        front = vars(app).get("wsgi_app")
+        if self._past is None or self._past[0] is not front:
+            self._past = front, past_front(app)
+        return self._past[1]
+
+    def is_strangers_preflight(self, environ: WSGIEnvironment) -> bool:
+        """Whether it is one to an app that is for callers with a good token alone."""
+        return self.public is not None and is_cors_preflight(environ) and not self.opens(environ)
+
+    def check(self, app: Flask) -> None:
+        """Raise :class:`ConfigurationError` for a demand that nothing enforces, and find those that are beneath
+        decorators of others."""
+        paths = {rule.endpoint: rule.rule for rule in app.url_map.iter_rules()}
+        for name, view in app.view_functions.items():
+            if demands.misplaced(view):
+                raise ConfigurationError(
+                    f"the demand on the view {name!r} at {paths.get(name)!r} is not enforced: write @requires_…(…) "
+                    "below the route decorator (if the route is meant to be open, give it its own function)"
+                )
+        self._covered = dict(covered_demands(app))
+
+    def check_covered(self, current: Request) -> None:
+        """Ask for the demand of a view ahead of the decorators around it that are not ours: a cache would answer."""
+        if self._covered and not is_automatic_options(current):
+            demand = self._covered.get((current.endpoint or "", current.method))
+            if demand is not None:
+                admit(demand)
+
+    def _deny_by_default(self, endpoint: str | None, values: dict[str, Any] | None) -> None:
+        if not self._is_open(_request().environ):
+            admit(authenticated)
+
+    def _is_open(self, environ: WSGIEnvironment) -> bool:
+        assert self.public is not None
+        return covers(self.public, environ) or (self.preflights.passes and is_cors_preflight(environ))
+
+
+def attached_here() -> Attached:
+    """What is attached to the app that serves the current request."""
+    try:
+        app = _app()
+    except RuntimeError:
+        raise _misused("there is no app here: kinde_guard.flask is for functions that a Flask app calls") from None
+    attached: Attached | None = app.extensions.get(EXTENSION)
+    if attached is None:
+        raise _misused(
+            f"no guard is attached to the app {app.name!r}{_serving()}: call KindeGuard(app) before it starts"
+        )
+    return attached
+
+
+def admit(requirement: Requirement) -> None:
+    """Raise what refuses the current request, if it does not meet *requirement*."""
+    attached = attached_here()
+    try:
+        current = _request()
+    except RuntimeError:
+        raise _misused("there is no request here: what decorates a view of Flask was called outside of one") from None
+    try:
+        token = authenticate(current.environ, attached.guard)
+        attached.guard.demand(token, requirement.bound(current.view_args or {}))
+    except InsufficientScope as error:
+        # RFC 6750 §3: ``scope`` names all that the resource requires, so that one more token request is enough.
+        names = [name for demand in _demands_of_request(current) for name in demand.scopes()]
+        raise refused(InsufficientScope(dict.fromkeys((*names, *error.required)), error.hint)) from None
+    except (AuthError, KeysUnavailable) as error:
+        if is_cors_preflight(current.environ):
+            attached.preflights.refused()
+        raise refused(error) from None
+
+
+def admit_or_answer(requirement: Requirement) -> Any:
+    """Before a request: a preflight that Flask answers by itself is answered at once, and no function after this one
+    runs."""
+    current = _request()
+    if is_cors_preflight(current.environ):
+        if attached_here().preflights.passes:
+            return None
+        if is_automatic_options(current):
+            return _app().make_default_options_response()
+    return admit(requirement)
+
+
+def _is_verified(environ: WSGIEnvironment, guard: Guard) -> bool:
+    try:
+        authenticate(environ, guard)
+    except (AuthError, KeysUnavailable):
+        return False
+    return True
+
+
+def _demands_of_request(current: Request) -> Iterator[Requirement]:
+    """What the app, the blueprints and the view demand together."""
+    app = _app()
+    yield from demands_before(app, reversed(current.blueprints))
+    yield from demands_of(app.view_functions.get(current.endpoint or ""), current.method)
+
+
+def _check_once(endpoint: str | None, values: dict[str, Any] | None) -> None:
+    """At the first request, after which Flask takes no more views."""
+    app = _app()
+    attached_here().check(app)
+    for handlers in list(app.error_handler_spec.values()):
+        # A blueprint's handler for Exception would come before the app's handler for our errors.
+        if Exception in handlers.get(None, {}):
+            handlers[None].setdefault(KindeGuardError, handle)
+    remaining = [function for function in app.url_value_preprocessors[None] if function is not _check_once]
+    app.url_value_preprocessors[None] = remaining  # another list, because Flask is going through this one
+
+
+def _serving() -> str:
+    return f", which serves {request.endpoint!r}" if has_request_context() else ""
+
+
+def _misused(text: str) -> Exception:
+    """A mistake in the app, which lets nobody in by Socket.IO either."""
+    return closing(ConfigurationError(text), "The server is not set up for this.")

@@ -1,0 +1,67 @@
+"""A refusal as Flask knows it: whoever refuses, users' handlers for its status, for ``HTTPException`` and for
+:class:`AuthError` find one kind of exception."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from flask import current_app, has_request_context, request
+from werkzeug.exceptions import HTTPException, default_exceptions
+
+from ..errors import AuthError, KeysUnavailable, KindeGuardError
+from .socketio import closing
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+EXTENSION = "kinde_guard"
+
+
+class Refused(HTTPException):
+    """An :class:`AuthError` or :class:`KeysUnavailable` as well, which answers with the problem body and the
+    challenge."""
+
+    def get_body(self, environ: object = None, scope: object = None) -> str:
+        body: bytes = self.body()  # type: ignore[attr-defined]  # that of the error it is
+        return body.decode()
+
+    def get_headers(self, environ: object = None, scope: object = None) -> list[tuple[str, str]]:
+        return [*self.headers.items(), ("Content-Type", self.media_type)]  # type: ignore[attr-defined]
+
+
+_KINDS: dict[type[Exception], Any] = {}
+
+
+def refused(error: AuthError | KeysUnavailable) -> Exception:
+    """*error* as an exception of Flask's."""
+    if isinstance(error, Refused):
+        return error
+    kind = _KINDS.get(type(error)) or _KINDS.setdefault(type(error), _kind(error))
+    refusal: Any = kind.__new__(kind, *error.args)
+    refusal.__dict__.update(vars(error), response=None, description=error.detail)
+    attached = current_app.extensions.get(EXTENSION)
+    if attached is not None and attached.pages is not None:
+        refusal.name_metadata(attached.pages.metadata_url)
+    return closing(refusal, error.detail, json.loads(refusal.body())) if _is_connecting() else refusal
+
+
+def handle(error: KindeGuardError) -> ResponseReturnValue | HTTPException:
+    """The app's handler: so that its handler for ``Exception`` does not swallow a refusal."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, AuthError | KeysUnavailable):
+        return current_app.handle_http_exception(refused(error))  # type: ignore[arg-type]
+    raise error  # ours, not the caller's: 500
+
+
+def _kind(error: AuthError | KeysUnavailable) -> Any:
+    """A class for each class of error, because Flask finds a handler by it: that of the status, or of the error."""
+    base = default_exceptions.get(error.status, HTTPException)
+    return type(type(error).__name__, (Refused, base, type(error)), {"__module__": __name__, "code": error.status})
+
+
+def _is_connecting() -> bool:
+    """Whether a ``connect`` handler of Flask-SocketIO runs, which says so at the request."""
+    event = getattr(request, "event", None) if has_request_context() else None
+    return isinstance(event, dict) and event.get("message") == "connect"

@@ -1,0 +1,28 @@
+"""Refusals that python-socketio understands.
+
+Whatever else a ``connect`` handler raises leaves the caller connected: only python-socketio's own
+``ConnectionRefusedError`` is taken for a refusal. So what is raised there is that as well. Nothing is imported for it:
+where python-socketio is not loaded, there is no such handler.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+_KINDS: dict[tuple[type, type], Any] = {}
+
+
+def closing(error: Exception, message: str, data: object = None) -> Exception:
+    """*error*, as one that ends the connection where it is raised in a ``connect`` handler; *message* and *data* are
+    what the client is told."""
+    base = getattr(sys.modules.get("socketio.exceptions"), "ConnectionRefusedError", None)
+    if base is None or isinstance(error, base):
+        return error
+    kind = type(error)
+    both = _KINDS.get((kind, base))
+    if both is None:
+        both = _KINDS[kind, base] = type(kind.__name__, (kind, base), {"__module__": kind.__module__})
+    closed: Exception = both.__new__(both, *error.args)
+    closed.__dict__.update(vars(error), error_args={"message": message} | ({} if data is None else {"data": data}))
+    return closed

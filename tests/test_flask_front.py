@@ -1,0 +1,396 @@
+"""Deny by default holds for the whole Flask app object: what stands in ``app.wsgi_app`` answers no stranger either,
+whichever was set up first."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import prometheus_client
+import pytest
+from flask import Flask, Response, copy_current_request_context, request
+from flask_socketio import SocketIO  # type: ignore[import-untyped]
+from helpers import CLIENT, Issuer, guard_of, mint
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import TestResponse
+from whitenoise import WhiteNoise  # type: ignore[import-untyped]
+
+from kinde_guard import Guard, events
+from kinde_guard.flask import KindeGuard, current_token, requires_auth
+from kinde_guard.wsgi import GuardMiddleware
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+Put = Callable[[Any], None]
+instrument: Any = FlaskInstrumentor().instrument_app
+
+
+def get(app: Flask, path: str, token: str | None = None, method: str = "GET", **headers: str) -> TestResponse:
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    if token is not None:
+        given["Authorization"] = f"Bearer {token}"
+    return app.test_client().open(path, method=method, headers=given, buffered=True)
+
+
+def prometheus(app: Any) -> None:
+    metrics = prometheus_client.make_wsgi_app(prometheus_client.CollectorRegistry())
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/front": metrics})
+
+
+def admin(app: Any) -> None:
+    inner = Flask("admin")
+    inner.add_url_rule("/", "index", lambda: "of the admin")
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/front": inner})
+
+
+def socketio(app: Any) -> None:
+    SocketIO(app, async_mode="threading", path="front")
+
+
+def whitenoise(app: Any) -> None:
+    app.wsgi_app = WhiteNoise(app.wsgi_app, root=Path(__file__).parent, prefix="front")
+
+
+def closure(app: Any) -> None:
+    served = app.wsgi_app
+
+    def answering(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith("/front"):
+            start_response("200 OK", [])
+            return [b"of the closure"]
+        return served(environ, start_response)  # type: ignore[no-any-return]
+
+    app.wsgi_app = answering
+
+
+def telemetry(app: Any) -> None:
+    instrument(app)
+    app.add_url_rule("/front/", "front", lambda: "of a view")
+
+
+def proxy(app: Any) -> None:
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_prefix=1)
+    app.add_url_rule("/front/", "front", lambda: f"{request.remote_addr} {request.root_path}")
+
+
+def another_guard(app: Any) -> None:
+    app.wsgi_app = GuardMiddleware(app.wsgi_app, guard_of(Issuer()), public=["/front/", "/front/public/*", "/public"])
+    app.add_url_rule("/front/", "front", lambda: "of a view")
+
+
+def all_at_once(app: Any) -> None:
+    for put in (proxy, whitenoise, socketio, prometheus, closure):
+        put(app)
+    instrument(app)
+
+
+SETUPS: list[Put] = [
+    prometheus,
+    admin,
+    socketio,
+    whitenoise,
+    closure,
+    telemetry,
+    proxy,
+    another_guard,
+    all_at_once,
+]
+PATHS = {"socketio": "/front/?EIO=4&transport=polling", "whitenoise": "/front/helpers.py"}
+
+
+@pytest.fixture
+def guard() -> Guard:
+    return guard_of(Issuer())
+
+
+@pytest.fixture(params=["front first", "guard first"])
+def build(request: pytest.FixtureRequest, guard: Guard) -> Callable[..., Flask]:
+    """An app with one thing in front of it, and a guard."""
+
+    def build(put: Put, public: Iterable[str] | None = (), **options: Any) -> Flask:
+        app = Flask("fronted")
+        if request.param == "front first":
+            put(app)
+        KindeGuard(app, **{"guard": guard, "public": public, **options})
+        if request.param == "guard first":
+            put(app)
+        app.add_url_rule("/view", "view", lambda: "a view")
+        app.after_request(marked)
+        return app
+
+    return build
+
+
+def marked(response: Response) -> Response:
+    response.headers["X-Through"] = "the app"
+    return response
+
+
+@pytest.mark.parametrize("put", SETUPS)
+def test_strangers(build: Callable[..., Flask], put: Put) -> None:
+    """Whatever is in front, nobody without a good token gets anything but the app's own refusal."""
+    app = build(put)
+    for path in (PATHS.get(put.__name__, "/front/"), "/front", "/view", "/unknown", "/front/../view"):
+        for token in (None, mint({"exp": 1}), "a.b.c"):
+            for method in ("GET", "POST", "HEAD"):
+                answer = get(app, path, token, method)
+                assert (answer.status_code, answer.headers["X-Through"]) == (401, "the app"), (path, method)
+                assert answer.content_type == "application/problem+json"
+
+
+@pytest.mark.parametrize("put", SETUPS)
+def test_callers(build: Callable[..., Flask], put: Put) -> None:
+    """With a good token all is as it would be without a guard; what is public is so in front as well."""
+    app = build(put, public=["/public", "/front/public/*"])
+    app.add_url_rule("/public", "public", lambda: "public")
+    answer = get(app, PATHS.get(put.__name__, "/front/"), mint())
+    assert answer.status_code == 200
+    assert get(app, "/view", mint()).text == "a view"
+    assert get(app, "/unknown", mint()).status_code == 404
+    assert get(app, "/public").text == "public"
+    assert get(app, "/front/public/x").status_code != 401
+
+
+def test_a_front_that_is_public(build: Callable[..., Flask]) -> None:
+    """Whoever wants Prometheus to be asked without a token says so."""
+    app = build(prometheus, public=["/front", "/front/*"])
+    assert get(app, "/front").status_code == 200
+    assert get(app, "/view").status_code == 401
+
+
+def test_without_public(build: Callable[..., Flask]) -> None:
+    """Where only decorators demand, what stands in front is nobody's business."""
+    app = build(closure, public=None)
+    app.add_url_rule("/guarded", "guarded", requires_auth(lambda: "in"))
+    assert get(app, "/front/").text == "of the closure"
+    assert [get(app, "/guarded").status_code, get(app, "/guarded", mint()).text] == [401, "in"]
+
+
+def test_behind_a_proxy(build: Callable[..., Flask]) -> None:
+    """ProxyFix answers nobody: who calls is known where a request is let in and where it is refused."""
+    app, seen = build(all_at_once), []
+
+    @app.after_request
+    def log(response: Response) -> Response:
+        seen.append((response.status_code, request.remote_addr, request.root_path))
+        return response
+
+    for token in (None, mint()):
+        get(app, "/view", token, X_Forwarded_For="203.0.113.7", X_Forwarded_Prefix="/api")
+    assert seen == [(401, "203.0.113.7", "/api"), (200, "203.0.113.7", "/api")]
+
+
+def test_a_prefix_that_is_stripped(build: Callable[..., Flask]) -> None:
+    """What a middleware makes of a path is known to it alone: the path that was asked for is what is public."""
+
+    def strip(app: Any) -> None:
+        served = app.wsgi_app
+
+        def stripping(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix("/api")
+            return served(environ, start_response)  # type: ignore[no-any-return]
+
+        app.wsgi_app = stripping
+
+    app = build(strip, public=["/view"])
+    assert [get(app, "/api/view").status_code, get(app, "/api/view", mint()).status_code] == [401, 200]
+    app = build(strip, public=["/view", "/api/view"])
+    assert get(app, "/api/view").status_code == 200
+    app = build(strip, public=["/api/view"])  # what it becomes is judged as well
+    assert get(app, "/api/view").status_code == 401
+
+
+def test_a_front_of_the_apps_class(guard: Guard) -> None:
+    """A class of one's own may answer before Flask does, too."""
+
+    class Answering(Flask):
+        def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            if environ["PATH_INFO"] == "/front":
+                start_response("200 OK", [])
+                return [b"of the class"]
+            return super().wsgi_app(environ, start_response)
+
+    class Calling(Flask):
+        def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            return Answering.wsgi_app(self, environ, start_response)  # type: ignore[arg-type]
+
+    class Both(Answering):
+        """Inherits it."""
+
+    for kind in (Answering, Both):
+        app = kind("own_class")
+        KindeGuard(app, guard=guard, public=[])
+        assert [get(app, "/front").status_code, get(app, "/front", mint()).text] == [401, "of the class"]
+
+
+class Told:
+    """An observer that keeps what it is told."""
+
+    def __init__(self, told: list[events.Event]) -> None:
+        self.observe = told.append
+
+
+class TestOnce:
+    """A request is judged once, however many ask."""
+
+    @pytest.fixture
+    def told(self) -> list[events.Event]:
+        return []
+
+    @pytest.mark.parametrize("path", ["/front/", "/guarded"])
+    def test_each(self, build: Callable[..., Flask], told: list[events.Event], path: str) -> None:
+        guard = guard_of(Issuer(), observer=Told(told))
+        app = build(admin, guard=guard)
+        app.add_url_rule("/guarded", "guarded", requires_auth(lambda: str(current_token.client_id)))
+        for token, kind in ((mint(), events.Verified), (mint({"exp": 1}), events.Refused), (None, events.Refused)):
+            guard.warm()
+            told.clear()
+            get(app, path, token)
+            assert [type(event) for event in told] == [kind]
+
+    def test_a_refusal_is_not_passed_on(self, build: Callable[..., Flask]) -> None:
+        """What a request was refused for says nothing of another that is made of it."""
+        app = build(admin)
+
+        @app.errorhandler(401)
+        def retried(error: Exception) -> Any:
+            environ = {**request.environ, "HTTP_AUTHORIZATION": f"Bearer {mint()}"}
+            with app.request_context(environ):
+                return current_token.client_id
+
+        assert get(app, "/view", "a.b.c").text == CLIENT
+
+
+class TestPages:
+    """Health checks and metadata are answered before everything else, and need no token."""
+
+    @pytest.mark.parametrize("put", [whitenoise, closure, all_at_once])
+    def test_pages(self, build: Callable[..., Flask], put: Put) -> None:
+        app = build(put, healthz="/front/healthz", readyz="/readyz", resource="https://api.acme.com")
+        assert get(app, "/front/healthz").json == {"status": "ok"}
+        assert get(app, "/readyz").status_code == 503
+        assert get(app, "/.well-known/oauth-protected-resource").json is not None
+        assert "resource_metadata=" in get(app, "/view").headers["WWW-Authenticate"]
+        assert get(app, "/front/healthz", method="POST").status_code == 405
+
+
+class TestTheAppObject:
+    """It is still the app that it was, for whoever looks at it."""
+
+    def test_names(self, guard: Guard) -> None:
+        class Mine(Flask):
+            """What it says."""
+
+        app, kind = Mine("mine"), Mine
+        before = repr(app)
+        KindeGuard(app, guard=guard)
+        assert isinstance(app, Mine)
+        assert (type(app).__name__, type(app).__qualname__) == (kind.__name__, kind.__qualname__)
+        assert (type(app).__module__, type(app).__doc__) == (kind.__module__, kind.__doc__)
+        assert repr(app) == before
+        assert type(app).__mro__[2] is kind
+
+    def test_a_class_is_made_once(self, guard: Guard) -> None:
+        """Apps of one class stay apps of one class; what a class does when it is derived from is not done again."""
+        derived = []
+
+        class Mine(Flask):
+            def __init_subclass__(cls, **kwargs: Any) -> None:
+                derived.append(cls)
+
+        one, two = Mine("one"), Mine("two")
+        KindeGuard(one, guard=guard)
+        KindeGuard(two, guard=guard, public=[])
+        assert type(one) is type(two)
+        assert derived == []
+
+    def test_one_guard_of_two_apps(self, guard: Guard) -> None:
+        """Each app has its own way, and nothing of the other's."""
+        kinde = KindeGuard(guard=guard, public=["/front/"])
+        one, two = Flask("one"), Flask("two")
+        for app in (one, two):
+            kinde.init_app(app)
+        admin(one)
+        assert [get(one, "/front/").status_code, get(two, "/front/").status_code] == [200, 404]
+        assert [get(one, "/view").status_code, get(two, "/view").status_code] == [401, 401]
+
+    def test_replaced_guard(self, build: Callable[..., Flask], guard: Guard) -> None:
+        """Tests of an app put another guard in the place of its own: the front asks that one."""
+        app = build(admin, guard=guard_of(Issuer(), audience="https://other.acme.com"))
+        assert get(app, "/front/", mint()).status_code == 401
+        app.extensions["kinde_guard"].guard = guard
+        assert get(app, "/front/", mint()).text == "of the admin"
+
+    def test_swapped_front(self, guard: Guard) -> None:
+        """What is put in front or taken away later counts from then on."""
+        app = Flask("swapped")
+        own = app.wsgi_app
+        KindeGuard(app, guard=guard, public=[])
+        for put in (closure, admin):
+            app.wsgi_app = own  # type: ignore[method-assign]
+            put(app)
+            assert [get(app, "/front/").status_code, get(app, "/front/", mint()).status_code] == [401, 200]
+
+    def test_copied_contexts(self, build: Callable[..., Flask]) -> None:
+        app = build(admin)
+
+        @app.get("/copied")
+        def copied() -> str:
+            return copy_current_request_context(lambda: str(current_token.client_id))()
+
+        assert get(app, "/copied", mint()).text == CLIENT
+
+    def test_copy(self, build: Callable[..., Flask]) -> None:
+        assert get(copy.copy(build(admin)), "/front/").status_code == 401
+
+    def test_in_front_of_the_app_object(self, guard: Guard) -> None:
+        """What stands around the app object is not in it: the README says so."""
+        app = Flask("inside")
+        KindeGuard(app, guard=guard, public=[])
+        outer = Flask("outer")
+        outer.wsgi_app = DispatcherMiddleware(app, {"/open": outer.wsgi_app})  # type: ignore[method-assign]
+        outer.add_url_rule("/", "index", lambda: "outside")
+        assert [get(outer, "/open/").text, get(outer, "/").status_code] == ["outside", 401]
+
+
+class TestFailures:
+    """What goes wrong on the way fails closed."""
+
+    def test_no_keys(self, build: Callable[..., Flask]) -> None:
+        issuer = Issuer()
+        issuer.status = 500
+        answer = get(build(admin, guard=guard_of(issuer)), "/front/", mint())
+        assert (answer.status_code, answer.headers["Retry-After"].isdigit()) == (503, True)
+
+    def test_a_front_that_makes_the_header(self, build: Callable[..., Flask]) -> None:
+        """A middleware that turns a cookie into a token stands around the app, or it is not asked."""
+
+        def from_cookie(app: Any) -> None:
+            served = app.wsgi_app
+
+            def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+                environ["HTTP_AUTHORIZATION"] = f"Bearer {mint()}"
+                return served(environ, start_response)  # type: ignore[no-any-return]
+
+            app.wsgi_app = wrapped
+
+        assert get(build(from_cookie), "/view").status_code == 401
+
+    def test_a_front_that_changes_the_caller(self, build: Callable[..., Flask]) -> None:
+        """What comes in is judged again by what the view gets."""
+
+        def other(app: Any) -> None:
+            served = app.wsgi_app
+
+            def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+                environ["HTTP_AUTHORIZATION"] = "Bearer a.b.c"
+                return served(environ, start_response)  # type: ignore[no-any-return]
+
+            app.wsgi_app = wrapped
+
+        assert get(build(other), "/view", mint()).status_code == 401
