@@ -17,7 +17,7 @@ from . import bearer
 from .claims import AccessToken
 from .demands import checked
 from .errors import AuthError, ConfigurationError, KeysUnavailable
-from .guard import Guard, check_given
+from .guard import Guard, check_given, guard_has_settings
 from .pages import Pages
 from .paths import PublicPaths, is_preflight
 from .requirements import Requirement, authenticated
@@ -49,7 +49,7 @@ class Attached:
     def __init__(
         self, guard: Guard | None, settings: Mapping[str, Any], pass_preflights: bool = False, mend: str = _MEND
     ) -> None:
-        check_given(guard, settings)
+        check_given(guard, settings, type(self))
         self.preflights = Preflights(pass_preflights, mend)
         self.guard = guard
         """May be set, also while the app runs; ``None`` until the app starts if it comes from the environment."""
@@ -78,6 +78,7 @@ class GuardMiddleware(Attached):
     *pass_preflights* lets CORS preflights through to an app that answers every one itself, and runs no handler for it.
     """
 
+    @guard_has_settings
     def __init__(
         self,
         app: ASGIApp,

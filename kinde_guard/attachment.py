@@ -92,6 +92,7 @@ class KindeGuard(asgi.Attached):
     def check(self, app: Starlette) -> None:
         """Look for demands that are not enforced, and see to it that mounted apps answer refusals as this one does."""
         _check_demands(list(routes_of(app)))
+        _check_makers(list(routes_of(app)))
         if not self._told:
             self._told = True
             self._tell_of_middleware(app)
@@ -407,6 +408,34 @@ def _check_demands(routes: list[Any]) -> None:
                 f"the demand on {name_of(endpoint)}(), which serves {route.path!r}, is not enforced: write "
                 "@requires_…(…) below the route decorator (if the route is meant to be open, give it its own function)"
             )
+
+
+_OTHERS = {
+    "kinde_guard.flask": "Flask's",
+    "kinde_guard.starlette": "Starlette's",
+    "kinde_guard.fastapi": "FastAPI's",
+}
+
+
+def _check_makers(routes: list[Any]) -> None:
+    """A decorator of another framework lets nobody in, and a team would look for the reason for long."""
+    for route in routes:
+        endpoint = getattr(route, "endpoint", None)
+        own = "kinde_guard.fastapi" if hasattr(route, "dependant") else "kinde_guard.starlette"
+        for function in (endpoint, *_members(endpoint)) if isinstance(endpoint, type) else (endpoint,):
+            maker = demands.made_by(function) if callable(function) else ""
+            if maker in _OTHERS and maker != own and not _is_given_a_request(route, maker):
+                raise ConfigurationError(
+                    f"the decorator on {name_of(function)}(), which serves {route.path!r}, is {_OTHERS[maker]}, and "
+                    f"lets nobody in on a route of {_OTHERS[own]}: write from {own} import requires_…"
+                )
+
+
+def _is_given_a_request(route: Any, maker: str) -> bool:
+    """Then Starlette's decorator finds it in FastAPI too."""
+    names = ("request_param_name", "websocket_param_name", "http_connection_param_name")
+    dependant = getattr(route, "dependant", None)
+    return maker == "kinde_guard.starlette" and any(getattr(dependant, name, None) for name in names)
 
 
 def _begin(scope: Scope, attached: asgi.Attached) -> None:

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import suppress
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from .errors import ConfigurationError
 from .requirements import AllOf, Requirement, authenticated, org_of_route, permission, role, scope
@@ -23,6 +23,7 @@ _WRAPPER = "__kinde_guard_wrapper__"  # the wrapper itself, which tells it from 
 MOST_LAYERS = 1000  # around one function, and of all that it holds; that many are a loop
 
 Made = TypeVar("Made")
+Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 class Decorators(Generic[Made]):
@@ -61,6 +62,18 @@ def checked(requirement: object) -> Requirement:
     return requirement
 
 
+def needs_function(call: Call) -> Call:
+    """For the ``__call__`` of a decorator, which ``@requires_auth()`` calls with nothing."""
+
+    @functools.wraps(call)
+    def checking(self: object, *function: object) -> object:
+        if not function:
+            raise ConfigurationError("write @requires_auth without parentheses, and @requires_…(…) with one pair")
+        return call(self, *function)
+
+    return cast(Call, checking)
+
+
 def check_function(function: object) -> None:
     """Raises :class:`ConfigurationError` for what a decorator cannot guard."""
     if isinstance(function, type):
@@ -84,6 +97,16 @@ def enforced(endpoint: Callable[..., Any]) -> Requirement | None:
         if isinstance(found, Requirement):
             return found
     return None
+
+
+def made_by(endpoint: Any) -> str:
+    """The module of the adapter whose decorator is around *endpoint*, or around what it wraps; empty if none is."""
+    for function in within(endpoint):
+        wrapper = getattr(function, _WRAPPER, None)
+        if wrapper is not None:
+            # Of a function functools.wraps has changed the __module__, not where its names are looked up.
+            return str(getattr(wrapper, "__globals__", {}).get("__name__", type(wrapper).__module__))
+    return ""
 
 
 def stacked(inner: Callable[..., Any], outer: Requirement) -> Requirement:

@@ -173,6 +173,7 @@ class Requires(params.Security):
         call = access_token if _only_scopes(requirement) else _Check(requirement)
         return cls(call, scopes=scopes, requirement=requirement)
 
+    @demands.needs_function
     def __call__(self, function: F) -> F:
         demands.check_function(function)
         requirement = demands.stacked(function, self.requirement)

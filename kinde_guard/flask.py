@@ -66,7 +66,7 @@ class KindeGuard:
         pass_preflights: bool = False,
         **settings: Any,
     ) -> None:
-        check_given(guard, settings)
+        check_given(guard, settings, KindeGuard)
         self._given = guard
         self._public = None if public is None else PublicPaths(public)
         self._pages = functools.partial(Pages.of, healthz, readyz, resource)

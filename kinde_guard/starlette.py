@@ -57,6 +57,7 @@ class Requires:
     def __init__(self, requirement: Requirement) -> None:
         self.requirement = requirement
 
+    @demands.needs_function
     def __call__(self, function: F) -> F:
         demands.check_function(function)
         requirement = demands.stacked(function, self.requirement)

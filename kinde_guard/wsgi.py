@@ -15,7 +15,7 @@ from . import bearer
 from .claims import AccessToken
 from .demands import checked
 from .errors import AuthError, ConfigurationError, KeysUnavailable
-from .guard import Guard
+from .guard import Guard, guard_has_settings
 from .pages import Page, Pages
 from .paths import PublicPaths, is_preflight
 from .requirements import Requirement, authenticated
@@ -42,6 +42,7 @@ class GuardMiddleware:
     handler for it (Django with django-cors-headers).
     """
 
+    @guard_has_settings
     def __init__(
         self,
         app: WSGIApplication,

@@ -339,7 +339,7 @@ class TestMistakes:
             KindeGuard(guard)  # type: ignore[arg-type]
 
     def test_misspelt_setting(self) -> None:
-        with pytest.raises(TypeError, match="leway"):
+        with pytest.raises(ConfigurationError, match=r"KindeGuard has no setting 'leway': did you mean leeway\?"):
             KindeGuard(leway=10)
 
     def test_public_is_checked_at_once(self) -> None:

@@ -19,7 +19,9 @@ from kinde_guard import (
     InvalidToken,
     KeysUnavailable,
     MissingToken,
+    asgi,
     scope,
+    wsgi,
 )
 from kinde_guard.guard import check_given
 
@@ -248,9 +250,27 @@ def test_what_is_no_text(issuer: Issuer, raw: object) -> None:
 
 def test_what_an_adapter_is_given(issuer: Issuer) -> None:
     """A ready guard or settings, and none that there is not: said where it is written, before anything starts."""
-    check_given(guard_of(issuer), {})
-    check_given(None, {"leeway": 10})
+
+    def adapter(app: object, *, public: object, **settings: object) -> None: ...
+
+    check_given(guard_of(issuer), {}, adapter)
+    check_given(None, {"leeway": 10}, adapter)
     with pytest.raises(ConfigurationError, match="has its settings already: give guard=, or leeway="):
-        check_given(guard_of(issuer), {"leeway": 10})
-    with pytest.raises(TypeError, match="leway"):
-        check_given(None, {"leway": 10})
+        check_given(guard_of(issuer), {"leeway": 10}, adapter)
+    with pytest.raises(ConfigurationError, match=r"^adapter has no setting 'leway': did you mean leeway\?$"):
+        check_given(None, {"leway": 10}, adapter)
+    with pytest.raises(ConfigurationError, match=r"did you mean public\?$"):
+        check_given(None, {"publik": 10}, adapter)
+    with pytest.raises(ConfigurationError, match="has no setting 'apps': there are algorithms, audience, cache_size"):
+        check_given(guard_of(issuer), {"apps": 10}, adapter)
+
+
+@pytest.mark.parametrize("middleware", [asgi.GuardMiddleware, wsgi.GuardMiddleware], ids=["asgi", "wsgi"])
+def test_what_a_middleware_is_given(issuer: Issuer, middleware: Any) -> None:
+    """It takes a ready guard, which has the settings."""
+    app = middleware(lambda *arguments: None, guard_of(issuer))
+    assert app.guard
+    with pytest.raises(ConfigurationError, match=r"write GuardMiddleware\(app, Guard\(audience=…\)\)"):
+        middleware(app, audience="https://api.acme.com")
+    with pytest.raises(ConfigurationError, match=r"GuardMiddleware has no setting 'require': did you mean requires\?"):
+        middleware(app, require=scope("a"))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import pytest
-from asgi_calls import ask
+from asgi_calls import ask, lifespan, talk
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from flask import Flask
@@ -15,6 +15,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.openapi import OpenAPI
 from helpers import M2M, Issuer, guard_of, mint
 from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -239,3 +240,103 @@ def test_a_function_that_is_held_may_be_called_on_purpose(guard: Guard) -> None:
 
     assert [ask(app, "/users").status, ask(app, "/open").status] == [401, 200]
     assert [route.kind for route in routes_of(app) if route.path == "/open"] == ["unprotected"]
+
+
+# A decorator of another framework's adapter
+
+
+def on_a_starlette_route(demand: Any, guard: Guard) -> Any:
+    app = Starlette(routes=[Route("/", demand(fresh()))])
+    on_starlette.KindeGuard(app, guard=guard)
+    return app
+
+
+def on_a_method(demand: Any, guard: Guard) -> Any:
+    async def get(self: HTTPEndpoint, request: Request) -> Response:
+        return JSONResponse("in")
+
+    class Users(HTTPEndpoint):
+        pass
+
+    Users.get = demand(get)  # type: ignore[attr-defined]
+
+    class Inherited(Users):
+        pass
+
+    app = Starlette(routes=[Route("/", Inherited)])
+    on_starlette.KindeGuard(app, guard=guard)
+    return app
+
+
+def in_a_mounted_app(demand: Any, guard: Guard) -> Any:
+    app = FastAPI()
+    app.mount("/", Starlette(routes=[Route("/", demand(fresh()))]))
+    on_fastapi.KindeGuard(app, guard=guard)
+    return app
+
+
+def on_a_fastapi_route(demand: Any, guard: Guard) -> Any:
+    app = FastAPI()
+    router = APIRouter()
+
+    async def endpoint(page: int = 1) -> str:
+        return "in"
+
+    router.get("/")(demand(endpoint))
+    app.include_router(router)
+    on_fastapi.KindeGuard(app, guard=guard)
+    return app
+
+
+def under_another_decorator(demand: Any, guard: Guard) -> Any:
+    return on_a_fastapi_route(lambda function: alogged(demand(function)), guard)
+
+
+def fresh() -> Callable[..., Any]:
+    async def endpoint(request: Request) -> Response:
+        return JSONResponse("in")
+
+    return endpoint
+
+
+FOREIGN: dict[str, tuple[Any, Any, str, str]] = {
+    "flask on starlette": (on_a_starlette_route, on_flask, "Flask's", "kinde_guard.starlette"),
+    "fastapi on starlette": (on_a_starlette_route, on_fastapi, "FastAPI's", "kinde_guard.starlette"),
+    "fastapi on a method": (on_a_method, on_fastapi, "FastAPI's", "kinde_guard.starlette"),
+    "flask on a method": (on_a_method, on_flask, "Flask's", "kinde_guard.starlette"),
+    "fastapi in a mounted app": (in_a_mounted_app, on_fastapi, "FastAPI's", "kinde_guard.starlette"),
+    "flask on fastapi": (on_a_fastapi_route, on_flask, "Flask's", "kinde_guard.fastapi"),
+    "starlette on fastapi": (on_a_fastapi_route, on_starlette, "Starlette's", "kinde_guard.fastapi"),
+    "flask on fastapi, under another": (under_another_decorator, on_flask, "Flask's", "kinde_guard.fastapi"),
+}
+
+
+@pytest.mark.parametrize(("make", "adapter", "whose", "mend"), FOREIGN.values(), ids=FOREIGN)
+def test_a_decorator_of_another_framework_is_found(
+    make: Any, adapter: Any, whose: str, mend: str, guard: Guard
+) -> None:
+    """It would let nobody in, with an error that speaks of something else; said when the app starts."""
+    sentence = rf"serves '/', is {whose}, and lets nobody in .*: write from {mend} import requires_…"
+    for demand in (adapter.requires_auth, adapter.requires_scope("read:users")):
+        with pytest.raises(ConfigurationError, match=sentence):
+            talk(make(demand, guard), lifespan())
+        with pytest.raises(ConfigurationError, match=sentence):
+            ask(make(demand, guard), "/", GOOD)
+
+
+@pytest.mark.parametrize("make", [on_a_starlette_route, on_a_method, in_a_mounted_app])
+def test_starlettes_decorator_is_right_on_its_routes(make: Any, guard: Guard) -> None:
+    app = make(on_starlette.requires_scope("read:users"), guard)
+    assert [ask(app, "/").status, ask(app, "/", GOOD).status] == [401, 200]
+
+
+def test_starlettes_decorator_is_right_where_fastapi_gives_it_the_request(guard: Guard) -> None:
+    app = FastAPI()
+    on_fastapi.KindeGuard(app, guard=guard)
+
+    @app.get("/")
+    @on_starlette.requires_scope("read:users")
+    async def endpoint(request: Request, page: int = 1) -> str:
+        return "in"
+
+    assert [ask(app, "/").status, ask(app, "/", GOOD).status] == [401, 200]

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -480,8 +480,11 @@ def test_wrong_use_fails_at_once(guard: Guard) -> None:
         KindeGuard(Starlette(), guard=guard, audience="x")
     with pytest.raises(ConfigurationError, match="list of paths"):
         KindeGuard(Starlette(), guard=guard, public="/healthz")
-    with pytest.raises(TypeError, match="audiance"):
-        KindeGuard(Starlette(), audiance="x")
+    for misspelt, mend in {"audiense": "audience", "domian": "domain", "pubic": "public", "health": "healthz"}.items():
+        with pytest.raises(ConfigurationError, match=rf"KindeGuard has no setting '{misspelt}': did you mean {mend}\?"):
+            KindeGuard(Starlette(), **{misspelt: cast(Any, "x")})
+    with pytest.raises(ConfigurationError, match="has no setting 'x': there are algorithms, audience"):
+        KindeGuard(Starlette(), guard=guard, x="x")
     started = Starlette()
     ask(started, "/")
     with pytest.raises(ConfigurationError, match="has started already"):
@@ -503,8 +506,9 @@ def test_mistakes_in_demands_are_errors_at_import() -> None:
         requires_scope()
     with pytest.raises(ConfigurationError):
         requires("read:users")  # type: ignore[arg-type]
-    with pytest.raises(TypeError):
-        requires_auth()  # type: ignore[call-arg]
+    for decorator in (requires_auth, requires_scope("a")):
+        with pytest.raises(ConfigurationError, match=r"write @requires_auth without parentheses"):
+            decorator()  # type: ignore[call-arg]
 
 
 def test_called_without_a_request(guard: Guard) -> None:
