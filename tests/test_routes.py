@@ -736,6 +736,17 @@ def test_pass_preflights_of_every_guard() -> None:
     }
 
 
+@pytest.mark.parametrize("passes", [False, True])
+def test_handlers_of_flask_that_answer_options(passes: bool) -> None:
+    """Flask's own answer is none of a handler."""
+    app = flask_app(public=[], pass_preflights=passes)
+    app.add_url_rule("/listed", "listed", view(), methods=["GET", "OPTIONS"])
+    app.add_url_rule("/automatic", "automatic", view())
+    opened = "pass_preflights=True lets whatever calls itself a preflight through, and this runs for OPTIONS"
+    told = "runs for OPTIONS as well: with pass_preflights=True whoever calls it a preflight would be let in"
+    assert notes(app) == ({"OPTIONS /listed": opened} if passes else {"GET OPTIONS /listed": told})
+
+
 def test_what_stands_outside_of_the_guard() -> None:
     """A row for each, by name, in the order in which they are asked; what is within another guard stands inside."""
     guard = guard_for(local_issuer())

@@ -18,8 +18,7 @@ def routes(app: Any, front: Front) -> Iterator[ProtectedRoute]:
     # A guard around the app opens nothing within: the decorators of Flask look for that of the app.
     front = Front(front.prefix, attached=False, gates=front.gates)
     if attached is not None:
-        passes = getattr(getattr(attached, "preflights", None), "passes", False)
-        front = front.behind(attached.public, attached=True, passes_preflights=passes)
+        front = front.behind(attached.public, attached=True, passes_preflights=attached.preflights.passes)
     for rule in app.url_map.iter_rules():
         if not _serves_nothing(app, rule):
             yield from _of_rule(app, rule, front)
