@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import LONG
 
 from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.issuer import LocalIssuer
@@ -206,5 +207,5 @@ def example(name: str, issuer: LocalIssuer) -> Iterator[str]:
         yield url_of(sock)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(LONG)
         sock.close()

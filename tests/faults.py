@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.hashes import SHA256
 from helpers import rsa_key
+from waiting import LONG
 
 
 class Exchange:
@@ -82,7 +83,7 @@ class Server:
 
     def _serve(self, sock: socket.socket) -> None:
         with sock, suppress(OSError):
-            sock.settimeout(10)
+            sock.settimeout(30)
             if self._tls is not None:
                 sock = self._tls.wrap_socket(sock, server_side=True)
             with sock:
@@ -156,7 +157,7 @@ def after(event: threading.Event, behave: Behaviour) -> Behaviour:
     """*behave*, but not before *event*."""
 
     def wait(exchange: Exchange) -> None:
-        assert event.wait(20)
+        assert event.wait(LONG)
         behave(exchange)
 
     return wait
@@ -167,7 +168,7 @@ def tunnelling(exchange: Exchange) -> None:
     host, _, port = exchange.request.split()[1].decode().rpartition(":")
     with socket.create_connection((host, int(port))) as upstream:
         exchange.send(head(200))
-        exchange.sock.settimeout(10)
+        exchange.sock.settimeout(30)
         back = threading.Thread(target=_pump, args=(upstream, exchange.sock), daemon=True)
         back.start()
         _pump(exchange.sock, upstream)

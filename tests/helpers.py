@@ -22,6 +22,7 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
+from waiting import LONG
 
 from kinde_guard import Guard, InvalidToken
 from kinde_guard.keystore import Clocks
@@ -170,10 +171,10 @@ def settle(guard: Guard) -> None:
     for store in guard._stores.values():
         future = store._flight.under_way
         if future is not None:
-            future.result(20)
+            future.result(LONG)
     for thread in threading.enumerate():
         if thread.name == "kinde_guard-call":
-            thread.join(20)
+            thread.join(LONG)
 
 
 def reason_of(guard: Guard, raw: str) -> str:

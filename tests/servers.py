@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from waiting import LONG
 
 
 @contextlib.contextmanager
@@ -30,7 +31,7 @@ def served(app: Any, **options: Any) -> Iterator[str]:
         yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(LONG)
 
 
 def uvicorn_command(folder: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -43,5 +44,5 @@ def uvicorn_command(folder: Path, code: str, **environment: str) -> subprocess.C
         env={**clean, "PYTHONPATH": str(Path(__file__).parent.parent), **environment},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=LONG,
     )

@@ -16,6 +16,7 @@ from asgi_calls import http as request
 from helpers import AUDIENCE, CLIENT, DOMAIN, M2M, Issuer, Time, guard_of, mint
 from servers import served, uvicorn_command
 from uvicorn.config import WS_PROTOCOLS
+from waiting import LONG
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -419,7 +420,7 @@ def test_expired_while_remembered(app: App, token: str) -> None:
     ],
 )
 def test_paths_as_a_server_decodes_them(behind_uvicorn: str, target: str, status: int) -> None:
-    connection = http.client.HTTPConnection(behind_uvicorn, timeout=5)
+    connection = http.client.HTTPConnection(behind_uvicorn, timeout=LONG)
     try:
         connection.request("GET", target)
         assert connection.getresponse().status == status
@@ -438,7 +439,7 @@ def test_prefix_as_a_server_knows_it(token: str) -> None:
     with served(GuardMiddleware(App(), guard_of(Issuer()), public=["/healthz"]), root_path="/api") as address:
         statuses = []
         for target in ("/healthz", "/users"):
-            connection = http.client.HTTPConnection(address, timeout=5)
+            connection = http.client.HTTPConnection(address, timeout=LONG)
             connection.request("GET", target)
             statuses.append(connection.getresponse().status)
             connection.close()

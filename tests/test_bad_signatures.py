@@ -9,10 +9,9 @@ import threading
 import httpx
 import pytest
 from helpers import AUDIENCE, DOMAIN, Issuer, Time, guard_of, jwk, key_set, mint, reason_of, rsa_key, settle
+from waiting import LONG
 
 from kinde_guard import Guard, InvalidToken
-
-LONG = 20.0
 
 
 @pytest.fixture

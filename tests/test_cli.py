@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from waiting import LONG
 
 import kinde_guard
 from kinde_guard.cli import main
@@ -107,7 +108,14 @@ class Dev(NamedTuple):
 
     def paste(self, line: str, *, stdin: str | None = None) -> Outcome:
         done = subprocess.run(
-            line, shell=True, env=self.environment, capture_output=True, text=True, timeout=60, check=False, input=stdin
+            line,
+            shell=True,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=LONG,
+            check=False,
+            input=stdin,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
@@ -124,7 +132,7 @@ def dev() -> Iterator[Dev]:
             greeting.append(process.stdout.readline())
         yield Dev(process, [line.rstrip("\n") for line in greeting])
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=LONG)
     assert process.returncode == 0
     assert err.endswith("\nStopped.\n")
     assert "Traceback" not in err
@@ -194,7 +202,7 @@ def test_dev_serves_this_machine_alone(dev: Dev) -> None:
     """On another loopback address nobody answers, so it is bound to the one it names."""
     port = httpx.URL(dev.environment["KINDE_DOMAIN"]).port
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.2", port or 0), timeout=5).close()
+        socket.create_connection(("127.0.0.2", port or 0), timeout=LONG).close()
 
 
 def test_requests_are_listed_with_their_path_still_encoded() -> None:
@@ -272,7 +280,7 @@ def test_the_secret_from_stdin(m2m: dict[str, str]) -> None:
         command = [*CLI, "token", *arguments]
         environment = {**CLEAN, **m2m}
         return subprocess.run(
-            command, env=environment, input=f"{secret}\n", capture_output=True, text=True, timeout=60, check=False
+            command, env=environment, input=f"{secret}\n", capture_output=True, text=True, timeout=LONG, check=False
         )
 
     read, unread = piped("--secret-stdin"), piped()
@@ -298,7 +306,7 @@ def test_the_secret_at_a_prompt(m2m: dict[str, str]) -> None:
         assert process.stderr is not None
         prompt = process.stderr.read(len("Client secret"))
         os.write(ours, f"{secret}\n".encode())
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=LONG)
     echo = os.read(ours, 1000) if select.select([ours], [], [], 0)[0] else b""
     os.close(ours)
     os.close(theirs)
@@ -511,7 +519,7 @@ def test_without_the_extra(missing: str) -> None:
     """One sentence that says what to install; exit status 2."""
     script = f"import sys; sys.modules[{missing!r}] = None; from kinde_guard.cli import main; sys.exit(main(['demo']))"
     done = subprocess.run(
-        [sys.executable, "-c", script], env=CLEAN, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", script], env=CLEAN, capture_output=True, text=True, timeout=LONG, check=False
     )
     sentence = f"kinde-guard: the command line needs {missing}: pip install 'kinde-guard[cli]'\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)

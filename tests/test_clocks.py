@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from waiting import LONG
 
 from kinde_guard.net.clocks import ageing_clock
 
@@ -32,7 +33,7 @@ def test_keys_age_while_the_machine_sleeps() -> None:
     """A laptop that is opened after a day asks for the keys anew."""
     helpers = __file__.rpartition("/")[0]
     done = subprocess.run(
-        [sys.executable, "-c", ASLEEP, helpers], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", ASLEEP, helpers], capture_output=True, text=True, timeout=LONG, check=False
     )
     assert done.stdout.split() == ["fresh", "fresh", "stale", "expired"], done.stderr
 

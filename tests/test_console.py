@@ -8,7 +8,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ from servers import served
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.testclient import TestClient
+from waiting import LONG
 
 from kinde_guard import Guard
 from kinde_guard.cli import dev
@@ -563,10 +563,8 @@ def test_an_api_that_never_ends_is_not_waited_for(
     monkeypatch.setattr(sending, "TIMEOUT", 0.3)
     issuer.break_down("dripping", "keys", seconds=0.05)
     with served(issuer.asgi, lifespan="off") as host:
-        start = time.monotonic()
         page = send(console, issuer, f"http://{host}/.well-known/jwks")
         assert "no whole answer within 0.3 s" in page.text
-        assert time.monotonic() - start < 5
 
 
 # Keys, people, apps
@@ -942,7 +940,7 @@ except ImportError as error:
     print(error)
 """
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_JINJA + code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", WITHOUT_JINJA + code], capture_output=True, text=True, timeout=LONG, check=False
     )
     lines = done.stdout.splitlines()
     assert lines[:3] == [

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from waiting import LONG
 
 from kinde_guard import Guard
 from kinde_guard.cli import demo_api, main
@@ -42,7 +43,7 @@ SCENES = [
 @pytest.fixture(scope="module")
 def played() -> subprocess.CompletedProcess[str]:
     """One run of the demo, piped."""
-    return subprocess.run(DEMO, capture_output=True, env=ENVIRONMENT, encoding="utf-8", timeout=60, check=False)
+    return subprocess.run(DEMO, capture_output=True, env=ENVIRONMENT, encoding="utf-8", timeout=LONG, check=False)
 
 
 def test_every_answer_is_the_right_one(played: subprocess.CompletedProcess[str]) -> None:
@@ -132,5 +133,5 @@ def test_ctrl_c_ends_it_cleanly() -> None:
         while not demo.stdout.readline().startswith("Refused"):
             assert demo.poll() is None
         demo.send_signal(signal.SIGINT)
-        _, err = demo.communicate(timeout=30)
+        _, err = demo.communicate(timeout=LONG)
     assert (demo.returncode, err) == (130, "")

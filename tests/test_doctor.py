@@ -10,7 +10,6 @@ import re
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from faults import Server, answering, nobody
+from waiting import LONG
 
 from kinde_guard.cli import certificate, checkup, main
 from kinde_guard.cli.asking import Asked, ask
@@ -408,12 +408,10 @@ def test_slow_keys(doctor: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """In time, and the socket is cut."""
     monkeypatch.setattr("kinde_guard.cli.asking.TOTAL_TIMEOUT", 0.3)
-    began = time.monotonic()
-    with Server(lambda exchange: exchange.server.deserted.set() if exchange.hung_up(10) else None) as server:
+    with Server(lambda exchange: exchange.server.deserted.set() if exchange.hung_up(LONG) else None) as server:
         asked = ask(server.url)
-        assert server.deserted.wait(5)
+        assert server.deserted.wait(LONG)
     assert asked.problem == "TimeoutError: no whole answer within 0.3 s"
-    assert time.monotonic() - began < 5
 
 
 def test_cached_keys() -> None:
@@ -596,7 +594,13 @@ def test_the_example_in_the_help_works_when_pasted(doctor: Run, well: LocalIssue
     example = re.search(r"Example.*\n +(kinde-guard .*)\n", doctor("--help").out)
     assert example is not None
     done = subprocess.run(
-        example[1], shell=True, env=environment_of(well), capture_output=True, encoding="utf-8", timeout=60, check=False
+        example[1],
+        shell=True,
+        env=environment_of(well),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LONG,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (1, "")
     assert "\x1b" not in done.stdout
@@ -611,7 +615,7 @@ def test_progress_is_for_people_who_watch(well: LocalIssuer) -> None:
     ours, theirs = pty.openpty()
     environment = {**environment_of(well), "TERM": "xterm"}
     command = [sys.executable, "-W", "error", "-m", "kinde_guard.cli", "doctor"]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, timeout=60, check=False)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, timeout=LONG, check=False)
     os.close(theirs)
     seen = os.read(ours, 100_000).decode()
     os.close(ours)

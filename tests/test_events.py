@@ -31,6 +31,7 @@ from helpers import (
     rsa_key,
     settle,
 )
+from waiting import LONG
 
 from kinde_guard import ConfigurationError, Guard, InsufficientScope, KeysUnavailable, events, flight, jwks, news, scope
 from kinde_guard.events import (
@@ -221,7 +222,7 @@ def test_an_observer_may_use_the_guard(seen: Recorder) -> None:
     guard = guard_of(Issuer(), observer=asking)
     thread = threading.Thread(target=guard.verify, args=(mint(),), daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(LONG)
     assert not thread.is_alive()
     settle(guard)
     assert asking.of(KeysFetched)
@@ -235,11 +236,11 @@ def test_a_slow_observer_of_a_fetch_holds_up_nobody() -> None:
         def observe(self, event: Event) -> None:
             if isinstance(event, KeysFetched):
                 told.set()
-                assert release.wait(10)
+                assert release.wait(LONG)
 
     guard = guard_of(Issuer(), observer=Slow())
     guard.verify(mint())
-    assert told.wait(10)
+    assert told.wait(LONG)
     guard.verify(mint({"jti": "another"}))
     release.set()
     settle(guard)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from waiting import LONG
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -57,13 +58,13 @@ def started(name: str, issuer: LocalIssuer) -> Iterator[str]:
         yield url_of(sock)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(LONG)
         sock.close()
 
 
 @pytest.fixture(scope="module", params=SERVERS)
 def api(request: pytest.FixtureRequest, issuer: LocalIssuer) -> Iterator[httpx.Client]:
-    with started(request.param, issuer) as url, httpx.Client(base_url=url, timeout=20) as client:
+    with started(request.param, issuer) as url, httpx.Client(base_url=url, timeout=LONG) as client:
         yield client
 
 
@@ -133,7 +134,7 @@ def test_websocket(api: httpx.Client, issuer: LocalIssuer) -> None:
         return  # Flask has no WebSockets, and no such route
     with connect(url, additional_headers=bearer(issuer.m2m_token())) as socket:
         socket.send("hello")
-        assert socket.recv(timeout=5) == "hello"
+        assert socket.recv(timeout=LONG) == "hello"
     with pytest.raises(InvalidStatus) as refused, connect(url):
         pass
     assert refused.value.response.status_code == 401
@@ -144,7 +145,7 @@ def test_m2m_client(api: httpx.Client, issuer: LocalIssuer) -> None:
     """The client calls every route of each example with one token."""
     before = issuer.token_requests
     command = [sys.executable, "examples/m2m_client.py", str(api.base_url).rstrip("/")]
-    done = subprocess.run(command, cwd=ROOT, env=environment(issuer), capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, cwd=ROOT, env=environment(issuer), capture_output=True, text=True, timeout=LONG)
     assert (done.returncode, done.stderr) == (0, "")
     assert issuer.token_requests == before + 1
     assert [line.split()[:3] for line in done.stdout.splitlines()] == [
@@ -164,7 +165,7 @@ def test_wrong_setting(name: str, issuer: LocalIssuer) -> None:
     place = f"fd://{sock.fileno()}" if name == "flask" else str(sock.fileno())
     command = [sys.executable, "-m", *SERVERS[name], place]
     done = subprocess.run(
-        command, cwd=ROOT, env=env, pass_fds=[sock.fileno()], capture_output=True, text=True, timeout=30
+        command, cwd=ROOT, env=env, pass_fds=[sock.fileno()], capture_output=True, text=True, timeout=LONG
     )
     sock.close()
     assert done.returncode != 0

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from faults import nobody
 from helpers import AUDIENCE, CLIENT, DOMAIN, ISSUER, NOW, b64
+from waiting import LONG
 
 from kinde_guard import (
     AuthError,
@@ -775,7 +776,7 @@ def test_it_fits_a_narrow_terminal_and_a_pipe(kinde: LocalIssuer, tmp_path: Path
         "PYTHONUTF8": "1",
     }
     command = [sys.executable, "-W", "error", "-m", "kinde_guard.cli", "explain", str(file)]
-    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=60, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=LONG, check=False)
     assert (done.returncode, done.stderr) == (1, "")
     assert "\x1b" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -802,6 +803,6 @@ def test_the_example_in_the_help_works_when_pasted(kinde: LocalIssuer, run: Run)
     }
     example = re.search(r"Example.*\n +(kinde-guard .*)\n", run("x", "--help").out)
     assert example is not None
-    done = subprocess.run(example[1], shell=True, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(example[1], shell=True, env=environment, capture_output=True, text=True, timeout=LONG)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Every check passes." in done.stdout

@@ -25,6 +25,7 @@ from starlette.applications import Starlette
 from starlette.authentication import UnauthenticatedUser
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import Mount, Route
+from waiting import LONG
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -529,7 +530,7 @@ def test_websocket_through_a_server(guard: Guard, token: str) -> None:
         assert caught.value.response.status_code == 401
         assert caught.value.response.headers["www-authenticate"] == MISSING[1]
         with connect(f"ws://{address}/ws?q=7", additional_headers=dict(bearing(token)), proxy=None) as session:
-            assert session.recv(timeout=5) == "7"
+            assert session.recv(timeout=LONG) == "7"
 
 
 MODULE = """

@@ -24,13 +24,13 @@ import httpx
 import pytest
 import uvicorn
 from helpers import NOW, Time, settle
+from waiting import LONG, until
 
 from kinde_guard import ConfigurationError, Guard, InvalidToken, KeysUnavailable
 from kinde_guard.fetch import MAX_BODY
 from kinde_guard.issuer import FAULTS, LocalIssuer, Request, SigningKey
 from kinde_guard.m2m import ClientCredentials, TokenRequestFailed
 
-LONG = 20.0
 JWKS = "/.well-known/jwks"
 CLOSED = "(nobody listens)"
 
@@ -246,13 +246,6 @@ def ask(guard: Guard, raw: str) -> Said:
     with ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(timed, callers))
     return Said(" or ".join(sorted({said for said, _ in answers})), max(seconds for _, seconds in answers))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + LONG
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.01)
 
 
 # The ordeal

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from waiting import LONG
 
 import kinde_guard
 
@@ -40,7 +41,7 @@ sys.meta_path.insert(0, Missing())
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own, where nothing is loaded yet."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LONG, check=False)
 
 
 def loaded_by(code: str) -> set[str]:

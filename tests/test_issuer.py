@@ -27,6 +27,7 @@ import pytest
 import uvicorn
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from helpers import older
+from waiting import LONG
 
 from kinde_guard import AuthError, ConfigurationError, Guard, scope, user
 from kinde_guard.issuer import ABSENT, PRESETS, UNSIGNED, App, LocalIssuer, Request, SigningKey
@@ -717,7 +718,7 @@ def served(issuer: LocalIssuer, listener: socket.socket) -> Iterator[None]:
         yield  # the socket listens already: who connects early waits in its queue
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(LONG)
         assert not thread.is_alive()
 
 

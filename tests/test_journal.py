@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from helpers import Time, mint
+from waiting import LONG
 
 from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.issuer import LocalIssuer, Request, SigningKey
@@ -94,9 +95,9 @@ def test_threads_may_add_while_others_read() -> None:
     for thread in adders:
         thread.start()
     for thread in adders:
-        thread.join(10)
+        thread.join(LONG)
     over.set()
-    reader.join(10)
+    reader.join(LONG)
     assert journal.last == 2_000
     assert read_well == [True]
 

@@ -20,13 +20,13 @@ import httpx
 import pytest
 import trio
 from helpers import NOW, Time, jwk, key_set, rsa_key
+from waiting import LONG, in_thread
 
 from kinde_guard import InvalidToken, KeysUnavailable, flight, keystore
 from kinde_guard.fetch import Fetcher
 from kinde_guard.jwks import Key
 from kinde_guard.keystore import Clocks, KeyStore
 
-LONG = 20.0
 DAY = 86_400.0
 ISSUER = "https://acme.kinde.com"
 
@@ -104,12 +104,6 @@ async def averdict(store: KeyStore, kid: str = "a") -> str:
         return refusal.reason
     except KeysUnavailable as refusal:
         return f"again in {refusal.retry_after} s"
-
-
-def in_thread(function: Callable[[], object]) -> threading.Thread:
-    thread = threading.Thread(target=function)
-    thread.start()
-    return thread
 
 
 # A held key never waits

@@ -10,7 +10,6 @@ import pickle
 import subprocess
 import sys
 import threading
-import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ import httpx
 import httpx2
 import pytest
 from helpers import fork
+from waiting import LONG, until
 
 from kinde_guard import ConfigurationError, KindeGuardError
 from kinde_guard.issuer import LocalIssuer
@@ -74,7 +74,7 @@ class Kinde(httpx.MockTransport):
         self.requests.append(request)
         answer = self.answers.pop(0) if self.answers else issued(len(self.requests))
         self.arrived.set()
-        assert self.open.wait(10)
+        assert self.open.wait(LONG)
         if isinstance(answer, Exception):
             raise answer
         status, headers, body = answer
@@ -116,14 +116,7 @@ def settle(auth: ClientCredentials) -> None:
     """Wait until no fetch is under way, behind the callers' backs though it be."""
     future = auth._flight.under_way
     if future is not None:
-        future.result(10)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+        future.result(LONG)
 
 
 def ask(client: Any, auth: ClientCredentials, api: Api, *args: Any, **kwargs: Any) -> int:
@@ -240,20 +233,20 @@ def test_two_hundred_cold_callers_cost_one_request() -> None:
     start = threading.Barrier(102)
 
     def call() -> str:
-        start.wait(10)
+        start.wait(LONG)
         return auth.token()
 
     async def tasks() -> list[str]:
-        start.wait(10)
+        start.wait(LONG)
         return await asyncio.gather(*(auth.atoken() for _ in range(100)))
 
     with ThreadPoolExecutor(101) as pool:
         threads = [pool.submit(call) for _ in range(100)]
         loop = pool.submit(lambda: asyncio.run(tasks()))
-        start.wait(10)
-        assert kinde.arrived.wait(10)
+        start.wait(LONG)
+        assert kinde.arrived.wait(LONG)
         kinde.open.set()
-        answers = [thread.result(10) for thread in threads] + loop.result(10)
+        answers = [thread.result(LONG) for thread in threads] + loop.result(LONG)
 
     assert answers == ["token-1"] * 200
     assert len(kinde.requests) == 1
@@ -324,7 +317,7 @@ def test_a_child_forked_in_the_middle_of_a_fetch_gets_its_own() -> None:
     auth = credentials(kinde)
     with ThreadPoolExecutor(1) as pool:
         parent = pool.submit(auth.token)
-        assert kinde.arrived.wait(10)
+        assert kinde.arrived.wait(LONG)
         reader, writer = os.pipe()
         child = fork()
         if child == 0:
@@ -339,7 +332,7 @@ def test_a_child_forked_in_the_middle_of_a_fetch_gets_its_own() -> None:
             assert pipe.read() == "token-2"
         os.waitpid(child, 0)
         kinde.open.set()
-        assert parent.result(10) == "token-1"
+        assert parent.result(LONG) == "token-1"
 
 
 # Time
@@ -386,10 +379,10 @@ def test_a_token_that_is_over_on_arrival_is_used_once() -> None:
     kinde.open.clear()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(auth.token)
-        assert kinde.arrived.wait(10)
+        assert kinde.arrived.wait(LONG)
         clock.now += 1
         kinde.open.set()
-        assert waiting.result(10) == "token-1"
+        assert waiting.result(LONG) == "token-1"
     assert auth.token() == "token-2"
     assert len(kinde.requests) == 2
 
@@ -593,7 +586,7 @@ def test_every_waiter_of_a_failed_attempt_is_told_at_once() -> None:
     auth = credentials(kinde)
     with ThreadPoolExecutor(20) as pool:
         waiting = [pool.submit(auth.token) for _ in range(20)]
-        assert kinde.arrived.wait(10)
+        assert kinde.arrived.wait(LONG)
         kinde.open.set()
         failures = [future.exception(10) for future in waiting]
     assert {type(failure) for failure in failures} == {TokenEndpointUnavailable}
@@ -876,7 +869,7 @@ def test_a_401_for_a_token_no_longer_held_is_met_with_the_one_that_is(client: An
         def __call__(self, request: Any) -> Any:
             if not self.seen:
                 with ThreadPoolExecutor(1) as pool:
-                    assert pool.submit(ask, httpx.Client, auth, Api((401, {})), "GET", API).result(10) == 200
+                    assert pool.submit(ask, httpx.Client, auth, Api((401, {})), "GET", API).result(LONG) == 200
             return super().__call__(request)
 
     slow = Slow((401, {}))
@@ -896,7 +889,7 @@ def test_many_refused_at_once_cost_one_request(refuses: str) -> None:
 
     def api(request: httpx.Request) -> httpx.Response:
         if request.headers["authorization"] == "Bearer token-1":
-            together.wait(10)
+            together.wait(LONG)
             return httpx.Response(401)
         return httpx.Response(401 if refuses == "all tokens" else 200)
 
@@ -907,7 +900,7 @@ def test_many_refused_at_once_cost_one_request(refuses: str) -> None:
     with httpx.Client(auth=auth, transport=httpx.MockTransport(api)) as client, ThreadPoolExecutor(20) as pool:
         answers = [pool.submit(lambda: client.get(API).status_code) for _ in range(10)]
         answers += [pool.submit(asyncio.run, task()) for _ in range(10)]
-        statuses = {answer.result(10) for answer in answers}
+        statuses = {answer.result(LONG) for answer in answers}
     assert statuses == {401 if refuses == "all tokens" else 200}
     assert len(kinde.requests) == 2
 
@@ -993,12 +986,12 @@ def test_forgotten_while_its_refresh_is_under_way() -> None:
     kinde.arrived.clear()
     kinde.open.clear()
     assert auth.token() == "token-1"
-    assert kinde.arrived.wait(10)
+    assert kinde.arrived.wait(LONG)
     auth.forget()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(auth.token)
         kinde.open.set()
-        assert waiting.result(10) == "token-2"
+        assert waiting.result(LONG) == "token-2"
     assert auth.token() == "token-2"
     assert len(kinde.requests) == 2
 

@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import start_http_server
+from waiting import LONG
 
 from kinde_guard import AuthError, Guard, KeysUnavailable, flight, permission, scope
 from kinde_guard.otel import Telemetry
@@ -76,7 +77,7 @@ def fetch(guard: Guard, time: Time, seconds: float = 0.0) -> None:
         flight.join(future, 10)
         for thread in threading.enumerate():
             if thread.name == "kinde_guard-call":
-                thread.join(10)
+                thread.join(LONG)
 
 
 def run(guard: Guard, issuer: Issuer, time: Time) -> None:
@@ -237,7 +238,7 @@ def test_a_scrape(time: Time) -> None:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(LONG)
         meters.shutdown()
     samples = {family.name: family.samples for family in _families(text)}
     verifications = {

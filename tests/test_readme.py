@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from starlette.testclient import TestClient
+from waiting import LONG
 
 from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.issuer import LocalIssuer
@@ -112,7 +113,7 @@ def test_its_tests_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     for name in [name for name in os.environ if name.startswith("KINDE_")]:
         monkeypatch.delenv(name)
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LONG)
     assert "6 passed" in done.stdout, done.stdout + done.stderr
 
 

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import pytest
 from faults import Server, answering, tls_contexts
 from helpers import jwk, key_set
+from waiting import LONG
 
 from benchmarks.fleet import EVERY_FETCH, Kind, Standing, fleet
 from benchmarks.load import Tally, burst
@@ -251,6 +252,9 @@ def test_a_guard_that_is_older_than_gevent_s_patches(tmp_path: Path) -> None:
     context, _ = tls_contexts(tmp_path)
     with Server(answering(key_set(jwk())), context) as server:
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", PATCHED_LATE, server.url], capture_output=True, text=True, timeout=30
+            [sys.executable, "-W", "ignore", "-c", PATCHED_LATE, server.url],
+            capture_output=True,
+            text=True,
+            timeout=LONG,
         )
     assert "CERTIFICATE_VERIFY_FAILED" in done.stdout, done

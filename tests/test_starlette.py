@@ -31,6 +31,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from waiting import LONG
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -365,7 +366,7 @@ def test_websocket_through_a_server(guard: Guard, token: str) -> None:
         assert caught.value.response.status_code == 401
         assert caught.value.response.headers["www-authenticate"] == MISSING[1]
         with connect(f"ws://{address}/ws", additional_headers=dict(bearing(token)), proxy=None) as session:
-            assert session.recv(timeout=5) == CLIENT
+            assert session.recv(timeout=LONG) == CLIENT
 
 
 def test_everything_but_public_paths(guard: Guard, token: str) -> None:

@@ -22,6 +22,7 @@ from wsgiref.validate import validator
 
 import pytest
 from helpers import AUDIENCE, CLIENT, DOMAIN, M2M, Issuer, guard_of, jwk, key_set, mint
+from waiting import LONG
 
 from kinde_guard import AccessToken, ConfigurationError, Guard, InsufficientScope, Requirement, permission, scope
 from kinde_guard.requirements import org_of_route
@@ -394,7 +395,7 @@ def test_gunicorn(gunicorn: int, issuer_url: str) -> None:
     claims = {"iss": issuer_url, "iat": int(time.time()), "exp": int(time.time()) + 600}
 
     def call(path: str, token: str | None = None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", gunicorn, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", gunicorn, timeout=LONG)
         connection.request("GET", path, headers={} if token is None else {"Authorization": f"Bearer {token}"})
         answer = connection.getresponse()
         result = answer.status, answer.read()
@@ -411,7 +412,7 @@ def test_gunicorn(gunicorn: int, issuer_url: str) -> None:
 
 def test_gunicorn_refuses_before_the_body(gunicorn: int) -> None:
     """A caller without a token is refused while its body is still on its way."""
-    connection = http.client.HTTPConnection("127.0.0.1", gunicorn, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", gunicorn, timeout=LONG)
     connection.putrequest("POST", "/x")
     connection.putheader("Content-Length", "1000000")
     connection.endheaders(b"only the beginning")

@@ -1,0 +1,39 @@
+"""How tests wait: for something to be so, and never for a time. A machine may be as busy as it likes."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+LONG = 120.0
+"""Seconds that no test is to reach: what takes so long hangs."""
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what can be waited for in no other way."""
+    end = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < end, "it has not come to pass"
+        time.sleep(0.002)
+
+
+@contextmanager
+def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process with a pipe for each of its streams; it does not outlive a test that fails."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def in_thread(function: Callable[[], object]) -> threading.Thread:
+    """Call it in a thread of its own."""
+    thread = threading.Thread(target=function)
+    thread.start()
+    return thread
