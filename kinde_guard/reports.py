@@ -29,7 +29,7 @@ TEXTS = {
     "process": 60,
     "verdict": 20,
     "reason": 40,
-    "hint": 300,
+    "hint": 500,
     "fingerprint": 12,
     "subject": 100,
     "client": 100,
