@@ -385,7 +385,7 @@ NO_LIST = "the body must be a JSON list of at most 100 verdicts."
         ([verdict(times=1e9)], "times must be a whole number from 1 to 1000000000."),
         ([verdict(times=10**10)], "times must be a whole number from 1 to 1000000000."),
         ([verdict(scopes=["a"])], "scopes must be text of at most 300 characters."),
-        ([verdict(hint=None)], "hint must be text of at most 300 characters."),
+        ([verdict(hint=None)], "hint must be text of at most 500 characters."),
         *(
             ([verdict(**{name: "x" * (most + 1)})], f"{name} must be text of at most {most} ")
             for name, most in TEXTS.items()
