@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, cast
 
 from starlette.applications import Starlette
@@ -28,13 +29,22 @@ from starlette.websockets import WebSocket
 
 from . import asgi, bearer, demands
 from .claims import AccessToken
-from .errors import AuthError, ConfigurationError, KeysUnavailable, KindeGuardError
+from .errors import (
+    AuthError,
+    ConfigurationError,
+    Forbidden,
+    InsufficientScope,
+    KeysUnavailable,
+    KindeGuardError,
+    MissingToken,
+)
 from .guard import Guard
 from .pages import Pages
 from .paths import PublicPaths
 from .requirements import Requirement
 from .web import starlette_middleware
 
+_ONE_OF_EACH = (MissingToken(), InsufficientScope(("any",)), Forbidden("missing_permission"), KeysUnavailable(1))
 MOST_MIDDLEWARE = 100  # around one mounted app; that many layers are a loop
 _MEND = (
     "add CORSMiddleware to the app that KindeGuard(app) guards, before or after: it is asked before the guard then, "
@@ -139,6 +149,11 @@ class KindeGuard(asgi.Attached):
             if is_part(route):
                 yield from (gate.requires for gate in _gates(route))
             yield from self.demands_of(route)
+
+    def answered_by_app(self, app: Starlette) -> frozenset[int]:
+        """The statuses of refusals that *app* has a handler of its own for."""
+        handled = (error for error in _ONE_OF_EACH if _handler_of(app, refused(error, self.http_exception)) is not None)
+        return frozenset(error.status for error in handled)
 
     async def answer(self, conn: HTTPConnection, error: Exception) -> Response | None:
         """The exception handler: the app's own handler for a refusal has precedence over ours."""
@@ -391,6 +406,33 @@ def _gates_of(app: Any) -> Iterator[asgi.GuardMiddleware]:
     if isinstance(app, Router):
         around = (app.middleware_stack, *_inside(app.middleware_stack))
         yield from (layer for layer in around if isinstance(layer, asgi.GuardMiddleware))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An app, or one that is mounted in it, and in between."""
+
+    app: Any
+    prefix: str = ""
+    gates: tuple[tuple[str, asgi.GuardMiddleware], ...] = ()
+    """Each one around, with what it is mounted under."""
+
+    def routes(self) -> Iterator[Any]:
+        """Its own, mounts among them."""
+        return routes_of(self.app, lambda route: False)
+
+
+def parts_of(app: Starlette) -> Iterator[Part]:
+    """*app*, and what is mounted in it, further in as well."""
+    return _parts_in(Part(app, "", tuple(("", gate) for gate in _gates_of(app))))
+
+
+def _parts_in(part: Part) -> Iterator[Part]:
+    yield part
+    for route in part.routes():
+        if (mounted := _mounted(route)) is not None:
+            prefix = part.prefix + getattr(route, "path", "").rstrip("/")  # a Host has no path
+            yield from _parts_in(Part(mounted, prefix, (*part.gates, *((prefix, gate) for gate in _gates(route)))))
 
 
 def _of(app: Any) -> KindeGuard | None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 try:
-    from fastapi import HTTPException, Security, params
+    from fastapi import FastAPI, HTTPException, Security, params
     from fastapi.openapi.models import HTTPBearer
     from fastapi.requests import HTTPConnection
     from fastapi.security import SecurityScopes
@@ -26,13 +26,13 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 from . import asgi, demands, requirements, swagger
-from .attachment import introduce, is_async, name_of, refused
+from .attachment import introduce, is_async, name_of, refused, routes_of
 from .claims import AccessToken
 from .errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, MissingToken
 from .guard import Guard
 from .requirements import AllOf, Requirement, Scopes, authenticated
 from .swagger import docs_paths
-from .web import layers
+from .web import layers, openapi
 
 __all__ = [
     "AccessTokenSecurity",
@@ -53,7 +53,6 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
-_PASTE = "An access token from Kinde. `kinde-guard token` gets one."
 
 
 class AccessTokenSecurity(SecurityBase):
@@ -64,7 +63,7 @@ class AccessTokenSecurity(SecurityBase):
     """
 
     def __init__(
-        self, guard: Guard | None = None, *, scheme_name: str = swagger.BEARER, description: str = _PASTE
+        self, guard: Guard | None = None, *, scheme_name: str = openapi.BEARER, description: str = openapi.PASTE
     ) -> None:
         self.model = HTTPBearer(bearerFormat="JWT", description=description)
         self.scheme_name = scheme_name
@@ -151,14 +150,6 @@ def _only_scopes(requirement: Requirement) -> bool:
     return isinstance(requirement, Scopes)
 
 
-def _certain_scopes(requirement: Requirement) -> tuple[str, ...]:
-    """The scopes without which *requirement* cannot be met: these, OpenAPI can show."""
-    if isinstance(requirement, Scopes):
-        return requirement.names
-    parts = requirement.parts if isinstance(requirement, AllOf) else ()
-    return tuple(dict.fromkeys(name for part in parts for name in _certain_scopes(part)))
-
-
 @dataclass(frozen=True)
 class Requires(params.Security):
     """A demand: decorates an endpoint, below its route decorator; or is a dependency, without ``Depends``:
@@ -169,7 +160,7 @@ class Requires(params.Security):
     @classmethod
     def of(cls, requirement: Requirement) -> Requires:
         """Scopes alone are the business of ``access_token``; all else needs a dependency around it."""
-        scopes = _certain_scopes(requirement)
+        scopes = openapi.certain_scopes(requirement)
         call = access_token if _only_scopes(requirement) else _Check(requirement)
         return cls(call, scopes=scopes, requirement=requirement)
 
@@ -216,6 +207,11 @@ class KindeGuard(swagger.KindeGuard):
         """Those of decorators are among the dependencies."""
         dependant = getattr(route, "dependant", None)
         return super().demands_of(route) if dependant is None else _demands(dependant, access_token)
+
+    def schemes_of(self, app: FastAPI) -> Iterable[str]:
+        """As :meth:`kinde_guard.swagger.KindeGuard.schemes_of`."""
+        dependants = (getattr(route, "dependant", None) for route in routes_of(app, lambda mount: False))
+        return {security.scheme_name for dependant in dependants for security in securities(dependant)}
 
     def start(self, app: Starlette) -> None:
         """A test that overrides ``access_token`` needs no settings."""
@@ -317,6 +313,14 @@ def _demand_of_route(security: AccessTokenSecurity, unmet: Requirement, scope: a
         route = included
     found = _demands(getattr(route, "dependant", None), security)
     return layers.with_those_around(AllOf((*found, unmet)).bound(scope.get("path_params", {})), scope)
+
+
+def securities(dependant: Any) -> Iterator[AccessTokenSecurity]:
+    """Each one that *dependant*, of a route, depends on."""
+    for inner in getattr(dependant, "dependencies", ()):
+        if isinstance(inner.call, AccessTokenSecurity):
+            yield inner.call
+        yield from securities(inner)
 
 
 def _demands(dependant: Any, security: AccessTokenSecurity) -> Iterator[Requirement]:

@@ -1,4 +1,5 @@
-"""Signing in from FastAPI's Swagger UI: ``KindeGuard(app, swagger_client_id="…")``.
+"""What FastAPI's docs pages say: locks, the answers to refused requests, and, with ``KindeGuard(app,
+swagger_client_id="…")``, signing in from Swagger UI.
 
 ``access_token`` stays the bearer scheme that it is. Beside it the app's OpenAPI document offers another way to the same
 token: authorization code with PKCE (RFC 7636) at Kinde, for the audience that the guard demands. (Client credentials
@@ -18,9 +19,8 @@ from . import attachment
 from .errors import ConfigurationError
 from .guard import Guard
 from .settings import Settings
+from .web.openapi import BEARER, SIGN_IN, Described, Gate, Schema
 
-BEARER = "Kinde"
-SIGN_IN = "KindeSignIn"
 SCOPES = {
     "openid": "who you are",
     "profile": "your name and picture",
@@ -28,7 +28,6 @@ SCOPES = {
     "offline": "a refresh token",
 }
 _PRESET = "openid profile email"
-Schema = dict[str, Any]
 
 
 def docs_paths(app: FastAPI) -> tuple[str, ...]:
@@ -41,7 +40,7 @@ def docs_paths(app: FastAPI) -> tuple[str, ...]:
 
 
 class KindeGuard(attachment.KindeGuard):
-    """One that can let Swagger UI sign in."""
+    """One that an app's OpenAPI document tells of, and that can let Swagger UI sign in."""
 
     def __init__(
         self,
@@ -82,21 +81,55 @@ class KindeGuard(attachment.KindeGuard):
         if self._client_id is not None and isinstance(app, FastAPI) and (settings := self._known()) is not None:
             app.swagger_ui_init_oauth = _init_oauth(self._client_id, settings, app.swagger_ui_init_oauth or {})
 
-    def _extend(self, app: Starlette) -> None:
-        if self._client_id is not None and isinstance(app, FastAPI):
-            openapi: Any = app.openapi
-            if getattr(openapi, "func", None) != self._openapi:
-                app.openapi = functools.partial(self._openapi, openapi)  # type: ignore[method-assign]
+    def schemes_of(self, app: FastAPI) -> Iterable[str]:
+        """The names of the security schemes of ours that the routes of *app* use."""
+        return ()
 
-    def _openapi(self, openapi: Callable[[], Schema]) -> Schema:
-        """The document that the app makes, which it may keep and hand out again, with the way to sign in put in."""
-        schema, settings = openapi(), self._known()
-        schemes = schema.get("components", {}).get("securitySchemes", {})
+    def _extend(self, app: Starlette) -> None:
+        """Have the documents of *app*, and of the apps mounted in it, tell of this guard; once."""
+        for part in attachment.parts_of(app):
+            if isinstance(part.app, FastAPI) and (app, part.prefix) not in self._told_of(part.app):
+                made = part.app.openapi
+                part.app.openapi = functools.partial(  # type: ignore[method-assign]
+                    self._openapi, app, part.prefix, made
+                )
+
+    def _told_of(self, app: FastAPI) -> Iterator[tuple[Any, ...]]:
+        """As which parts of which apps *app* tells of this guard already."""
+        made: Any = app.openapi
+        while isinstance(made, functools.partial) and isinstance(getattr(made.func, "__self__", None), KindeGuard):
+            if made.func == self._openapi:
+                yield made.args[:2]
+            made = made.args[2]
+
+    def _openapi(self, app: Starlette, prefix: str, make: Callable[[], Schema]) -> Schema:
+        """The document of what is at *prefix* in *app*, which *make* may keep and hand out again, with what is ours."""
+        document = make()
+        for part in attachment.parts_of(app):
+            if part.prefix == prefix and isinstance(part.app, FastAPI):
+                self._described(part).put_into(document)
+        if self._client_id is not None and not prefix:
+            self._offer_sign_in(document)
+        return document
+
+    def _described(self, part: attachment.Part) -> Described:
+        own = () if self.public is None else (Gate("", self.public),)
+        around = (Gate(prefix, gate.public, gate.requires) for prefix, gate in part.gates)
+        demanding = [place for route in part.routes() if list(self.demands_of(route)) for place in _places(route)]
+        return Described(
+            part.prefix,
+            (*own, *around),
+            frozenset((BEARER, SIGN_IN, *self.schemes_of(part.app))),
+            frozenset(demanding),
+            frozenset(map(str, self.answered_by_app(part.app))),
+        )
+
+    def _offer_sign_in(self, document: Schema) -> None:
+        settings, schemes = self._known(), document.get("components", {}).get("securitySchemes", {})
         if settings is not None and BEARER in schemes:
             schemes[SIGN_IN] = _scheme(next(iter(settings.issuers)))
-            for described in _with_security(schema):
+            for described in _with_security(document):
                 described["security"] = list(_with_alternatives(described["security"]))
-        return schema
 
     def _known(self) -> Settings | None:
         """Those of the guard. Without any a document can still be made, in CI, say; and the guard of a test may have
@@ -105,6 +138,11 @@ class KindeGuard(attachment.KindeGuard):
             return getattr(self.ready(), "_settings", None)
         except ConfigurationError:
             return None
+
+
+def _places(route: Any) -> Iterator[tuple[str, str]]:
+    for method in getattr(route, "methods", None) or ():
+        yield getattr(route, "path_format", route.path), method.lower()
 
 
 def _client_id(text: str) -> str:

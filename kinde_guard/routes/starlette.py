@@ -102,9 +102,9 @@ def _declared_by_method(endpoint: type, name: str) -> Declared:
 
 def _with_dependencies(declared: Declared, dependant: Any) -> Declared:
     """FastAPI: what decorators demand is among the dependencies, if they are ours of FastAPI."""
-    from ..fastapi import OptionalAccessTokenSecurity, _demands
+    from ..fastapi import OptionalAccessTokenSecurity, _demands, securities
 
-    found = dict.fromkeys(_securities(dependant))
+    found = dict.fromkeys(securities(dependant))
     strict = [security for security in found if not isinstance(security, OptionalAccessTokenSecurity)]
     parts = [demand for security in found for demand in _demands(dependant, security)]
     own = [] if declared.demand is None else [declared.demand]
@@ -114,13 +114,6 @@ def _with_dependencies(declared: Declared, dependant: Any) -> Declared:
         needs_guard=bool(own) or any(security._guard is None for security in found),
         misplaced=declared.misplaced,
     )
-
-
-def _securities(dependant: Any) -> Iterator[Any]:
-    for inner in dependant.dependencies:
-        if is_a(inner.call, "kinde_guard.fastapi", "AccessTokenSecurity"):
-            yield inner.call
-        yield from _securities(inner)
 
 
 def _methods(route: Any) -> list[str]:
