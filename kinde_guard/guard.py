@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,12 +21,13 @@ from . import bearer, events, flight, jws, rules
 from .cache import USED, CacheStats, TokenCache, size_of
 from .claims import AccessToken, Json, fingerprint, quoted
 from .digests import sha256
-from .errors import AuthError, ConfigurationError, InvalidToken, KeysUnavailable, MissingToken
+from .errors import AuthError, ConfigurationError, InvalidToken, KeysUnavailable, MissingToken, Reason
 from .events import CannotTell, Refused, Verified
 from .jwks import Key, KeySet
 from .keystore import WAIT_COLD, Clocks, IssuerHealth, KeyStore, stores
 from .requirements import Requirement
 from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
+from .tokens.alike import Alike
 
 if TYPE_CHECKING:
     import httpx
@@ -38,6 +40,11 @@ _NOT_SHOWN: Any = None
 """In place of variables that hold a token, in frames that a refusal goes out through: error reporters print them."""
 
 
+ALL_REFUSED_ALIKE = (
+    "no token has been let in yet, and the last %d were refused for one reason, %s. If they are your own clients', "
+    "either the settings or the tokens are not right: see which with `kinde-guard explain`, which takes a token on "
+    "stdin (pip install 'kinde-guard[cli]')"
+)
 _Unverified = tuple[KeyStore, str, str, bytes | None, bytes, Json, tuple[float, float], bytes, bytes]
 """A token that is right in all but its signature, which has yet to be looked at: who has the key, its kid, the
 algorithm, header segment if it is a new one, payload, the claims in it, from when until when they hold, signing input
@@ -101,6 +108,9 @@ class Guard:
         self._cache = TokenCache(settings.cache_size)
         self._find, self._count_hit = self._cache.find, self._cache.count_hit
         self._remembers = settings.cache_size > 0
+        self._alike = Alike()
+        self._settled = False  # whether a token has been let in, or it was said that none is; never False again
+        self._count_warning = itertools.count().__next__
         self._permissions_as_scopes = settings.permissions_as_scopes
         if not settings.audiences:
             log.warning(
@@ -260,6 +270,7 @@ class Guard:
         if not key.verifies(alg, signing_input, signature):
             store.ask_behind()
             raise InvalidToken("bad_signature", "the token was changed, or signed with another key of the same kid")
+        self._settled = True
         if header is not None:
             self._remember_header(header, kid, alg)
         token = AccessToken._of(payload, digest, self._permissions_as_scopes, claims)
@@ -281,9 +292,19 @@ class Guard:
         self._headers[segment] = kid, alg
 
     def _log(self, refusal: AuthError | KeysUnavailable, raw: str) -> None:
+        if not self._settled:
+            self._doubt_settings(refusal.reason)
         if self._tell is None and not log.isEnabledFor(logging.INFO) and not isinstance(refusal, KeysUnavailable):
             return  # what nobody hears of needs no fingerprint
         self._say(refusal, fingerprint(sha256(raw.encode("utf-8", "surrogatepass"))))
+
+    def _doubt_settings(self, reason: Reason) -> None:
+        """Refusals are told of at INFO, which nobody sees who has set up no logging; that every token is refused,
+        everybody should see, once, unless a token has been let in."""
+        self._alike = alike = self._alike.after(reason)
+        if alike.enough and self._count_warning() == 0:  # threads may come here together
+            self._settled = True
+            log.warning(ALL_REFUSED_ALIKE, alike.times, reason, extra={"event": "refused_alike", "reason": reason})
 
     def _say(self, refusal: AuthError | KeysUnavailable, mark: str = "", client: str | None = None) -> None:
         """To the log and to the observer. *client* is that of a token whose signature has held."""

@@ -21,8 +21,8 @@ HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "s
 CORE = [
     "net.clocks", "net.forks", "net.headers", "digests", "web.wording", "errors", "events", "leavings", "settings",
     "jws", "claims", "requirements", "rules", "jwks", "news", "bearer", "flight", "net.exchange", "net.connect",
-    "net.tls", "net.http1", "net.direct", "net.transports", "fetch", "net.in_between", "keystore", "cache",
-    "reports", "guard", "pages",
+    "net.tls", "net.http1", "net.in_between", "net.direct", "net.transports", "fetch", "keystore", "cache",
+    "reports", "tokens.alike", "guard", "pages",
 ]  # fmt: skip
 """Each may import what stands before it."""
 

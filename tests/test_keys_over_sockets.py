@@ -6,6 +6,7 @@ Callers come from threads, from asyncio and from trio; the clocks are passed in 
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 import threading
 import time
@@ -472,3 +473,30 @@ def test_how_long_a_caller_waits(
     assert result.verdict == said
     assert seconds - 0.1 < result.seconds < seconds + 1
     assert result.stalled < 0.5
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize("code", [socket.EAI_NONAME, socket.EAI_AGAIN])
+def test_a_network_that_wants_a_proxy_is_told_of(monkeypatch: pytest.MonkeyPatch, name: str, code: int) -> None:
+    """Where a proxy is named and a host cannot be reached, that is said beside it; its password is not."""
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(code, "Name or service not known")
+
+    for each in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    for domain, variable, told in (
+        ("acme.kinde.com", name, True),
+        ("acme.kinde.com", "NO_PROXY", False),
+        ("http://localhost:9400", name, False),  # nobody's network
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, "http://someone:hush@proxy:3128")
+            guard = Guard(domain, audience="a", variables=())
+            with pytest.raises(KeysUnavailable):
+                guard.warm()
+        (health,) = guard.health().values()
+        assert "Name or service not known" in health.problem
+        assert (f"({name} is set, and no proxy is taken from the environment" in health.problem) is told
+        assert "hush" not in health.problem

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from ..net.in_between import SAID
+from ..net.in_between import SAID, proxy_named
 from ..settings import is_loopback
 
 DOMAIN = "Kinde → Settings → Applications → the application → Details → Domain"
-_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 _LOOKED_UP = r"[Nn]ame or service|nodename|getaddrinfo|No address|[Nn]ame resolution"
 _REMEDIES = (
@@ -74,11 +73,11 @@ def remedy(problem: str, issuer: str, *, proxied: bool = False) -> str:
 
 def _rows(problem: str, host: str, proxied: bool) -> Iterator[tuple[str, str]]:
     """The first that fits counts. A name that is not known, and silence, are what a network with a proxy shows."""
-    proxy = next((name for name in _PROXIES if os.environ.get(name)), None)
+    proxy = proxy_named(host, os.environ)
     if proxied and not is_loopback(host):
         yield from ((pattern, sentence.format(host)) for pattern, sentence in _PROXIED)
-    elif proxy is not None and not is_loopback(host):
+    elif proxy is not None:
         yield _LOOKED_UP, _PROXY.format(proxy)
     yield from _REMEDIES
-    if proxy is not None and not proxied and not is_loopback(host):
+    if proxy is not None and not proxied:
         yield "", _PROXY.format(proxy)

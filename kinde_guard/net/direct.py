@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Mapping
 from contextlib import closing
 from importlib import import_module
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from . import http1
 from .connect import Plain, connected
 from .exchange import Answer, FetchFailed, one_line
+from .in_between import unused_proxy
 
 if TYPE_CHECKING:
     import ssl
@@ -45,7 +48,7 @@ class Direct:
             raise FetchFailed("https was not prepared for")
         request = http1.request(method, asked, headers, body)
         with (
-            closing(Plain(connected(asked.host, asked.port, watch))) as plain,
+            closing(Plain(_connected(asked, watch))) as plain,
             closing(self._opened(plain, asked)) as connection,
         ):
             try:
@@ -64,6 +67,13 @@ class Direct:
             connection.close()
             raise _failed("Connect", error) from None
         return connection
+
+
+def _connected(asked: http1.Target, watch: Watch) -> socket.socket:
+    try:
+        return connected(asked.host, asked.port, watch)
+    except FetchFailed as error:
+        raise FetchFailed(f"{error}{unused_proxy(asked.host, os.environ)}") from None
 
 
 def _received(connection: _Connection) -> bytes:

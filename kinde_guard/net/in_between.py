@@ -1,8 +1,10 @@
-"""What stands between this machine and an issuer, as far as an answer's headers show it. Pure."""
+"""What stands between this machine and an issuer, as far as an answer's headers and variables show it. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+from ..settings import is_loopback
 
 # Header, how its value begins, whose it is. CloudFront is not among them: Kinde itself may stand behind it.
 _MARKS = (
@@ -17,6 +19,7 @@ _MARKS = (
     ("server", "squid", "a proxy (Squid)"),
     ("server", "zscaler", "a proxy (Zscaler)"),
 )
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 SAID = "in front of the issuer refused this machine"
 
 
@@ -36,3 +39,14 @@ def hint(status: int, headers: Mapping[str, str]) -> str:
     if status == 403:
         return " (a wrong region or subdomain answers 403)"
     return " (redirects are not followed)" if 300 <= status < 400 else ""
+
+
+def proxy_named(host: str, variables: Mapping[str, str]) -> str | None:
+    """The variable that names the proxy of this network, where *host* is beyond it."""
+    return None if is_loopback(host) else next((name for name in _PROXIES if variables.get(name)), None)
+
+
+def unused_proxy(host: str, variables: Mapping[str, str]) -> str:
+    """What to add to why there is no connection to *host*."""
+    name = proxy_named(host, variables)
+    return "" if name is None else f" ({name} is set, and no proxy is taken from the environment: give a transport)"
