@@ -30,6 +30,7 @@ from kinde_guard.flask import (
     requires_scope,
     token_or_none,
 )
+from kinde_guard.routes import routes_of
 from kinde_guard.wsgi import GuardMiddleware
 
 with warnings.catch_warnings():
@@ -322,6 +323,8 @@ class TestRestx:
             assert get(app, path, mint(base=M2M)).json == CLIENT, path
         assert get(app, "/core", mint()).status_code == 401
         assert get(app, "/decorated").headers["WWW-Authenticate"] == 'Bearer realm="api"'
+        listed = {route.path: (route.kind, str(route.demand)) for route in routes_of(app)}
+        assert listed["/decorated"] == listed["/decorators"] == ("protected", str(demand))
 
 
 class TestHandlers:

@@ -4,27 +4,33 @@ whichever was set up first."""
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import prometheus_client
 import pytest
+import socketio as python_socketio  # type: ignore[import-untyped]
 from flask import Flask, Response, copy_current_request_context, request
+from flask.views import MethodView
 from flask_socketio import SocketIO  # type: ignore[import-untyped]
 from helpers import CLIENT, Issuer, guard_of, mint
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.test import TestResponse
+from werkzeug.test import Client, TestResponse
 from whitenoise import WhiteNoise  # type: ignore[import-untyped]
 
-from kinde_guard import Guard, events
-from kinde_guard.flask import KindeGuard, current_token, requires_auth
+from kinde_guard import ConfigurationError, Guard, events, scope
+from kinde_guard.flask import KindeGuard, current_token, requires_auth, requires_scope
+from kinde_guard.routes import routes_of
+from kinde_guard.testing import assert_no_unprotected_routes
 from kinde_guard.wsgi import GuardMiddleware
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 Put = Callable[[Any], None]
 instrument: Any = FlaskInstrumentor().instrument_app
@@ -394,3 +400,137 @@ class TestFailures:
             app.wsgi_app = wrapped
 
         assert get(build(other), "/view", mint()).status_code == 401
+
+
+class Wrapping:
+    """Middleware of somebody's, with a name of its own for what it wraps."""
+
+    def __init__(self, served: WSGIApplication) -> None:
+        self.whatever = served
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return self.whatever(environ, start_response)
+
+
+def wrapped(served: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    return served(environ, start_response)
+
+
+class TestRoutes:
+    """``kinde-guard routes`` lists the views, whatever is in front of them, and that too."""
+
+    @pytest.fixture
+    def app(self) -> Flask:
+        app = Flask("listed")
+        app.add_url_rule("/guarded", "guarded", requires_auth(lambda: "in"))
+        app.add_url_rule("/view", "view", lambda: "in")
+        return app
+
+    @staticmethod
+    def seen(app: Any) -> dict[str, str]:
+        return {f"{route} {route.where if route.path == '/*' else ''}".strip(): route.kind for route in routes_of(app)}
+
+    @pytest.mark.parametrize(
+        ("put", "where"),
+        [
+            (socketio, "flask_socketio:_SocketIOMiddleware"),
+            (whitenoise, "whitenoise.base:WhiteNoise"),
+            (closure, f"{__name__}:closure.<locals>.answering"),
+            (proxy, "werkzeug.middleware.proxy_fix:ProxyFix"),
+            (telemetry, "opentelemetry.instrumentation.flask:_rewrapped_app.<locals>._wrapped_app"),
+        ],
+    )
+    @pytest.mark.parametrize("public", [None, [], ["/healthz"]])
+    def test_in_the_app(self, app: Flask, guard: Guard, put: Put, where: str, public: list[str] | None) -> None:
+        """It is outside of the guard, or behind it: then only public paths lead strangers there."""
+        put(app)
+        KindeGuard(app, guard=guard, public=public)
+        front, other = ("outside", "unprotected") if public is None else ("protected", "protected")
+        views = {"GET /guarded": "protected", "GET /view": other}
+        listed = self.seen(app)
+        assert listed.pop("GET /front/", None) in (None, other)
+        assert listed == {f"ANY /* {where}": front, **views}
+        assert [bool(route.note) for route in routes_of(app) if route.path == "/*"] == [bool(public)]
+
+    @pytest.mark.parametrize(
+        ("around", "where"),
+        [
+            (WhiteNoise, "whitenoise.base:WhiteNoise"),
+            (ProxyFix, "werkzeug.middleware.proxy_fix:ProxyFix"),
+            (OpenTelemetryMiddleware, "opentelemetry.instrumentation.wsgi:OpenTelemetryMiddleware"),
+            (lambda app: python_socketio.WSGIApp(python_socketio.Server(), app), "socketio.middleware:WSGIApp"),
+            (Wrapping, f"{__name__}:Wrapping"),
+            (lambda app: functools.partial(wrapped, app), f"{__name__}:wrapped"),
+            (
+                lambda app: lambda environ, start: app(environ, start),
+                f"{__name__}:TestRoutes.<lambda>.<locals>.<lambda>",
+            ),
+            (lambda app: Wrapping(app).__call__, f"{__name__}:Wrapping.__call__"),
+        ],
+    )
+    def test_around_the_app(self, app: Flask, guard: Guard, around: Any, where: str) -> None:
+        KindeGuard(app, guard=guard, public=[])
+        expected = {"GET /guarded": "protected", "GET /view": "protected"}
+        assert self.seen(around(app)) == {f"ANY /* {where}": "outside", **expected}
+        assert self.seen(around(around(app)))["GET /view"] == "protected"
+        assert_no_unprotected_routes(around(app))
+
+    def test_all_at_once(self, app: Flask, guard: Guard) -> None:
+        """Mounted apps are listed by what they serve; what is open in them is behind the guard as well."""
+        all_at_once(app)
+        inner = Flask("inner")
+        inner.add_url_rule("/x", "x", lambda: "in")
+        app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/inner": inner})  # type: ignore[method-assign]
+        assert self.seen(app)["GET /inner/x"] == "unprotected"
+        KindeGuard(app, guard=guard, public=["/front/*"])
+        listed = self.seen(app)
+        assert [listed["GET /inner/x"], listed["GET /view"]] == ["protected", "protected"]
+        assert sorted(name for name in listed if name.startswith("ANY")) == [
+            "ANY /* flask_socketio:_SocketIOMiddleware",
+            "ANY /* opentelemetry.instrumentation.flask:_rewrapped_app.<locals>._wrapped_app",
+            f"ANY /* {__name__}:closure.<locals>.answering",
+            "ANY /* werkzeug.middleware.proxy_fix:ProxyFix",
+            "ANY /* whitenoise.base:WhiteNoise",
+            "ANY /front/*",
+        ]
+
+    def test_guards_in_front(self, app: Flask, guard: Guard) -> None:
+        """A guard in front is no row, and what it demands is listed with the views."""
+        app.wsgi_app = GuardMiddleware(app.wsgi_app, guard, requires=scope("a"), public=["/view"])  # type: ignore[method-assign]
+        KindeGuard(app, guard=guard)
+        app.wsgi_app = WhiteNoise(app.wsgi_app)
+        assert self.seen(app) == {
+            "ANY /* whitenoise.base:WhiteNoise": "outside",
+            "GET /guarded": "protected",
+            "GET /view": "public",
+        }
+
+    def test_what_calls_its_wsgi_app(self, app: Flask, guard: Guard) -> None:
+        """Past the app object only the app's own check is left, and that holds."""
+        closure(app)
+        KindeGuard(app, guard=guard, public=[])
+        served = DispatcherMiddleware(Flask.wsgi_app.__get__(app), {})
+        assert self.seen(served) == {"GET /guarded": "protected", "GET /view": "protected"}
+        assert Client(served).get("/view").status_code == 401
+
+    def test_what_is_no_app(self) -> None:
+        for thing in (object(), Wrapping(wrapped), functools.partial(wrapped, None), Wrapping):  # type: ignore[arg-type]
+            with pytest.raises(ConfigurationError, match="is no FastAPI, Starlette or Flask app"):
+                routes_of(thing)
+
+    def test_inherited_handlers(self, app: Flask) -> None:
+        """By method, as they are served."""
+
+        class Base(MethodView):
+            @requires_scope("a")
+            def get(self) -> str:
+                return "in"
+
+        class Users(Base):
+            def post(self) -> str:
+                return "in"
+
+        app.add_url_rule("/users", view_func=Users.as_view("users"))
+        KindeGuard(app, guard=guard_of(Issuer()))
+        listed = self.seen(app)
+        assert [listed["GET /users"], listed["POST /users"]] == ["protected", "unprotected"]

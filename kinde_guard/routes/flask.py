@@ -4,21 +4,47 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
+
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from .. import demands
 from ..requirements import Requirement
+from ..web.flask_routes import demands_before, functions_of, layers_in_front, methods_of
 from .front import Declared, Front, ProtectedRoute, combined
-from .walk import declared_by, place_of
+from .walk import behind, declared_by, place_of, walk
 
 
 def routes(app: Any, front: Front) -> Iterator[ProtectedRoute]:
-    """Every rule of *app*, in the order in which they were added."""
+    """Whatever a request to the app object may come to: what stands in ``app.wsgi_app``, and the views."""
+    gated = _behind_own_guard(app, front)
+    for layer in layers_in_front(app):
+        outer, gated = gated, behind(layer, gated)
+        if isinstance(layer, DispatcherMiddleware):
+            for prefix, part in layer.mounts.items():
+                yield from walk(part, gated.below(prefix), mounted=True)
+        elif outer is gated:
+            yield gated.layer(place_of(layer))
+    yield from _views(app, gated)
+
+
+def views(app: Any, front: Front) -> Iterator[ProtectedRoute]:
+    """Every rule of *app*, for whom something calls its ``wsgi_app``."""
+    return _views(app, _behind_own_guard(app, front))
+
+
+def _behind_own_guard(app: Any, front: Front) -> Front:
     attached = app.extensions.get("kinde_guard")
+    if attached is None:
+        return front
+    return front.behind(attached.public, attached=False, passes_preflights=attached.preflights.passes)
+
+
+def _views(app: Any, front: Front) -> Iterator[ProtectedRoute]:
+    """In the order in which they were added."""
     # A guard around the app opens nothing within: the decorators of Flask look for that of the app.
-    front = Front(front.prefix, attached=False, gates=front.gates)
-    if attached is not None:
-        front = front.behind(attached.public, attached=True, passes_preflights=attached.preflights.passes)
+    front = Front(front.prefix, attached="kinde_guard" in app.extensions, gates=front.gates)
     for rule in app.url_map.iter_rules():
         if not _serves_nothing(app, rule):
             yield from _of_rule(app, rule, front)
@@ -27,33 +53,21 @@ def routes(app: Any, front: Front) -> Iterator[ProtectedRoute]:
 def _of_rule(app: Any, rule: Any, front: Front) -> Iterator[ProtectedRoute]:
     view = app.view_functions.get(rule.endpoint)
     methods = _methods(rule)
-    before = list(_before(app, rule.endpoint))
-    kind = getattr(view, "view_class", None)
-    if kind is None:
-        yield from front.routes(rule.rule, methods, _together(before, [view]), place_of(view))
-        return
-    by_name = {name: getattr(kind, name.lower(), None) for name in methods}
-    if None in by_name.values():  # a View has one function for all methods
-        by_name = {"": kind.dispatch_request}
-    for name, handler in by_name.items():
-        declared = _together(before, [view, handler])
-        yield from front.routes(rule.rule, [name] if name else methods, declared, place_of(handler))
+    pieces = rule.endpoint.split(".")[:-1]
+    before = list(demands_before(app, [".".join(pieces[: end + 1]) for end in range(len(pieces))]))
+    by_method = methods_of(view, methods) == methods
+    for group in [[method] for method in methods] if by_method else [methods]:
+        functions = functions_of(view, group[0] if group else "")
+        yield from front.routes(rule.rule, group, _declared(before, functions), place_of(functions[-1]))
 
 
-def _before(app: Any, endpoint: str) -> Iterator[Requirement]:
-    """What the app demands, and every blueprint around *endpoint*."""
-    pieces = endpoint.split(".")[:-1]
-    for name in (None, *(".".join(pieces[: end + 1]) for end in range(len(pieces)))):
-        for function in app.before_request_funcs.get(name, ()):
-            demand = demands.enforced(function)
-            if demand is not None:
-                yield demand
-
-
-def _together(before: list[Requirement], functions: list[Any]) -> Declared:
-    parts = [declared_by(function) for function in functions]
-    found = [*before, *(part.demand for part in parts if part.demand is not None)]
-    return Declared(combined(found) if found else None, misplaced=any(part.misplaced for part in parts))
+def _declared(before: list[Requirement], functions: list[Any]) -> Declared:
+    """By the view, which alone can carry a demand that is not enforced, and by what is within its class."""
+    view, *within = functions
+    declared = declared_by(view)
+    parts = [*before, declared.demand, *map(demands.enforced, within)]
+    found = [part for part in parts if part is not None]
+    return replace(declared, demand=combined(found) if found else None)
 
 
 def _methods(rule: Any) -> list[str]:

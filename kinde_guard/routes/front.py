@@ -19,6 +19,7 @@ NOT_AROUND = (
 )
 ANSWERS_OPTIONS = "runs for OPTIONS as well: with pass_preflights=True whoever calls it a preflight would be let in"
 LET_THROUGH = "pass_preflights=True lets whatever calls itself a preflight through, and this runs for OPTIONS"
+OPENED = "stands in front of the app's routes; on public paths strangers come to it, too"
 NO_GUARD = "no guard is attached to its app, so it answers 500: call KindeGuard(app)"
 
 
@@ -105,6 +106,14 @@ class Front:
     def outside(self, where: str) -> ProtectedRoute:
         """Middleware that stands outside of all gates."""
         return ProtectedRoute(f"{self.prefix}/*", (), None, "outside", where)
+
+    def layer(self, where: str) -> ProtectedRoute:
+        """Middleware in front of an app: outside of all gates, or behind some."""
+        if not self.gates:
+            return self.outside(where)
+        note = OPENED if any(gate.public.patterns for gate in self.gates) else ""
+        demand = combined(gate.requires for gate in self.gates)
+        return ProtectedRoute(f"{self.prefix}/*", (), demand, "protected", where, note)
 
     def routes(self, path: str, methods: Iterable[str], declared: Declared, where: str) -> Iterator[ProtectedRoute]:
         """The judgement; on OPTIONS one of its own, where that is another."""

@@ -10,15 +10,24 @@ from typing import Any
 from .. import demands
 from ..errors import ConfigurationError
 from ..paths import PublicPaths
+from ..web.way_in import way_in
 from .front import Declared, Front, ProtectedRoute
 
 MOST_LAYERS = 100  # around one app; that many are a loop
 
 
 def walk(app: Any, front: Front, *, mounted: bool = False) -> Iterator[ProtectedRoute]:
-    """Every route of *app*. Raises :class:`ConfigurationError` if it is of no framework known here, and not *mounted*
-    in one that is."""
-    front, inner = peeled(app, front)
+    """Every route of *app*, and what stands in front of them that is no guard. Raises :class:`ConfigurationError` if it
+    is of no framework known here, and not *mounted* in one that is."""
+    layers, inner = _layers(app) if mounted else _looked_through(app)
+    for layer in layers:
+        outer, front = front, behind(layer, front)
+        if outer is front and not mounted and (is_a(inner, "flask", "Flask") or not hasattr(layer, "app")):
+            yield front.layer(place_of(layer))
+    yield from _routes(app, inner, front, mounted)
+
+
+def _routes(app: Any, inner: Any, front: Front, mounted: bool) -> Iterator[ProtectedRoute]:
     if is_a(inner, "starlette.applications", "Starlette") or is_a(inner, "starlette.routing", "Router"):
         from .starlette import routes
 
@@ -26,10 +35,14 @@ def walk(app: Any, front: Front, *, mounted: bool = False) -> Iterator[Protected
     elif is_a(inner, "werkzeug.middleware.dispatcher", "DispatcherMiddleware"):
         for prefix, part in (*inner.mounts.items(), ("", inner.app)):
             yield from walk(part, front.below(prefix), mounted=True)
-    elif is_a(getattr(inner, "__self__", None), "flask", "Flask"):
+    elif is_a(inner, "flask", "Flask"):
         from .flask import routes as flask_routes
 
-        yield from flask_routes(inner.__self__, front)
+        yield from flask_routes(inner, front)
+    elif is_a(getattr(inner, "__self__", None), "flask", "Flask"):
+        from .flask import views
+
+        yield from views(inner.__self__, front)
     elif mounted and callable(inner):  # static files and the like, which have no routes
         answers_options = not is_a(inner, "starlette.staticfiles", "StaticFiles")
         yield from front.routes("/*", (), Declared(answers_options=answers_options), place_of(inner))
@@ -39,16 +52,8 @@ def walk(app: Any, front: Front, *, mounted: bool = False) -> Iterator[Protected
 
 def peeled(app: Any, front: Front) -> tuple[Front, Any]:
     """What is inside all middleware around *app*, and what then stands in front of it."""
-    for _ in range(MOST_LAYERS):
-        if is_a(app, "flask", "Flask"):
-            app = app.wsgi_app  # whatever is around it by now
-            continue
-        front = behind(app, front)
-        inner = _inside(app)
-        if inner is None:
-            return front, app
-        app = inner
-    raise ConfigurationError(f"{app!r} is in more middleware than can be looked through")
+    layers, inner = _layers(app)
+    return functools.reduce(lambda front, layer: behind(layer, front), [*layers, inner], front), inner
 
 
 def behind(layer: Any, front: Front) -> Front:
@@ -91,15 +96,32 @@ def place_of(thing: Any) -> str:
     return f"{thing.__module__}:{thing.__qualname__}"
 
 
-def _inside(layer: Any) -> Any:
-    if isinstance(layer, functools.partial):  # such as what answers health checks in front of Flask
-        return next((value for value in reversed(layer.args) if callable(value)), None)
-    if any(is_a(layer, *kind) for kind in _WHOLE):
-        return None
-    return getattr(layer, "app", None)
+def _layers(app: Any) -> tuple[list[Any], Any]:
+    """Middleware that keeps what is inside of it as ``app``, and what is inside of all."""
+    layers: list[Any] = []
+    while len(layers) < MOST_LAYERS:
+        inner = None if _is_app(app) else getattr(app, "app", None)
+        if inner is None:
+            return layers, app
+        layers.append(app)
+        app = inner
+    raise ConfigurationError(f"{app!r} is in more middleware than can be looked through")
 
 
-_WHOLE = (
+def _looked_through(app: Any) -> tuple[list[Any], Any]:
+    """The same, and of what keeps it in another way."""
+    layers, inner = _layers(app)
+    more, found = way_in(inner, _is_app)
+    return (layers, inner) if found is None else ([*layers, *more], found)
+
+
+def _is_app(thing: Any) -> bool:
+    """Whether it is known what is in *thing*."""
+    return any(is_a(thing, *kind) for kind in _APPS) or is_a(getattr(thing, "__self__", None), "flask", "Flask")
+
+
+_APPS = (
+    ("flask", "Flask"),
     ("starlette.applications", "Starlette"),
     ("starlette.routing", "Router"),
     ("werkzeug.middleware.dispatcher", "DispatcherMiddleware"),

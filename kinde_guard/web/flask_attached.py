@@ -15,6 +15,7 @@ from ..pages import Page, Pages
 from ..paths import PublicPaths
 from ..requirements import Requirement, authenticated
 from ..wsgi import authenticate, covers, is_cors_preflight, page_for
+from . import layers
 from .cors import Preflights
 from .flask_app import is_automatic_options, past_front, put_in_front
 from .flask_refusal import EXTENSION, handle, refused
@@ -133,7 +134,8 @@ def admit(requirement: Requirement) -> None:
         attached.guard.demand(token, requirement.bound(current.view_args or {}))
     except InsufficientScope as error:
         # RFC 6750 §3: ``scope`` names all that the resource requires, so that one more token request is enough.
-        names = [name for demand in _demands_of_request(current) for name in demand.scopes()]
+        around = layers.with_those_around(authenticated, current.environ)
+        names = [name for demand in (around, *_demands_of_request(current)) for name in demand.scopes()]
         raise refused(InsufficientScope(dict.fromkeys((*names, *error.required)), error.hint)) from None
     except (AuthError, KeysUnavailable) as error:
         if is_cors_preflight(current.environ):

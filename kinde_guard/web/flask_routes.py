@@ -6,7 +6,7 @@ One answer for everybody who asks: the adapter, the metadata, and ``kinde-guard 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from types import MethodType
 from typing import Any
 
@@ -15,8 +15,7 @@ from flask.views import MethodView
 
 from .. import demands
 from ..requirements import AllOf, Requirement
-
-MOST_LOOKED_AT = 1_000  # things, on the way through what stands in front of an app
+from .way_in import way_in
 
 
 def functions_of(view: Any, method: str) -> list[Any]:
@@ -82,23 +81,7 @@ def layers_in_front(app: Flask) -> list[Any]:
     """What stands between a server and the views of *app*, outermost first: of what cannot be looked through, at
     least itself."""
     front = vars(app).get("wsgi_app")
-    return [] if front is None else way_in(front, functools.partial(_is_own_way, app))
-
-
-def way_in(layer: Any, inmost: Callable[[Any], bool]) -> list[Any]:
-    """The layers from *layer* inwards until *inmost* says yes; only *layer* if it never does.
-
-    Middleware calls what it wraps by all kinds of names, and closures have none: whatever can be called is looked at.
-    """
-    ways, seen = [[layer]], {id(layer)}
-    for way in ways:  # grows meanwhile: breadth first, so that the shortest way is found
-        if inmost(way[-1]):
-            return way[:-1]
-        for inner in _held_by(way[-1]):
-            if callable(inner) and id(inner) not in seen and len(seen) < MOST_LOOKED_AT:
-                seen.add(id(inner))
-                ways.append([*way, inner])
-    return [layer]
+    return [] if front is None else way_in(front, functools.partial(_is_own_way, app))[0]
 
 
 def _is_ours(function: Any) -> bool:
@@ -108,10 +91,6 @@ def _is_ours(function: Any) -> bool:
 
 def _is_own_way(app: Flask, layer: Any) -> bool:
     return isinstance(layer, MethodType) and layer.__self__ is app
-
-
-def _held_by(layer: Any) -> list[Any]:
-    return [] if isinstance(layer, type | Flask) else [demands.inner(layer), *demands.held(layer)]
 
 
 def _handler_of(kind: Any, method: str) -> list[Any]:
