@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cache
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 import pytest
 import uvicorn
 from helpers import NOW, Time, settle
-from waiting import LONG, until
+from waiting import LONG, patience, patience_is_noted, until
 
 from kinde_guard import ConfigurationError, Guard, InvalidToken, KeysUnavailable
 from kinde_guard.fetch import MAX_BODY
@@ -232,20 +232,22 @@ async def averdict(guard: Guard, raw: str) -> str:
 class Said(NamedTuple):
     verdict: str
     seconds: float
+    patience: float
+    """For how many seconds they would have waited."""
 
 
 def ask(guard: Guard, raw: str) -> Said:
     """The verdict of five callers at once, one of them in an event loop, and how long the slowest waited."""
 
-    def timed(call: Callable[[], str]) -> tuple[str, float]:
-        started = time.monotonic()
-        return call(), time.monotonic() - started
+    def timed(call: Callable[[], str]) -> Said:
+        started, patience.seconds = time.monotonic(), 0.0
+        return Said(call(), time.monotonic() - started, patience.seconds)
 
     callers: list[Callable[[], str]] = [lambda: verdict(guard, raw)] * 4
     callers.append(lambda: asyncio.run(averdict(guard, raw)))
     with ThreadPoolExecutor(5) as pool:
-        answers = list(pool.map(timed, callers))
-    return Said(" or ".join(sorted({said for said, _ in answers})), max(seconds for _, seconds in answers))
+        verdicts, seconds, most = zip(*pool.map(timed, callers), strict=True)
+    return Said(" or ".join(sorted(set(verdicts))), max(seconds), max(most))
 
 
 # The ordeal
@@ -377,6 +379,7 @@ def errand(auth: ClientCredentials) -> str:
 class Errand(NamedTuple):
     said: list[str]
     seconds: float
+    patience: float
     requests: int
     meanwhile: str
     """What a guard of the same issuer says to a token, whose keys are not what is broken."""
@@ -388,43 +391,52 @@ def token(name: str) -> Errand:
     with kinde(over_tls=name == "wrong_tls_name") as it:
         auth, guard, raw = credentials(it), it.guard(), it.issuer.m2m_token()
         it.issuer.break_down(name, at="token")
-        started = time.monotonic()
+        started, patience.seconds = time.monotonic(), 0.0
         said = [errand(auth), errand(auth)]
-        seconds, requests = time.monotonic() - started, it.issuer.token_requests
+        seconds, most, requests = time.monotonic() - started, patience.seconds, it.issuer.token_requests
         meanwhile = "not asked" if it.over_tls else verdict(guard, raw)
         it.issuer.heal()
         it.time.passes(20)
-        return Errand(said, seconds, requests, meanwhile, errand(auth))
+        return Errand(said, seconds, most, requests, meanwhile, errand(auth))
 
 
 SLOW = ("hanging", "dripping")
 ORDEALS = {"cold": cold, "warm": warm}
+K = TypeVar("K")
+V = TypeVar("V")
 Outcomes = Mapping[tuple[str, str], Future[Outcome]]
 Errands = Mapping[str, Future[Errand]]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def pool() -> Iterator[ThreadPoolExecutor]:
-    """All ordeals go on side by side, and beside the other tests of this file."""
-    with ThreadPoolExecutor(10) as it:
+    """Slow ordeals go on side by side, and beside the other tests of this file."""
+    with patience_is_noted(), ThreadPoolExecutor(10) as it:
         yield it
         it.shutdown(cancel_futures=True)
 
 
-def slow_first(names: Iterable[str]) -> list[str]:
-    return sorted(names, key=lambda name: name not in SLOW)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def outcomes(pool: ThreadPoolExecutor) -> Iterator[Outcomes]:
-    seen = {(name, kind): pool.submit(ORDEALS[kind], name) for name, kind in product(slow_first(ROWS), ORDEALS)}
+    seen = Begun(lambda case: pool.submit(ORDEALS[case[1]], case[0]), product(SLOW, ORDEALS))
     yield seen
     print("", *table(seen), sep="\n")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def errands(pool: ThreadPoolExecutor) -> Errands:
-    return {name: pool.submit(token, name) for name in slow_first(TOKEN_ROWS)}
+    return Begun(lambda name: pool.submit(token, name), SLOW)
+
+
+class Begun(dict[K, V]):
+    """What has been begun: some of it at once, all else when it is asked for."""
+
+    def __init__(self, begin: Callable[[K], V], at_once: Iterable[K]) -> None:
+        self._begin = begin
+        super().__init__({case: begin(case) for case in at_once})
+
+    def __missing__(self, case: K) -> V:
+        return self.setdefault(case, self._begin(case))
 
 
 def table(outcomes: Outcomes) -> Iterator[str]:
@@ -432,7 +444,8 @@ def table(outcomes: Outcomes) -> Iterator[str]:
     yield line.format("", "cold", "warm", "cold", "warm", "stranger", "", "", "cold", "warm", "")
     yield line.format("fault", "verdict", "", "seconds", "", "", "fetches", "", "health", "", "why")
     for name in ROWS:
-        if any(not outcomes[name, kind].done() or outcomes[name, kind].exception() for kind in ORDEALS):
+        begun = [outcomes.get((name, kind)) for kind in ORDEALS]
+        if any(each is None or not each.done() or each.exception() for each in begun):
             continue
         one, two = (outcomes[name, kind].result() for kind in ORDEALS)
         assert two.stranger is not None
@@ -461,10 +474,10 @@ def test_without_a_socket_it_comes_to_the_same(issuer: LocalIssuer, name: str) -
     guard = Guard(issuer.url, audience=issuer.audience, variables=(), clocks=Time().clocks, transport=issuer.transport)
     raw = issuer.m2m_token()
     with issuer.broken(name):
-        started = time.monotonic()
         assert verdict(guard, raw) == ROWS[name].cold
-        assert time.monotonic() - started < 3
-        assert guard.health()[issuer.url].state == ROWS[name].health[0]
+        health = guard.health()[issuer.url]
+    assert health.state == ROWS[name].health[0]
+    assert not health.problem.startswith("TimeoutError")
 
 
 @pytest.mark.parametrize(
@@ -901,8 +914,9 @@ def test_without_keys(outcomes: Outcomes, name: str) -> None:
     request is served."""
     seen, row = outcomes[name, "cold"].result(LONG), ROWS[name]
     assert (seen.said.verdict, seen.repeated.verdict) == (row.cold, row.cold)
-    assert row.seconds - 0.1 < seen.said.seconds < row.seconds + 3
-    assert seen.repeated.seconds < 3
+    assert seen.said.seconds > row.seconds - 0.1
+    assert row.seconds - 0.1 < seen.said.patience <= 5.25
+    assert seen.repeated.patience == 0
     assert (seen.fetches, seen.health) == (row.fetches[0], row.health[0])
     assert begins(seen.problem, row.problem)
     assert seen.meanwhile == row.meanwhile
@@ -916,9 +930,9 @@ def test_with_keys_that_are_due(outcomes: Outcomes, name: str) -> None:
     seen, row = outcomes[name, "warm"].result(LONG), ROWS[name]
     assert seen.stranger is not None
     assert seen.stranger.verdict == "unknown_key"
-    assert seen.stranger.seconds < 2
+    assert seen.stranger.patience <= 1
     assert (seen.said.verdict, seen.repeated.verdict) == (row.warm, row.warm)
-    assert max(seen.said.seconds, seen.repeated.seconds) < 0.9  # and that is for five of them, on a busy machine
+    assert (seen.said.patience, seen.repeated.patience) == (0, 0)
     assert (seen.fetches, seen.health) == (row.fetches[1], row.health[1])
     assert begins(seen.problem, row.problem)
     assert seen.meanwhile == row.meanwhile
@@ -936,6 +950,7 @@ def test_the_token_endpoint(errands: Errands, name: str) -> None:
     the wait there is a token."""
     seen = errands[name].result(LONG)
     assert seen.said == [TOKEN_ROWS[name]] * 2
-    assert (4.9 if name in SLOW else 0) < seen.seconds < (8 if name in SLOW else 3)
+    assert seen.seconds > (4.9 if name in SLOW else 0)
+    assert seen.patience <= 6
     assert (seen.requests, seen.meanwhile) == ((0, "not asked") if name == "wrong_tls_name" else (1, "accepted"))
     assert seen.end == "a token"

@@ -6,8 +6,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
+
+import pytest
+
+from kinde_guard import flight
 
 LONG = 120.0
 """Seconds that no test is to reach: what takes so long hangs."""
@@ -19,6 +24,35 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < end, "it has not come to pass"
         time.sleep(0.002)
+
+
+class Patience(threading.local):
+    """How many seconds the callers in this thread were ready to wait for fetches, at most. A test can bound that; how
+    long it then takes is the machine's affair."""
+
+    seconds = 0.0
+
+
+patience = Patience()
+
+
+@contextmanager
+def patience_is_noted() -> Iterator[None]:
+    """Meanwhile, in :data:`patience`."""
+    join, ajoin = flight.join, flight.ajoin
+
+    def noting(future: Future[None], timeout: float) -> None:
+        patience.seconds += 0 if future.done() else timeout
+        join(future, timeout)
+
+    async def anoting(future: Future[None], timeout: float) -> None:
+        patience.seconds += 0 if future.done() else timeout
+        await ajoin(future, timeout)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flight, "join", noting)
+        patch.setattr(flight, "ajoin", anoting)
+        yield
 
 
 @contextmanager
