@@ -14,6 +14,8 @@ Refusal = AuthError | KeysUnavailable
 
 _CREDENTIALS = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]*)(.*)", re.S)  # RFC 9110 §11.4: a token, and the rest
 _B64TOKEN = re.compile(r" +([A-Za-z0-9\-._~+/]+=*)")  # RFC 6750 §2.1
+_LONG = re.compile(r"([A-Za-z0-9_-]{32})[A-Za-z0-9_-]+")
+_MOST, _MOST_LOOKED_AT = 17_000, 256  # the one for a token as large as may be
 _WRITE = "write `Bearer`, a space and the token"
 # What clients send by mistake, and what is said of it in the log: the first that fits the beginning of the value.
 _WITHOUT_BEARER = (
@@ -86,4 +88,6 @@ def answer(refusal: Refusal, metadata_url: str = "") -> Answer:
 
 
 def _hint(text: str, table: Sequence[tuple[re.Pattern[str], str]]) -> str:
-    return next(hint for pattern, hint in table if pattern.match(text))
+    """What is said of *text*. The long rows in it are made short first: strangers choose how long they are."""
+    short = _LONG.sub(r"\1", text[:_MOST])[:_MOST_LOOKED_AT]
+    return next(hint for pattern, hint in table if pattern.match(short))

@@ -214,6 +214,8 @@ def _check_audiences(audiences: Iterable[str], issuers: Iterable[str]) -> None:
     for audience in audiences:
         if "<" in audience or ">" in audience:
             raise ConfigurationError(f"audience is a placeholder, {audience!r}: put your API's audience there")
+        if "://" in audience and any(map(str.isspace, audience)):
+            raise ConfigurationError(f"audience {audience!r} is a URL with a space in it: give several in a list")
         if not any(map(str.isalnum, audience)):
             raise ConfigurationError(f"audience {audience!r} is none: there are no wildcards, give it as registered")
         if audience.rstrip("/") in issuers:

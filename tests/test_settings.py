@@ -103,6 +103,7 @@ def test_a_wrong_domain_in_a_variable_is_called_by_its_name(domain: str, words: 
     ({"audience": ISSUER + "/api/"}, "Management API"), ({"audience": ISSUER + "/api/v1"}, "Management API"),
     ({"audience": "https://b.com", "domain": [DOMAIN, "b.com"]}, "is the issuer"),
     ({"audience": "<your audience>"}, "placeholder"), ({"audience": "https://<host>/api"}, "placeholder"),
+    ({"audience": "https://a.com https://b.com"}, "several in a list"), ({"audience": ["x https://b"]}, "in a list"),
     ({"audience": "*"}, "no wildcards"), ({"audience": [AUDIENCE, "..."]}, "no wildcards"),
     ({"audience": None}, "needs clients="), ({"audience": None, "clients": []}, "needs clients="),
     ({"audience": None, "clients": ""}, "needs clients="), ({"audience": None, "clients": [""]}, "clients is empty"),
