@@ -118,7 +118,8 @@ def test_what_is_said_of_a_header_that_is_not_one_token(value: str, hint: str) -
 @pytest.mark.parametrize(("value", "hint"), [
     ("{}", "a token stands there without `Bearer`"), ("Token {}", "another word"), ("Bearer {}\n", "a line end"),
     ("Bearer {}, Bearer {}", "a comma"), ("Bearer {} {}", "white space"), ("Bearer Bearer {}", "Bearer stands twice"),
-    ("Bearer {}%0A", "as in a URL"), ("Bearer%20{}", "as in a URL"), ("Bearer{}", "no space after Bearer"), ("Bearer {}\u200b", "a character that no token has"),
+    ("Bearer {}%0A", "as in a URL"), ("Bearer%20{}", "as in a URL"), ("Bearer{}", "no space after Bearer"),
+    ("Bearer {}\u200b", "a character that no token has"),
 ])  # fmt: skip
 @pytest.mark.parametrize("size", [20, 300, 5_000])
 def test_a_long_token_hides_nothing(value: str, hint: str, size: int) -> None:
