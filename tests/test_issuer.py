@@ -108,15 +108,27 @@ class TestWellKnown:
         document = response.json()
         assert response.status_code == 200
         assert response.headers["content-type"] == "application/json"
-        assert document["issuer"] == URL
-        assert document["jwks_uri"] == f"{URL}/.well-known/jwks"
-        assert document["token_endpoint"] == f"{URL}/oauth2/token"
-        assert document["authorization_endpoint"] == f"{URL}/oauth2/auth"
-        assert document["end_session_endpoint"] == f"{URL}/logout"
-        assert document["id_token_signing_alg_values_supported"] == ["RS256"]
-        assert document["token_endpoint_auth_methods_supported"] == ["client_secret_post"]
-        assert document["code_challenge_methods_supported"] == ["S256"]
-        assert len(document) == 17
+        # github.com/api-evangelist/kinde, well-known/kinde-app-openid-configuration.json, fetched on 2026-09-12. Nothing
+        # there is of registration, client metadata documents, grant types, DPoP, mTLS, PAR or token exchange.
+        assert document == {
+            "issuer": URL,
+            "jwks_uri": f"{URL}/.well-known/jwks",
+            "token_endpoint": f"{URL}/oauth2/token",
+            "claims_supported": ["aud", "exp", "iat", "iss", "sub"],
+            "scopes_supported": ["address", "email", "event_hooks", "offline", "openid", "phone", "profile"],
+            "userinfo_endpoint": f"{URL}/oauth2/v2/user_profile",
+            "revocation_endpoint": f"{URL}/oauth2/revoke",
+            "end_session_endpoint": f"{URL}/logout",
+            "authorization_endpoint": f"{URL}/oauth2/auth",
+            "introspection_endpoint": f"{URL}/oauth2/introspect",
+            "subject_types_supported": ["public"],
+            "response_modes_supported": ["form_post", "query", "fragment"],
+            "response_types_supported": ["code"],
+            "request_uri_parameter_supported": False,
+            "code_challenge_methods_supported": ["S256"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "token_endpoint_auth_methods_supported": ["client_secret_post"],
+        }
 
     @pytest.mark.parametrize("path", ["jwks", "jwks.json"])
     def test_keys_are_published_under_both_names(self, caller: Caller, key: SigningKey, path: str) -> None:

@@ -44,7 +44,8 @@ _PREFLIGHT = {
 
 
 def discovery(issuer: LocalIssuer, request: Request) -> Response:
-    """OpenID Connect Discovery 1.0 §3, member for member as Kinde's; what the local one lacks is named, not served."""
+    """OpenID Connect Discovery 1.0 §3 and RFC 8414, member for member as Kinde's (September 2026); what the local one
+    lacks is named, not served."""
     url = issuer.url
     return json_response(
         200,
@@ -110,18 +111,10 @@ def _routed(issuer: LocalIssuer, request: Request) -> Response:
 
 _SUPPORTED = {
     "claims_supported": ["aud", "exp", "iat", "iss", "sub"],
-    "scopes_supported": ["address", "email", "offline", "openid", "phone", "profile"],
+    "scopes_supported": ["address", "email", "event_hooks", "offline", "openid", "phone", "profile"],
     "subject_types_supported": ["public"],
     "response_modes_supported": ["form_post", "query", "fragment"],
-    "response_types_supported": [
-        "code",
-        "token",
-        "id_token",
-        "code token",
-        "code id_token",
-        "id_token token",
-        "code id_token token",
-    ],
+    "response_types_supported": ["code"],
     "request_uri_parameter_supported": False,
     "code_challenge_methods_supported": ["S256"],
     "id_token_signing_alg_values_supported": ["RS256"],
