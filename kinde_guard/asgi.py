@@ -55,11 +55,6 @@ class Attached:
         """May be set, also while the app runs; ``None`` until the app starts if it comes from the environment."""
         self._settings = settings
 
-    @property
-    def metadata_url(self) -> str:
-        """Where the metadata of this resource is (RFC 9728); empty if there are none of its own."""
-        return "" if self.pages is None else self.pages.metadata_url
-
     def ready(self) -> Guard:
         """The guard, made of settings and environment if it has yet to be; raises :class:`ConfigurationError`."""
         if self.guard is None:
@@ -258,7 +253,7 @@ async def answered(attached: Attached, demands: Callable[[], Iterable[Requiremen
 def metadata_url(scope: Scope) -> str:
     """That of the app that serves the request, for challenges (RFC 9728 §5.1); empty if it has none."""
     attached = nearest(scope)
-    return "" if attached is None else attached.metadata_url
+    return "" if attached is None or attached.pages is None else attached.pages.metadata_url
 
 
 async def refuse(refusal: AuthError | KeysUnavailable, scope: Scope, send: Send) -> None:

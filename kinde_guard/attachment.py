@@ -42,7 +42,7 @@ from .guard import Guard
 from .pages import Pages
 from .paths import PublicPaths
 from .requirements import Requirement
-from .web import starlette_middleware
+from .web import layers, starlette_middleware
 
 _ONE_OF_EACH = (MissingToken(), InsufficientScope(("any",)), Forbidden("missing_permission"), KeysUnavailable(1))
 MOST_MIDDLEWARE = 100  # around one mounted app; that many layers are a loop
@@ -342,10 +342,8 @@ def name_of(function: Any) -> str:
 
 def _is_part(route: Any, issuers: frozenset[str]) -> bool:
     """Whether what *route* serves or mounts is for tokens of *issuers*, and not a resource of its own."""
-    return _of(_mounted(route)) is None and not any(
-        gate.metadata_url or (gate.guard is not None and not issuers.issuperset(gate.guard.health()))
-        for gate in _gates(route)
-    )
+    others = (layers.is_resource_of_its_own(gate, issuers) for gate in _gates(route))
+    return _of(_mounted(route)) is None and not any(others)
 
 
 def _members(kind: type) -> Iterable[Any]:

@@ -108,8 +108,8 @@ class TestWellKnown:
         document = response.json()
         assert response.status_code == 200
         assert response.headers["content-type"] == "application/json"
-        # github.com/api-evangelist/kinde, well-known/kinde-app-openid-configuration.json, fetched on 2026-09-12. Nothing
-        # there is of registration, client metadata documents, grant types, DPoP, mTLS, PAR or token exchange.
+        # As fetched on 2026-09-12: github.com/api-evangelist/kinde, well-known/kinde-app-openid-configuration.json.
+        # Nothing there is of registration, client metadata documents, grant types, DPoP, mTLS, PAR or token exchange.
         assert document == {
             "issuer": URL,
             "jwks_uri": f"{URL}/.well-known/jwks",

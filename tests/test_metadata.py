@@ -24,6 +24,7 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Host, Mount, Route, Router
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 import kinde_guard.asgi
@@ -310,6 +311,25 @@ def test_demands_that_are_inherited_and_those_of_middleware(kind: Any, guard: Gu
     assert said == ["a", "b", "c", "d", "e", "f", "g", "h", "i", "inherited", "j"]
     listed = {name for route in routes_of(app) if route.demand is not None for name in every_scope(route.demand)}
     assert listed == set(said)
+
+
+def test_middleware_in_a_flask_app(guard: Guard) -> None:
+    """Around its views, and around what is mounted in front of them; its challenges name all of it."""
+    app, inner = Flask(__name__), Flask("inner").wsgi_app
+    kinde_guard.flask.KindeGuard(app, guard=guard, resource=RESOURCE)
+    app.get("/")(kinde_guard.flask.requires_scope("a")(lambda: ""))
+    others = guard_of(Issuer(), domain="other.kinde.com")
+    mounts: dict[str, Any] = {
+        "/mounted": kinde_guard.wsgi.GuardMiddleware(inner, guard, requires=scope("b")),
+        "/others": kinde_guard.wsgi.GuardMiddleware(inner, others, requires=scope("others")),
+        "/own": kinde_guard.wsgi.GuardMiddleware(inner, guard, requires=scope("own"), resource=RESOURCE + "/own"),
+    }
+    dispatcher: Any = DispatcherMiddleware(app.wsgi_app, mounts)
+    app.wsgi_app = kinde_guard.wsgi.GuardMiddleware(dispatcher, guard, requires=scope("c"))  # type: ignore[method-assign]
+    assert wsgi_get(app, PATH).json["scopes_supported"] == ["a", "b", "c"]
+    assert 'scope="c a"' in wsgi_get(app, "/", mint({"scope": "c"}, base=M2M)).challenge
+    assert 'scope="c b"' in wsgi_get(app, "/mounted", mint({"scope": "c"}, base=M2M)).challenge
+    assert wsgi_get(app, "/", mint({"scope": "a c"}, base=M2M)).status == 200
 
 
 def test_what_is_mounted_for_other_tokens_is_another_resource(guard: Guard) -> None:

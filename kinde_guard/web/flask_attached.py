@@ -164,8 +164,9 @@ def _is_verified(environ: WSGIEnvironment, guard: Guard) -> bool:
 
 
 def _demands_of_request(current: Request) -> Iterator[Requirement]:
-    """What the app, the blueprints and the view demand together."""
+    """What middleware around the app, the app, the blueprints and the view demand together."""
     app = _app()
+    yield from layers.around(current.environ)
     yield from demands_before(app, reversed(current.blueprints))
     yield from demands_of(app.view_functions.get(current.endpoint or ""), current.method)
 

@@ -15,6 +15,8 @@ from flask.views import MethodView
 
 from .. import demands
 from ..requirements import AllOf, Requirement
+from ..wsgi import GuardMiddleware
+from .layers import is_resource_of_its_own
 from .way_in import way_in
 
 
@@ -45,11 +47,22 @@ def demands_of(view: Any, method: str) -> Iterator[Requirement]:
 
 
 def all_demands(app: Flask) -> Iterator[Requirement]:
-    """Everything that anything in *app* demands."""
+    """Everything that anything in *app* demands, and in front of its views: but nothing of what is mounted there as a
+    resource of its own."""
+    issuers = app.extensions["kinde_guard"].guard.health()
+    yield from (gate.requires for gate in _gates(app) if not is_resource_of_its_own(gate, issuers))
     yield from demands_before(app, [name for name in app.before_request_funcs if name is not None])
     for view in app.view_functions.values():
         for method in getattr(view, "methods", None) or ("GET",):
             yield from demands_of(view, method)
+
+
+def _gates(app: Flask) -> Iterator[GuardMiddleware]:
+    """Each one in ``app.wsgi_app``, around the views or around what Werkzeug's DispatcherMiddleware mounts."""
+    for layer in layers_in_front(app):
+        for part in (layer, *getattr(layer, "mounts", {}).values()):
+            if isinstance(part, GuardMiddleware):
+                yield part
 
 
 def covered_demands(app: Flask) -> Iterator[tuple[tuple[str, str], Requirement]]:

@@ -6,12 +6,13 @@ a client would give one scope up to get another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from ..requirements import AllOf, Requirement
 
 if TYPE_CHECKING:
+    from .. import asgi, wsgi
     from ..claims import AccessToken
     from ..guard import Guard
 
@@ -26,10 +27,23 @@ def judge(guard: Guard, token: AccessToken, requirement: Requirement, request: M
 
 def passed(requirement: Requirement, request: MutableMapping[str, Any]) -> None:
     """Note that the token meets *requirement*, for the layers within."""
-    request[_DEMANDED] = (*request.get(_DEMANDED, ()), requirement)
+    request[_DEMANDED] = (*around(request), requirement)
 
 
 def with_those_around(requirement: Requirement, request: Mapping[str, Any]) -> Requirement:
     """*requirement*, and what the layers around have demanded already."""
-    around = request.get(_DEMANDED)
-    return requirement if around is None else AllOf((*around, requirement))
+    before = around(request)
+    return AllOf((*before, requirement)) if before else requirement
+
+
+def around(request: Mapping[str, Any]) -> tuple[Requirement, ...]:
+    """What the layers around have demanded already."""
+    before: tuple[Requirement, ...] = request.get(_DEMANDED, ())
+    return before
+
+
+def is_resource_of_its_own(gate: asgi.GuardMiddleware | wsgi.GuardMiddleware, issuers: Collection[str]) -> bool:
+    """Whether what is behind *gate* has metadata of its own (RFC 9728), or is not for tokens of *issuers* alone: then
+    what it demands is nothing that a client of the resource around could ask for."""
+    has_metadata = gate.pages is not None and gate.pages.metadata_url != ""
+    return has_metadata or not (gate.guard is None or set(gate.guard.health()) <= set(issuers))
