@@ -33,6 +33,7 @@ from .guard import Guard
 from .requirements import AllOf, Requirement, Scopes, authenticated
 from .swagger import docs_paths
 from .web import layers, openapi
+from .web.socketio import misused
 
 __all__ = [
     "AccessTokenSecurity",
@@ -264,7 +265,7 @@ def _awaitable(wrapper: Callable[..., Any], function: Callable[..., Any]) -> Cal
 def _not_let_in(function: Callable[..., Any], token: AccessToken | None, scopes: tuple[str, ...]) -> Exception:
     if token is not None:
         return refused(InsufficientScope(scopes), HTTPException)
-    return ConfigurationError(
+    return misused(
         f"{name_of(function)}() was called without FastAPI, so there is no token: "
         "call what it wraps, .__wrapped__(…), or on a Starlette route use kinde_guard.starlette"
     )

@@ -24,10 +24,11 @@ except ModuleNotFoundError as missing:
 from . import asgi, demands
 from .attachment import Credentials, KindeGuard, KindeUser, Refusal, both, introduce, is_async, name_of, refused
 from .claims import AccessToken
-from .errors import AuthError, ConfigurationError, KeysUnavailable, MissingToken
+from .errors import AuthError, KeysUnavailable, MissingToken
 from .guard import Guard
 from .requirements import Requirement
 from .web import layers
+from .web.socketio import misused
 
 __all__ = [
     "KindeBackend",
@@ -178,7 +179,7 @@ def _scope_in(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
     for value in (*args, *kwargs.values()):
         if isinstance(value, HTTPConnection):
             return value.scope
-    raise ConfigurationError(
+    raise misused(
         f"{name_of(function)}() was called without a request or WebSocket, so there is no token to ask for: "
         "@requires_… is for endpoints (those of FastAPI: from kinde_guard.fastapi import requires_…)"
     )

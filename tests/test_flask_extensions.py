@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import pytest
@@ -20,6 +23,7 @@ from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from kinde_guard import AuthError, ConfigurationError, Guard, scope
+from kinde_guard.fastapi import requires_auth as of_fastapi
 from kinde_guard.flask import (
     KindeGuard,
     current_token,
@@ -31,6 +35,7 @@ from kinde_guard.flask import (
     token_or_none,
 )
 from kinde_guard.routes import routes_of
+from kinde_guard.starlette import requires_auth as of_starlette
 from kinde_guard.wsgi import GuardMiddleware
 
 with warnings.catch_warnings():
@@ -150,6 +155,15 @@ class TestCors:
         assert get(app, "/", None, "OPTIONS").status_code == 401
         assert get(app, "/own", None, "POST", **PREFLIGHT).status_code == 401
         assert preflight(app, "/guarded").status_code == 401
+
+    def test_a_function_behind_a_demand_that_answers(self, build: Callable[..., Flask]) -> None:
+        """Without the opt-in a demand before requests ends the way of every preflight, with it of none."""
+        for passes, status in ((False, 401), (True, 204)):
+            app = build(cors=False, pass_preflights=passes)
+            app.before_request(requires_auth)
+            app.before_request(lambda: Response(status=204) if request.method == "OPTIONS" else None)
+            assert preflight(app, "/own").status_code == status
+            assert get(app, "/own", None, "POST").status_code == 401
 
     def test_opt_in_is_a_bool(self) -> None:
         with pytest.raises(ConfigurationError, match="pass_preflights"):
@@ -629,9 +643,38 @@ class TestSocketIO:
         assert [type(error).__name__ for error in seen] == ["InsufficientScope"]
         assert client.is_connected()
 
-    def test_without_flask(self) -> None:
+    def test_above_the_decorator_of_the_event(self, app: Flask, sockets: Any, serve: Callable[..., Listener]) -> None:
+        """There nothing of ours runs, so nobody is served, by whatever way."""
+        requires_auth(sockets.on("connect")(lambda: None))
+        assert not serve("polling", mint()).connected
+        assert get(app, "/").status_code == 500
+        app.testing = True
+        with pytest.raises(ConfigurationError, match=r"'connect' is not enforced.*below the decorator of the event"):
+            get(app, "/")
+
+    @pytest.mark.parametrize("context", ["none", "an app's"])
+    def test_without_flask(self, app: Flask, context: str) -> None:
         """In a server of python-socketio's alone there is no request of Flask's: whoever connects is refused."""
         connect: Any = requires_auth(lambda sid, environ: None)
-        with pytest.raises(python_socketio.exceptions.ConnectionRefusedError) as caught:
+        around = nullcontext() if context == "none" else app.app_context()
+        with around, pytest.raises(python_socketio.exceptions.ConnectionRefusedError) as caught:
             connect("sid", {})
         assert isinstance(caught.value, ConfigurationError)
+
+    def test_without_socketio(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing is imported for it."""
+        monkeypatch.delitem(sys.modules, "socketio.exceptions")
+        with pytest.raises(ConfigurationError) as caught:
+            requires_auth(lambda: None)()
+        assert type(caught.value) is ConfigurationError
+
+    def test_without_starlette_and_fastapi(self) -> None:
+        """The same with the decorators of other frameworks, which know no handlers of Socket.IO."""
+
+        async def connect(sid: str, environ: Any) -> None:
+            raise AssertionError("not reached")
+
+        for decorated in (of_starlette(connect), of_fastapi(connect)):
+            with pytest.raises(python_socketio.exceptions.ConnectionRefusedError) as caught:
+                asyncio.run(decorated("sid", {}))
+            assert isinstance(caught.value, ConfigurationError)

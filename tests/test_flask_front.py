@@ -223,12 +223,13 @@ def test_a_front_of_the_apps_class(guard: Guard) -> None:
 
     class Calling(Flask):
         def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            return Answering.wsgi_app(self, environ, start_response)  # type: ignore[arg-type]
+            served = Answering if environ["PATH_INFO"] == "/front" else Flask
+            return served.wsgi_app(self, environ, start_response)
 
     class Both(Answering):
         """Inherits it."""
 
-    for kind in (Answering, Both):
+    for kind in (Answering, Calling, Both):
         app = kind("own_class")
         KindeGuard(app, guard=guard, public=[])
         assert [get(app, "/front").status_code, get(app, "/front", mint()).text] == [401, "of the class"]
@@ -498,7 +499,7 @@ class TestRoutes:
         """A guard in front is no row, and what it demands is listed with the views."""
         app.wsgi_app = GuardMiddleware(app.wsgi_app, guard, requires=scope("a"), public=["/view"])  # type: ignore[method-assign]
         KindeGuard(app, guard=guard)
-        app.wsgi_app = WhiteNoise(app.wsgi_app)
+        app.wsgi_app = WhiteNoise(app.wsgi_app)  # type: ignore[method-assign]
         assert self.seen(app) == {
             "ANY /* whitenoise.base:WhiteNoise": "outside",
             "GET /guarded": "protected",

@@ -45,7 +45,8 @@ class GuardedApp(Flask):
         page = None if attached.pages is None else attached.page(self, environ)
         if page is not None:
             return send_page(page, start_response)
-        if attached.public is None or not _has_front(self) or attached.opens(environ):
+        opens = attached.public is None or not _has_front(self) or attached.opens(environ)
+        if opens and attached.is_sound(self):
             return super().__call__(environ, start_response)
         return attached.past_front(self)(environ, start_response)  # type: ignore[no-any-return]
 

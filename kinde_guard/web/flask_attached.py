@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app, has_request_context, request
@@ -19,8 +20,8 @@ from . import layers
 from .cors import Preflights
 from .flask_app import is_automatic_options, past_front, put_in_front
 from .flask_refusal import EXTENSION, handle, refused
-from .flask_routes import all_demands, covered_demands, demands_before, demands_of
-from .socketio import closing
+from .flask_routes import all_demands, covered_demands, demands_before, demands_of, event_handlers
+from .socketio import misused
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication, WSGIEnvironment
@@ -47,6 +48,7 @@ class Attached:
         self.public = public
         self.pages = pages
         self.preflights = preflights
+        self._is_checked = False
         self._covered: dict[tuple[str, str], Requirement] = {}
         self._past: tuple[object, WSGIApplication] | None = None
 
@@ -80,6 +82,13 @@ class Attached:
         """Whether it is one to an app that is for callers with a good token alone."""
         return self.public is not None and is_cors_preflight(environ) and not self.opens(environ)
 
+    def is_sound(self, app: Flask) -> bool:
+        """Whether there is nothing to say against serving *app*, to which requests may come that never get to Flask."""
+        if not self._is_checked:
+            with suppress(ConfigurationError):  # Flask says it, in its way
+                self.check(app)
+        return self._is_checked
+
     def check(self, app: Flask) -> None:
         """Raise :class:`ConfigurationError` for a demand that nothing enforces, and find those that are beneath
         decorators of others."""
@@ -90,7 +99,14 @@ class Attached:
                     f"the demand on the view {name!r} at {paths.get(name)!r} is not enforced: write @requires_…(…) "
                     "below the route decorator (if the route is meant to be open, give it its own function)"
                 )
+        for event, handler in event_handlers(app):
+            if demands.misplaced(handler):
+                raise ConfigurationError(
+                    f"the demand on the handler of the Socket.IO event {event!r} is not enforced: write @requires_…(…) "
+                    "below the decorator of the event"
+                )
         self._covered = dict(covered_demands(app))
+        self._is_checked = True
 
     def check_covered(self, current: Request) -> None:
         """Ask for the demand of a view ahead of the decorators around it that are not ours: a cache would answer."""
@@ -113,10 +129,10 @@ def attached_here() -> Attached:
     try:
         app = _app()
     except RuntimeError:
-        raise _misused("there is no app here: kinde_guard.flask is for functions that a Flask app calls") from None
+        raise misused("there is no app here: kinde_guard.flask is for functions that a Flask app calls") from None
     attached: Attached | None = app.extensions.get(EXTENSION)
     if attached is None:
-        raise _misused(
+        raise misused(
             f"no guard is attached to the app {app.name!r}{_serving()}: call KindeGuard(app) before it starts"
         )
     return attached
@@ -128,7 +144,7 @@ def admit(requirement: Requirement) -> None:
     try:
         current = _request()
     except RuntimeError:
-        raise _misused("there is no request here: what decorates a view of Flask was called outside of one") from None
+        raise misused("there is no request here: what decorates a view of Flask was called outside of one") from None
     try:
         token = authenticate(current.environ, attached.guard)
         attached.guard.demand(token, requirement.bound(current.view_args or {}))
@@ -185,8 +201,3 @@ def _check_once(endpoint: str | None, values: dict[str, Any] | None) -> None:
 
 def _serving() -> str:
     return f", which serves {request.endpoint!r}" if has_request_context() else ""
-
-
-def _misused(text: str) -> Exception:
-    """A mistake in the app, which lets nobody in by Socket.IO either."""
-    return closing(ConfigurationError(text), "The server is not set up for this.")

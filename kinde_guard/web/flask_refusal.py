@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import current_app, has_request_context, request
 from werkzeug.exceptions import HTTPException, default_exceptions
 
 from ..errors import AuthError, KeysUnavailable, KindeGuardError
 from .socketio import closing
-
-if TYPE_CHECKING:
-    from flask.typing import ResponseReturnValue
 
 EXTENSION = "kinde_guard"
 
@@ -46,12 +43,10 @@ def refused(error: AuthError | KeysUnavailable) -> Exception:
     return closing(refusal, error.detail, json.loads(refusal.body())) if _is_connecting() else refusal
 
 
-def handle(error: KindeGuardError) -> ResponseReturnValue | HTTPException:
+def handle(error: KindeGuardError) -> HTTPException:
     """The app's handler: so that its handler for ``Exception`` does not swallow a refusal."""
     if isinstance(error, Refused):
         return error
-    if isinstance(error, AuthError | KeysUnavailable):
-        return current_app.handle_http_exception(refused(error))  # type: ignore[arg-type]
     raise error  # ours, not the caller's: 500
 
 

@@ -90,6 +90,13 @@ def covered_demand(view: Any, method: str) -> Requirement | None:
     return functools.reduce(lambda one, other: AllOf((one,)) & other, covered) if covered else None
 
 
+def event_handlers(app: Flask) -> Iterator[tuple[str, Any]]:
+    """Those of Flask-SocketIO, if it is there, by the name of the event."""
+    server = getattr(app.extensions.get("socketio"), "server", None)
+    for handlers in getattr(server, "handlers", {}).values():
+        yield from handlers.items()
+
+
 def layers_in_front(app: Flask) -> list[Any]:
     """What stands between a server and the views of *app*, outermost first: of what cannot be looked through, at
     least itself."""

@@ -10,7 +10,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from ..errors import ConfigurationError
+
 _KINDS: dict[tuple[type, type], Any] = {}
+
+
+def misused(text: str) -> Exception:
+    """A mistake in the app: nobody is let in by it."""
+    return closing(ConfigurationError(text), "The server is not set up for this.")
 
 
 def closing(error: Exception, message: str, data: object = None) -> Exception:
