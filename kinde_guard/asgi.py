@@ -21,7 +21,7 @@ from .guard import Guard, check_given, guard_has_settings
 from .pages import Pages
 from .paths import PublicPaths, is_preflight
 from .requirements import Requirement, authenticated
-from .web import layers
+from .web import caching, layers
 from .web.cors import Preflights
 
 Scope = MutableMapping[str, Any]
@@ -111,6 +111,7 @@ class GuardMiddleware(Attached):
             except (AuthError, KeysUnavailable) as refusal:
                 self._note_refusal(scope)
                 return await refuse(refusal, scope, send)
+            send = private_to_caller(send)
         await self.app(scope, receive, send)
         return None
 
@@ -153,7 +154,8 @@ def recognise(scope: Scope, guard: Guard) -> AccessToken | None:
     if _VERIFIED in scope and (seen := _seen(scope, guard, values)) is not None:
         return seen if isinstance(seen, AccessToken) else None
     if len(values) == 1 and (token := guard.recognise(values[0])) is not None:
-        _remember(scope, guard, values, token)
+        scope[_VERIFIED] = guard, hash(values[0]), token, scope.get(_VERIFIED)
+        scope["kinde_guard.token"] = token
         return token
     return None
 
@@ -268,6 +270,18 @@ async def refuse(refusal: AuthError | KeysUnavailable, scope: Scope, send: Send)
     return None
 
 
+def private_to_caller(send: Send) -> Send:
+    """*send*, which tells caches whose the answer is. No coroutine of its own: it is called for each part of a body."""
+
+    def sending(message: Message) -> Awaitable[None]:
+        if "body" not in message and message["type"] == "http.response.start":
+            # A copy: the app may send the message that it has here on a public path, too.
+            message = {**message, "headers": caching.for_asgi(message.get("headers", ()))}
+        return send(message)
+
+    return sending
+
+
 async def run_lifespan(app: ASGIApp, start: Callable[[], object], scope: Scope, receive: Receive, send: Send) -> None:
     """Pass lifespan on once *start* has succeeded. If it has not, the server is told, prints the sentence and stops:
     an exception alone would be taken for an app without lifespan, and every request would be answered with 500."""
@@ -292,7 +306,7 @@ def _seen(scope: Scope, guard: Guard, values: list[bytes]) -> _Verdict | None:
     while seen is not None:
         judge, judged, verdict, seen = seen
         if judge is guard:
-            if judged != hash(tuple(values)):  # an app has copied the scope for a request of its own to itself
+            if judged != _hash(values):  # an app has copied the scope for a request of its own to itself
                 return None
             if isinstance(verdict, AccessToken):
                 scope["kinde_guard.token"] = verdict
@@ -301,12 +315,16 @@ def _seen(scope: Scope, guard: Guard, values: list[bytes]) -> _Verdict | None:
 
 
 def _remember(scope: Scope, guard: Guard, values: list[bytes], verdict: _Verdict) -> None:
-    # Python keeps the hash of bytes: it is worked out once a request, for a third of what SHA-256 costs.
-    scope[_VERIFIED] = guard, hash(tuple(values)), verdict, scope.get(_VERIFIED)
+    scope[_VERIFIED] = guard, _hash(values), verdict, scope.get(_VERIFIED)
     if isinstance(verdict, AccessToken):
         scope["kinde_guard.token"] = verdict
     else:
         scope.pop("kinde_guard.token", None)
+
+
+def _hash(values: list[bytes]) -> int:
+    """Python keeps that of bytes: it is worked out once a request, for a third of what SHA-256 costs."""
+    return hash(values[0]) if len(values) == 1 else hash(tuple(values))
 
 
 def _told_again(verdict: _Verdict) -> AccessToken:

@@ -230,6 +230,7 @@ class _InFront:
                 introduce(scope, asgi.recognise(scope, guard) or await asgi.aauthenticate(scope, guard))
             except (AuthError, KeysUnavailable) as error:
                 return await _refuse(attached, error, scope, receive, send)
+            send = asgi.private_to_caller(send)
         await self.app(scope, receive, send)
         return None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import bearer
 from .claims import AccessToken
@@ -19,7 +19,7 @@ from .guard import Guard, guard_has_settings
 from .pages import Page, Pages
 from .paths import PublicPaths, is_preflight
 from .requirements import Requirement, authenticated
-from .web import layers
+from .web import caching, layers
 from .web.cors import Preflights
 
 if TYPE_CHECKING:
@@ -82,10 +82,21 @@ class GuardMiddleware:
                     self.preflights.refused()
                 url = "" if self.pages is None else self.pages.metadata_url
                 return _answer(bearer.answer(refusal, url), environ, start_response)
+            start_response = private_to_caller(environ, start_response)
         return self.app(environ, start_response)
 
     def _is_open(self, environ: WSGIEnvironment) -> bool:
         return covers(self.public, environ) or (self.preflights.passes and is_cors_preflight(environ))
+
+
+def private_to_caller(environ: WSGIEnvironment, start_response: StartResponse) -> StartResponse:
+    """*start_response*, which tells caches whose the answer is, if a token was verified for it."""
+
+    def starting(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
+        verified = environ.get("kinde_guard.token") is not None
+        return start_response(status, list(caching.for_wsgi(headers)) if verified else headers, *exc_info)
+
+    return starting
 
 
 def authenticate(environ: WSGIEnvironment, guard: Guard) -> AccessToken:

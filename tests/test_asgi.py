@@ -342,13 +342,14 @@ def test_what_the_app_raises_is_the_apps(guard: Guard, token: str) -> None:
     assert caught.value is error
 
 
-def test_answers_of_the_app_are_untouched(guard: Guard, token: str) -> None:
+def test_answers_of_the_app_are_its_own(guard: Guard, token: str) -> None:
     async def forbidding(scope: Scope, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 403, "headers": [(b"x-mine", b"1")]})
         await send({"type": "http.response.body", "body": b"mine"})
 
     reply = ask(GuardMiddleware(forbidding, guard), "/users", token)
-    assert (reply.status, reply.headers, reply.body) == (403, {"x-mine": "1"}, b"mine")
+    marks = {"cache-control": "private", "vary": "Authorization"}
+    assert (reply.status, reply.headers, reply.body) == (403, {"x-mine": "1", **marks}, b"mine")
 
 
 def test_no_await_with_a_key_at_hand(app: App, token: str) -> None:

@@ -16,7 +16,7 @@ from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ..errors import AuthError, KeysUnavailable
-from ..wsgi import send_page
+from ..wsgi import private_to_caller, send_page
 from .flask_refusal import EXTENSION, refused
 from .flask_routes import layers_in_front
 
@@ -45,6 +45,8 @@ class GuardedApp(Flask):
         page = None if attached.pages is None else attached.page(self, environ)
         if page is not None:
             return send_page(page, start_response)
+        if attached.public is not None:
+            start_response = private_to_caller(environ, start_response)
         opens = attached.public is None or not _has_front(self) or attached.opens(environ)
         if opens and attached.is_sound(self):
             return super().__call__(environ, start_response)

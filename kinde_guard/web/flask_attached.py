@@ -93,8 +93,9 @@ class Attached:
         """Raise :class:`ConfigurationError` for a demand that nothing enforces, and find those that are beneath
         decorators of others."""
         paths = {rule.endpoint: rule.rule for rule in app.url_map.iter_rules()}
+        guarded = demands.guarded_by(app.view_functions.values())
         for name, view in app.view_functions.items():
-            if demands.misplaced(view):
+            if demands.misplaced(view, guarded):
                 raise ConfigurationError(
                     f"the demand on the view {name!r} at {paths.get(name)!r} is not enforced: write @requires_…(…) "
                     "below the route decorator (if the route is meant to be open, give it its own function)"
