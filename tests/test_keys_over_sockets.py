@@ -11,17 +11,14 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
 
 import pytest
 import trio
-from faults import Behaviour, Exchange, Server, after, answering, dripping, hanging, head, sending
+from faults import Behaviour, Exchange, Server, after, answering, hanging, head, sending
 from helpers import AUDIENCE, NOW, Time, b64, jwk, key_set, mint, rsa_key
-from waiting import LONG, in_thread, patience, patience_is_noted, running
+from waiting import LONG, in_thread, running
 
 from kinde_guard import Guard, InvalidToken, KeysUnavailable
 from kinde_guard.fetch import MAX_BODY
@@ -355,9 +352,11 @@ def test_two_issuers_do_not_wait_for_each_other() -> None:
 
 LAST_REQUEST = """
 import asyncio, sys
-from kinde_guard import Guard, fetch, keystore
+from kinde_guard.net import exchange
 
-fetch.TOTAL_TIMEOUT = keystore.TOTAL_TIMEOUT = 1000
+exchange.TOTAL_TIMEOUT = 1000  # before anything else is loaded
+
+from kinde_guard import Guard
 
 async def main():
     guard = Guard(sys.argv[1], audience=sys.argv[2])
@@ -379,57 +378,6 @@ def test_a_process_ends_while_a_fetch_is_under_way() -> None:
             assert server.asked.wait(LONG)
             assert process.communicate("go on\n", timeout=LONG) == ("", "")
         assert process.returncode == 0
-
-
-# How long a caller waits
-
-
-class Waited(NamedTuple):
-    verdict: str
-    seconds: float
-    patience: float
-    """For how many seconds it would have waited."""
-
-
-def wait_in(world: str, guard: Guard, raw: str) -> Waited:
-    started, patience.seconds = time.monotonic(), 0.0
-    return Waited(verdict_in(world, guard, raw), time.monotonic() - started, patience.seconds)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def waited() -> Iterator[dict[tuple[str, str], Future[Waited]]]:
-    """All of these cases wait side by side, once, and beside the other tests of this file."""
-    drip = dripping(b" " * 60, at_once=head(headers={"content-length": "60"}))
-    with ExitStack() as stack, patience_is_noted(), ThreadPoolExecutor(9) as pool:
-        each = {}
-        for world in ("thread", "asyncio", "trio"):
-            servers = [stack.enter_context(Server(behave)) for behave in (hanging, drip, published("a"))]
-            guards = [guard_of(server) for server in servers]
-            assert verdict(guards[2], token(servers[2])) == "accepted"
-            servers[2].behave = hanging
-            each["hangs, no keys", world] = pool.submit(wait_in, world, guards[0], token(servers[0]))
-            each["drips, no keys", world] = pool.submit(wait_in, world, guards[1], token(servers[1]))
-            each["hangs, with keys", world] = pool.submit(wait_in, world, guards[2], unknown(servers[2], 1))
-        yield each
-
-
-@WORLDS
-@pytest.mark.parametrize(
-    ("case", "said", "seconds"),
-    [
-        ("hangs, no keys", "again in 1 s", 5.0),
-        ("drips, no keys", "again in 1 s", 5.0),
-        ("hangs, with keys", "unknown_key", 1.0),
-    ],
-)
-def test_how_long_a_caller_waits(
-    waited: dict[tuple[str, str], Future[Waited]], world: str, case: str, said: str, seconds: float
-) -> None:
-    """Five seconds while there are no keys, and a moment for the refusal to say why; one while there are."""
-    result = waited[case, world].result(LONG)
-    assert result.verdict == said
-    assert result.seconds > seconds - 0.1
-    assert seconds - 0.1 < result.patience <= seconds + 0.25
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])

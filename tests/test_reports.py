@@ -361,9 +361,11 @@ def test_what_a_parent_has_left_is_not_sent(listener: Server) -> None:
 
 ENDING = """
 import sys
-from kinde_guard import fetch, reports
+from kinde_guard.net import exchange
+exchange.TOTAL_TIMEOUT = 1000  # before anything else is loaded
+from kinde_guard import reports
 from kinde_guard.events import Refused
-reports.DEADLINE = fetch.TOTAL_TIMEOUT = 1000
+reports.DEADLINE = 1000
 reporter = reports.Reporter(sys.argv[1])
 reporter.observe(Refused("expired", "0" * 12, ""))
 sys.stdin.readline()
