@@ -295,6 +295,19 @@ class TestMistakes:
         with pytest.raises(ConfigurationError, match=r"'users' .* below the route decorator"):
             get(app)
 
+    def test_open_here_and_guarded_there(self, app: Flask) -> None:
+        """One function in two routes might be a mistake: the sentence says how to say that it is none."""
+
+        def both() -> str:
+            return "open"
+
+        serve(app, "/open", both)
+        serve(app, "/guarded", requires_auth(both))
+        assert get(app, "/open").status_code == 500
+        app.testing = True
+        with pytest.raises(ConfigurationError, match=r"at '/open' is not enforced: .*give it its own function"):
+            get(app)
+
     def test_above_and_below_the_route(self, app: Flask) -> None:
         """What the decorator above demands would not be asked, whatever the one below does."""
 

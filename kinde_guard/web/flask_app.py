@@ -42,6 +42,8 @@ class GuardedApp(Flask):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         attached = self.extensions[EXTENSION]
+        if attached.leaves_all_to_flask:
+            return super().__call__(environ, start_response)
         page = None if attached.pages is None else attached.page(self, environ)
         if page is not None:
             return send_page(page, start_response)
@@ -71,7 +73,9 @@ class GuardedApp(Flask):
     def dispatch_request(self, *ctx: AppContext) -> ResponseReturnValue:
         current = _request()
         try:
-            self.extensions[EXTENSION].check_covered(current)
+            attached = self.extensions[EXTENSION]
+            if attached.covered:
+                attached.check_covered(current)
             return super().dispatch_request(*ctx)
         except (AuthError, KeysUnavailable) as error:
             raise refused(error) from None

@@ -48,8 +48,9 @@ class Attached:
         self.public = public
         self.pages = pages
         self.preflights = preflights
+        self.leaves_all_to_flask = False
+        self.covered: dict[tuple[str, str], Requirement] = {}
         self._is_checked = False
-        self._covered: dict[tuple[str, str], Requirement] = {}
         self._past: tuple[object, WSGIApplication] | None = None
 
     def install(self, app: Flask) -> None:
@@ -106,13 +107,14 @@ class Attached:
                     f"the demand on the handler of the Socket.IO event {event!r} is not enforced: write @requires_…(…) "
                     "below the decorator of the event"
                 )
-        self._covered = dict(covered_demands(app))
+        self.covered = dict(covered_demands(app))
         self._is_checked = True
+        self.leaves_all_to_flask = self.public is None and self.pages is None
 
     def check_covered(self, current: Request) -> None:
         """Ask for the demand of a view ahead of the decorators around it that are not ours: a cache would answer."""
-        if self._covered and not is_automatic_options(current):
-            demand = self._covered.get((current.endpoint or "", current.method))
+        if not is_automatic_options(current):
+            demand = self.covered.get((current.endpoint or "", current.method))
             if demand is not None:
                 admit(demand)
 
