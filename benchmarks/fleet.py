@@ -15,7 +15,7 @@ from typing import Any
 
 from kinde_guard.cli.serving import App, Message, listen, serving, url_of
 from kinde_guard.issuer import LocalIssuer
-from kinde_guard.issuer.endpoints import JWKS_PATHS
+from kinde_guard.issuer.endpoints.paths import JWKS_PATHS
 
 ROOT = Path(__file__).parents[1]
 EVERY_FETCH = 10**9

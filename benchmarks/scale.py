@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kinde_guard import Guard
 from kinde_guard.issuer import LocalIssuer, SigningKey
-from kinde_guard.issuer.local import AUDIENCE
+from kinde_guard.issuer.tenant import AUDIENCE
 from kinde_guard.issuer.transport import LocalTransport
 
 from . import memory, threads

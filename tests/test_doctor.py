@@ -30,7 +30,7 @@ from kinde_guard.cli.finding import Finding
 from kinde_guard.cli.remedies import remedy
 from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.issuer import LocalIssuer
-from kinde_guard.issuer.faults import PLACE_NAMES, Place
+from kinde_guard.issuer.tenant import PLACE_NAMES, Place
 
 OTHER = "https://other-api.example.com"
 STEPS = ["settings", "tls", "discovery", "keys", "cache", "speed", "clock", "token", "verify"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from ..issuer import LocalIssuer, Response
-from ..issuer.sign_in import SignIn
+from ..issuer.sessions import SignIn
 from ..issuer.users import Membership, User
 from .guarding import headers
 from .pages import Renderer

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import ConfigurationError
 from ..issuer import FAULTS, LocalIssuer, SigningKey
-from ..issuer.faults import PLACE_NAMES, Place
+from ..issuer.tenant import PLACE_NAMES, Place
 from .desk import Desk
 from .forms import Form
 from .pages import Page, Values, View

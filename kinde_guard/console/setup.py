@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..errors import ConfigurationError
 from ..issuer import Api, App, LocalIssuer
+from ..issuer.names import word
 from ..issuer.redirects import LOOPBACK
-from ..issuer.registry import word
 from .desk import Desk
 from .forms import Form
 from .pages import Page, Values, View

@@ -12,7 +12,7 @@ from .messages import Request, Response
 from .presets import PRESETS, Preset
 from .redirects import LOOPBACK
 from .registry import Api, App, ConfidentialApp
-from .sign_in import SignIn
+from .sessions import SignIn
 from .tokens import ABSENT
 from .users import Membership, User
 

@@ -1,22 +1,19 @@
-"""The issuer as an ASGI app, for a server on loopback. No framework."""
+"""A local Kinde as an ASGI app, for a server on loopback. No framework."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from . import control, endpoints
+from . import control, service
 from .delivery import Message, Receive, Send, deliver, write
+from .endpoints.paths import PLACES
 from .messages import MAX_BODY, Request
-
-if TYPE_CHECKING:
-    from .local import LocalIssuer
+from .tenant import Tenant
 
 
 class IssuerApp:
-    """Reads a request whole, asks the issuer, writes the answer."""
+    """The ASGI app of *tenant* reads a request whole, has it answered, and delivers the answer, broken or not."""
 
-    def __init__(self, issuer: LocalIssuer) -> None:
-        self._issuer = issuer
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -31,12 +28,12 @@ class IssuerApp:
 
     async def _answer(self, scope: Message, request: Request, receive: Receive, send: Send) -> None:
         if request.path in control.ROUTES:
-            await write(control.respond(self._issuer, request, scope.get("client")), send)
+            await write(control.respond(self._tenant, request, scope.get("client")), send)
             return
-        place = endpoints.PLACES.get(request.path, "discovery")
-        broken = self._issuer.faults.get(place)
-        answer = self._issuer.answer(request) or endpoints.DOWN
-        await deliver(answer, receive, send, mended=lambda: self._issuer.faults.get(place) is not broken)
+        place = PLACES.get(request.path, "discovery")
+        fault = self._tenant.faults.get(place)
+        answer = service.answer(self._tenant, request) or service.DOWN
+        await deliver(answer, receive, send, mended=lambda: self._tenant.faults.get(place) is not fault)
 
 
 def _request(scope: Message, body: bytes) -> Request:

@@ -15,17 +15,15 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
 
 from ..errors import ConfigurationError
 from . import verdicts
-from .faults import FAULTS, PLACE_NAMES
+from .faults import FAULTS, break_down
 from .messages import MAX_BODY, Request, Response, error_response, json_response
 from .origin import is_our_page
-
-if TYPE_CHECKING:
-    from .local import LocalIssuer
+from .tenant import PLACE_NAMES, Tenant
 
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _UNSHARED = {  # nor as a script, an image or a frame of another page
@@ -35,7 +33,7 @@ _UNSHARED = {  # nor as a script, an image or a frame of another page
 }
 
 
-def respond(issuer: LocalIssuer, request: Request, client: tuple[str, int] | None) -> Response:
+def respond(tenant: Tenant, request: Request, client: tuple[str, int] | None) -> Response:
     """The answer to *request*, whose path is in ``ROUTES``; *client* is its address, if it came by one."""
     if not is_our_page(replace(request, client=client)):
         return error_response(403, "access_denied", "This is for the machine that the local Kinde runs on.")
@@ -44,17 +42,17 @@ def respond(issuer: LocalIssuer, request: Request, client: tuple[str, int] | Non
         allowed = ", ".join(methods)
         return error_response(405, "method_not_allowed", f"Here it is {allowed}.", {"allow": allowed})
     try:
-        return json_response(200, methods[request.method](issuer, request), _UNSHARED)
+        return json_response(200, methods[request.method](tenant, request), _UNSHARED)
     except ConfigurationError as error:
         return error_response(400, "invalid_request", f"{error}.")
 
 
-def _faults(issuer: LocalIssuer, request: Request) -> object:
-    faults = {place: {"fault": broken.name, **broken.options} for place, broken in issuer.faults.items()}
+def _faults(tenant: Tenant, request: Request) -> object:
+    faults = {place: {"fault": fault.name, **fault.options} for place, fault in tenant.faults.items()}
     return {"faults": faults, "known": {name: fault.summary for name, fault in FAULTS.items()}}
 
 
-def _change(issuer: LocalIssuer, request: Request) -> object:
+def _change(tenant: Tenant, request: Request) -> object:
     wish = _json(request)
     if not isinstance(wish, dict) or "fault" not in wish:
         raise ConfigurationError('the body must be a JSON object such as {"fault": "hanging"} or {"fault": null}')
@@ -62,32 +60,32 @@ def _change(issuer: LocalIssuer, request: Request) -> object:
     if at not in PLACE_NAMES:
         raise ConfigurationError(f"there is no endpoint {at!r} to break: use one of {', '.join(PLACE_NAMES)}")
     if name is not None:
-        issuer.break_down(name, at, **wish)
+        break_down(tenant, name, at, wish)
     elif wish:
         raise ConfigurationError("options are a fault's: name it")
     else:
-        issuer.heal(at)
-    return _faults(issuer, request)
+        tenant.heal(at)
+    return _faults(tenant, request)
 
 
-def _heal(issuer: LocalIssuer, request: Request) -> object:
-    issuer.heal()
-    return _faults(issuer, request)
+def _heal(tenant: Tenant, request: Request) -> object:
+    tenant.heal()
+    return _faults(tenant, request)
 
 
-def _note_verdicts(issuer: LocalIssuer, request: Request) -> object:
+def _note_verdicts(tenant: Tenant, request: Request) -> object:
     found = verdicts.read(_json(request))
     for verdict in found:
-        verdicts.note(issuer.journal, verdict)
+        verdicts.note(tenant.journal, verdict)
     return {"noted": len(found)}
 
 
-def _events(issuer: LocalIssuer, request: Request) -> object:
+def _events(tenant: Tenant, request: Request) -> object:
     since = parse_qs(request.query, keep_blank_values=True).get("since", ["0"])[-1]
     if not _NUMBER.fullmatch(since):
         raise ConfigurationError("since must be the number of an entry")
-    entries = issuer.journal.since(int(since))
-    return {"last": issuer.journal.last, "events": [entry.as_json() for entry in entries]}
+    entries = tenant.journal.since(int(since))
+    return {"last": tenant.journal.last, "events": [entry.as_json() for entry in entries]}
 
 
 def _json(request: Request) -> Any:
@@ -101,7 +99,7 @@ def _json(request: Request) -> Any:
         return None
 
 
-ROUTES: Mapping[str, Mapping[str, Callable[[LocalIssuer, Request], object]]] = {
+ROUTES: Mapping[str, Mapping[str, Callable[[Tenant, Request], object]]] = {
     "/_local/faults": {"GET": _faults, "POST": _change, "DELETE": _heal},
     "/_local/verdicts": {"POST": _note_verdicts},
     "/_local/events": {"GET": _events},

@@ -8,44 +8,41 @@ from __future__ import annotations
 import base64
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote_plus
 
 from ..claims import fingerprint
 from ..digests import sha256
-from .endpoints import PLACES, TOKEN_PATH
+from .endpoints.paths import PLACES, TOKEN_PATH
+from .endpoints.token import GRANTS
 from .messages import MAX_BODY, Request, Response
+from .tenant import Tenant
 from .tokens import from_b64url
 
-if TYPE_CHECKING:
-    from .local import LocalIssuer
-
 _READING = ("GET", "HEAD")
-_GRANTS = ("client_credentials", "authorization_code", "refresh_token")
 
 
-def note(issuer: LocalIssuer, request: Request, response: Response | None) -> None:
+def note(tenant: Tenant, request: Request, response: Response | None) -> None:
     """Write an exchange down; *response* is ``None`` if nobody answers."""
     place = PLACES.get(request.path)
     if request.path == TOKEN_PATH and request.method == "POST":
-        _note_token(issuer, request, response)
+        _note_token(tenant, request, response)
     elif place in ("keys", "discovery") and request.method in _READING:
         agent = request.headers.get("user-agent", "")
         how = _outcome(response)
-        issuer.journal.add(
+        tenant.journal.add(
             f"{place}_fetched", f"{place} fetched: {how}", path=request.path, answer=how, user_agent=agent
         )
 
 
-def _note_token(issuer: LocalIssuer, request: Request, response: Response | None) -> None:
+def _note_token(tenant: Tenant, request: Request, response: Response | None) -> None:
     form, answer, how = _form(request), _object(response), _outcome(response)
     claims = _claims(answer)
-    app = issuer.registry.app(_client_id(request, form))
+    app = tenant.registry.app(_client_id(request, form))
     asked = {} if app is None else form  # any page of the web may post here: what it says is not for people to read
     name = "an unknown client" if app is None else app.name
     why = answer.get("error") or ("unreadable" if how.isdigit() else how)
     details = {
-        "grant": next((grant for grant in form.get("grant_type", []) if grant in _GRANTS), ""),
+        "grant": next((grant for grant in form.get("grant_type", []) if grant in GRANTS), ""),
         "client_id": "" if app is None else app.client_id,
         "subject": claims.get("sub", ""),
         "audience": claims.get("aud", _words(asked, "audience")),
@@ -55,7 +52,7 @@ def _note_token(issuer: LocalIssuer, request: Request, response: Response | None
         "error": answer.get("error", ""),
         "hint": answer.get("error_description", ""),
     }
-    issuer.journal.add(
+    tenant.journal.add(
         "token_issued" if claims else "token_refused",
         f"token issued to {name}" if claims else f"token refused to {name}: {why}",
         **{name: value for name, value in details.items() if value},
@@ -98,7 +95,7 @@ def _words(form: dict[str, list[str]], name: str) -> list[str]:
 
 
 def _client_id(request: Request, form: dict[str, list[str]]) -> str:
-    """As the form says it, or the header (RFC 6749 §2.3.1)."""
+    """The client id as the form says it, or the header (RFC 6749 §2.3.1)."""
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
         with suppress(ValueError):

@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import ConfigurationError
 from . import odd_keys
 from .messages import Delivery, Request, Response, error_response, json_response
+from .tenant import PLACE_NAMES, ActiveFault, Place, Tenant
 
-if TYPE_CHECKING:
-    from .local import LocalIssuer
-
-Place = Literal["keys", "token", "discovery"]
-PLACE_NAMES: tuple[Place, ...] = ("keys", "token", "discovery")
 OTHER_HOST = "other.kinde.test"
 HTML = b"<!doctype html><title>Sign in</title><p>Please sign in to this network first."
 _MIB = 1 << 20
@@ -31,28 +26,28 @@ _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 
 
 class Option(NamedTuple):
-    """A number that a fault can be given: a whole one if the *default* is."""
+    """An option of a fault is a number from *least* to *most*: a whole one if the *default* is."""
 
     default: float
     least: float
     most: float
 
 
-class Case(NamedTuple):
-    """What a fault is to spoil: the *good* answer of *issuer* to *request*."""
+class GoodAnswer(NamedTuple):
+    """The answer that would have been right, which a fault spoils, and the *options* that the fault was given."""
 
-    issuer: LocalIssuer
+    tenant: Tenant
     request: Request
-    good: Response
+    response: Response
     options: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A way to be broken."""
+    """A fault is a way for an endpoint to be broken; *spoil* makes the wrong answer of the right one."""
 
     summary: str
-    spoil: Callable[[Case], Response]
+    spoil: Callable[[GoodAnswer], Response]
     options: Mapping[str, Option] = field(default_factory=dict)
     places: tuple[Place, ...] = PLACE_NAMES
 
@@ -65,80 +60,26 @@ class Fault:
         return {option: _number(option, given.get(option, of.default), of) for option, of in self.options.items()}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Broken:
-    """A fault at work, with its options."""
-
-    name: str
-    options: Mapping[str, float]
-
-
-class Breakable:
-    """The half of ``LocalIssuer`` that misbehaves."""
-
-    _broken: Mapping[Place, Broken] = MappingProxyType({})  # replaced whole, so readers need no lock
-
-    @property
-    def fault(self) -> str | None:
-        """What is wrong with the endpoint of the keys: a name in ``FAULTS``, or ``None``. To be assigned to."""
-        return self._broken["keys"].name if "keys" in self._broken else None
-
-    @fault.setter
-    def fault(self, name: str | None) -> None:
-        if name is None:
-            self.heal("keys")
-        else:
-            self.break_down(name)
-
-    @property
-    def faults(self) -> Mapping[Place, Broken]:
-        """What is wrong now, by endpoint."""
-        return self._broken
-
-    def break_down(self, name: str, /, at: Place = "keys", **options: float) -> None:
-        """From now on the endpoint *at* is broken in the way *name*; ``ConfigurationError`` if there is no such way.
-
-        The options of each fault are in ``FAULTS``; *seconds* are seconds, *size* is in bytes.
-        """
-        if not isinstance(name, str) or name not in FAULTS:
-            raise ConfigurationError(f"there is no fault {name!r}: use one of {', '.join(FAULTS)}")
-        fault = FAULTS[name]
-        if at not in PLACE_NAMES:
-            raise ConfigurationError(f"there is no endpoint {at!r} to break: use one of {', '.join(PLACE_NAMES)}")
-        if at not in fault.places:
-            raise ConfigurationError(f"the fault {name!r} is one of {' and '.join(fault.places)}, not of {at}")
-        self._broken = {**self._broken, at: Broken(name, fault.settled(name, options))}
-
-    def heal(self, at: Place | None = None) -> None:
-        """The endpoint *at*, or everything, is well again. Who hangs there is answered."""
-        self._broken = {place: broken for place, broken in self._broken.items() if at not in (None, place)}
-
-    @contextmanager
-    def broken(self, name: str, /, at: Place = "keys", **options: float) -> Iterator[None]:
-        """:meth:`break_down` for as long as the block runs; afterwards what was before."""
-        before = self._broken.get(at)
-        self.break_down(name, at, **options)
-        try:
-            yield
-        finally:
-            if before is None:
-                self.heal(at)
-            else:
-                self.break_down(before.name, at, **before.options)
-
-    @property
-    def skew(self) -> float:
-        """By how many seconds the issuer's clock is ahead."""
-        skews = [broken.options["seconds"] for broken in self._broken.values() if broken.name == "clock_skewed"]
-        return max(skews, key=abs, default=0.0)
+def break_down(tenant: Tenant, name: str, place: Place, options: Mapping[str, float]) -> None:
+    """Break *place* in the way *name*, and write it down; ``ConfigurationError`` if it cannot be broken so."""
+    if not isinstance(name, str) or name not in FAULTS:
+        raise ConfigurationError(f"there is no fault {name!r}: use one of {', '.join(FAULTS)}")
+    fault = FAULTS[name]
+    if place not in PLACE_NAMES:
+        raise ConfigurationError(f"there is no endpoint {place!r} to break: use one of {', '.join(PLACE_NAMES)}")
+    if place not in fault.places:
+        raise ConfigurationError(f"the fault {name!r} is one of {' and '.join(fault.places)}, not of {place}")
+    settled = fault.settled(name, options)
+    tenant.put_fault(place, ActiveFault(name, settled))
+    tenant.journal.add("broken", f"{place} broken: {fault.summary}", at=place, fault=name, **settled)
 
 
-def spoilt(issuer: LocalIssuer, place: Place, request: Request, good: Response) -> Response:
-    """What becomes of the *good* answer."""
-    broken = issuer.faults.get(place)
-    if broken is None:
+def spoilt(tenant: Tenant, place: Place, request: Request, good: Response) -> Response:
+    """What becomes of the *good* answer, by the fault that is at work at *place*."""
+    fault = tenant.faults.get(place)
+    if fault is None:
         return good
-    return FAULTS[broken.name].spoil(Case(issuer, request, good, broken.options))
+    return FAULTS[fault.name].spoil(GoodAnswer(tenant, request, good, fault.options))
 
 
 def _number(name: str, value: object, option: Option) -> float:
@@ -149,54 +90,54 @@ def _number(name: str, value: object, option: Option) -> float:
     return value
 
 
-def _delivered(delivery: Delivery) -> Callable[[Case], Response]:
-    return lambda case: replace(case.good, delivery=delivery, seconds=case.options.get("seconds", 0.0))
+def _delivered(delivery: Delivery) -> Callable[[GoodAnswer], Response]:
+    return lambda good: replace(good.response, delivery=delivery, seconds=good.options.get("seconds", 0.0))
 
 
-def _status(case: Case) -> Response:
-    return error_response(int(case.options["status"]), "broken", "The local Kinde was told to answer so.")
+def _status(good: GoodAnswer) -> Response:
+    return error_response(int(good.options["status"]), "broken", "The local Kinde was told to answer so.")
 
 
-def _rate_limited(case: Case) -> Response:
-    wait = {"retry-after": str(case.options["seconds"])}
+def _rate_limited(good: GoodAnswer) -> Response:
+    wait = {"retry-after": str(good.options["seconds"])}
     return error_response(429, "too_many_requests", "The local Kinde was told to answer so.", wait)
 
 
-def _redirect(address: Callable[[str], str]) -> Callable[[Case], Response]:
-    """To where the right answer is, by way of *address*, which makes a URL of the issuer's."""
+def _redirect(address: Callable[[str], str]) -> Callable[[GoodAnswer], Response]:
+    """Sends the client on to where the right answer is; *address* makes the URL there of the issuer's."""
 
-    def spoil(case: Case) -> Response:
-        if case.request.query == _MOVED:
-            return case.good
-        location = f"{address(case.issuer.url)}{case.request.path}?{_MOVED}"
-        return Response(int(case.options["status"]), {"location": location, "content-length": "0"})
+    def spoil(good: GoodAnswer) -> Response:
+        if good.request.query == _MOVED:
+            return good.response
+        location = f"{address(good.tenant.url)}{good.request.path}?{_MOVED}"
+        return Response(int(good.options["status"]), {"location": location, "content-length": "0"})
 
     return spoil
 
 
-def _reworded(spoil: Callable[[bytes], bytes], **headers: str) -> Callable[[Case], Response]:
-    """The body as *spoil* makes it; *headers* besides."""
+def _reworded(spoil: Callable[[bytes], bytes], **headers: str) -> Callable[[GoodAnswer], Response]:
+    """The answer with its body as *spoil* makes it, and with *headers* besides."""
 
-    def spoilt(case: Case) -> Response:
-        body = spoil(case.good.body)
+    def spoilt(good: GoodAnswer) -> Response:
+        body = spoil(good.response.body)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return replace(case.good, body=body).with_headers({"content-length": str(len(body)), **named})
+        return replace(good.response, body=body).with_headers({"content-length": str(len(body)), **named})
 
     return spoilt
 
 
-def _oversized(case: Case) -> Response:
-    """White space, so that the size is all that is wrong."""
-    return _reworded(lambda body: body + b" " * int(case.options["size"]))(case)
+def _oversized(good: GoodAnswer) -> Response:
+    """The answer with white space behind it, so that the size is all that is wrong."""
+    return _reworded(lambda body: body + b" " * int(good.options["size"]))(good)
 
 
-def _oversized_unannounced(case: Case) -> Response:
-    answer = _oversized(case)
+def _oversized_unannounced(good: GoodAnswer) -> Response:
+    answer = _oversized(good)
     return replace(answer, headers={name: value for name, value in answer.headers.items() if name != "content-length"})
 
 
-def _gzip_bomb(case: Case) -> Response:
-    return _reworded(lambda body: _gzip(body, int(case.options["size"])), content_encoding="gzip")(case)
+def _gzip_bomb(good: GoodAnswer) -> Response:
+    return _reworded(lambda body: _gzip(body, int(good.options["size"])), content_encoding="gzip")(good)
 
 
 def _gzip(body: bytes, size: int) -> bytes:
@@ -212,16 +153,16 @@ def _gzip(body: bytes, size: int) -> bytes:
     return _GZIP_HEADER + start + mebibyte * times + packer.flush() + struct.pack("<II", checksum, length)
 
 
-def _clock_skewed(case: Case) -> Response:
-    return case.good  # what is wrong is in its date, and in those of tokens: see LocalIssuer.now
+def _clock_skewed(good: GoodAnswer) -> Response:
+    return good.response  # what is wrong is in its date, and in those of tokens: see Tenant.now
 
 
-def _keys(summary: str, make: Callable[[LocalIssuer], Iterable[object]]) -> Fault:
-    return Fault(summary, lambda case: json_response(200, {"keys": list(make(case.issuer))}), places=("keys",))
+def _keys(summary: str, make: Callable[[Tenant], Iterable[object]]) -> Fault:
+    return Fault(summary, lambda good: json_response(200, {"keys": list(make(good.tenant))}), places=("keys",))
 
 
-def _many_keys(case: Case) -> Response:
-    return json_response(200, {"keys": odd_keys.many(case.issuer, int(case.options["count"]))})
+def _many_keys(good: GoodAnswer) -> Response:
+    return json_response(200, {"keys": odd_keys.many(good.tenant, int(good.options["count"]))})
 
 
 _REDIRECTS = {"status": Option(302, 300, 399)}
@@ -256,7 +197,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "wrong_content_type": Fault(
             "right, but said to be text", _reworded(lambda body: body, content_type="text/plain")
         ),
-        "empty_set": _keys("no key at all", lambda issuer: ()),
+        "empty_set": _keys("no key at all", lambda _: ()),
         "unusable_keys": _keys("no key that may be used, each for another reason", odd_keys.unusable),
         "many_keys": Fault(
             "the right keys behind hundreds of others", _many_keys, {"count": Option(500, 1, 2_000)}, ("keys",)

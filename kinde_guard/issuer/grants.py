@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from .forms import Refused
+from .errors import OAuthError
 from .sessions import secret
 
 CODE_LIFETIME = 60
@@ -22,7 +22,7 @@ MAX_KEPT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What an app may have, since somebody signed in to it."""
+    """The grant of a user to an app: what the app may have, since the user signed in to it."""
 
     client_id: str
     user_id: str
@@ -30,19 +30,20 @@ class Granted:
     audience: tuple[str, ...]
     scopes: tuple[str, ...]
     signed_in_at: int
+    """Seconds since the epoch."""
 
 
 @dataclass(slots=True, eq=False)
 class Family:
-    """What came of one sign-in."""
+    """A family is all that came of one sign-in: its code and its refresh tokens live and end together."""
 
     granted: Granted
     live: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Code:
-    """An authorization code, and what it is bound to."""
+class AuthorizationCode:
+    """An authorization code is bound to the redirect URI, the PKCE challenge and the nonce it was asked for with."""
 
     family: Family
     redirect_uri: str
@@ -53,44 +54,44 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Refresh:
-    """A refresh token. It is rotated: every use gives another one."""
+class RefreshToken:
+    """A refresh token is good for one use, which gives the next one."""
 
     family: Family
     expires_at: float
     used: bool = False
 
 
-Kept = TypeVar("Kept", Code, Refresh)
+Kept = TypeVar("Kept", AuthorizationCode, RefreshToken)
 
 
 class Grants:
-    """What has been handed out. Threads may share it; when it is full the oldest goes."""
+    """The codes and refresh tokens that have been handed out. Threads may share it; when it is full the oldest goes."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._lock = threading.Lock()
-        self._codes: dict[str, Code] = {}
-        self._refresh_tokens: dict[str, Refresh] = {}
+        self._codes: dict[str, AuthorizationCode] = {}
+        self._refresh_tokens: dict[str, RefreshToken] = {}
 
     def code(self, granted: Granted, *, redirect_uri: str, challenge: str | None, nonce: str | None) -> str:
         """A new authorization code."""
         expires_at = self._now() + CODE_LIFETIME
-        return self._keep(self._codes, Code(Family(granted), redirect_uri, challenge, nonce, expires_at))
+        return self._keep(self._codes, AuthorizationCode(Family(granted), redirect_uri, challenge, nonce, expires_at))
 
-    def redeem(self, text: str) -> Code:
-        """What the code stands for. From now on it is used, whatever becomes of this."""
+    def redeem(self, text: str) -> AuthorizationCode:
+        """The code with that *text*. From now on it is used, whatever becomes of this."""
         return self._use(self._codes, text, "The code is unknown, too old, or used already: sign in again.")
 
     def refresh_token(self, family: Family) -> str:
         """A new refresh token."""
-        return self._keep(self._refresh_tokens, Refresh(family, self._now() + REFRESH_LIFETIME))
+        return self._keep(self._refresh_tokens, RefreshToken(family, self._now() + REFRESH_LIFETIME))
 
     def rotate(self, text: str, client_id: str, scopes: Iterable[str] = ()) -> Family:
         """The family of that app's refresh token, which is used from now on, unless it never had all of *scopes*."""
         token = self._of_client(text, client_id)
         if token is not None and not set(scopes) <= set(token.family.granted.scopes):
-            raise Refused("invalid_scope", "A scope was not granted when the user signed in: sign in again for it.")
+            raise OAuthError("invalid_scope", "A scope was not granted when the user signed in: sign in again for it.")
         refused = "The refresh token is unknown, too old, revoked, or used already: sign in again."
         return self._use(self._refresh_tokens, text, refused).family
 
@@ -100,10 +101,10 @@ class Grants:
         if token is not None:
             token.family.live = False
 
-    def _of_client(self, text: str, client_id: str) -> Refresh | None:
+    def _of_client(self, text: str, client_id: str) -> RefreshToken | None:
         token = self._refresh_tokens.get(text)
         if token is not None and token.family.granted.client_id != client_id:
-            raise Refused("invalid_grant", "The refresh token was given to another app.")
+            raise OAuthError("invalid_grant", "The refresh token was given to another app.")
         return token
 
     def _keep(self, kept: dict[str, Kept], value: Kept) -> str:
@@ -122,5 +123,5 @@ class Grants:
             elif found is not None:
                 found.family.live = False
         if found is None or found.used or not found.family.live or self._now() >= found.expires_at:
-            raise Refused("invalid_grant", refused)
+            raise OAuthError("invalid_grant", refused)
         return found

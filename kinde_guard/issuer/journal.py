@@ -22,7 +22,7 @@ _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)*")  # a JSON object in base6
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something that happened."""
+    """An entry of the journal: something that happened, and when."""
 
     number: int
     """One more than that of the entry before."""
@@ -33,12 +33,12 @@ class Entry:
     ``signed_out``, ``revoked``, ``rotated``, ``published``, ``withdrawn``, ``broken``, ``healed``, ``down``, ``up`` or
     ``verdict``; a reader has to expect others, too."""
     summary: str
-    """In one line."""
+    """What happened, in one line."""
     details: Mapping[str, object]
-    """Fit for JSON."""
+    """What there is to know besides, as values that JSON has."""
 
     def as_json(self) -> dict[str, object]:
-        """For :func:`json.dumps`."""
+        """The entry as :func:`json.dumps` takes it."""
         return {
             "number": self.number,
             "time": self.time,
@@ -49,7 +49,7 @@ class Entry:
 
 
 class Journal:
-    """The last thousand entries. Threads may add while others read."""
+    """The journal keeps the last thousand entries. Threads may add while others read."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -86,6 +86,6 @@ def _fit(value: object) -> object:
 
 
 def _text(text: str) -> str:
-    """In one line of bounded length; a token that somebody has put where none belongs is not repeated."""
+    """*text* as one line of bounded length; a token that somebody has put where none belongs is not repeated."""
     line = "".join(char if char.isprintable() else " " for char in _TOKEN.sub("(a token)", text[:MAX_SEEN]))
     return line if len(line) <= MAX_TEXT else f"{line[: MAX_TEXT - 1]}…"

@@ -14,7 +14,7 @@ _CURVES: dict[str, ec.EllipticCurve] = {"ES256": ec.SECP256R1(), "ES384": ec.SEC
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SigningKey:
-    """A name, the algorithm it signs with, and the key itself, which is never shown.
+    """A signing key has a name, the algorithm it signs with, and the private half, which is never shown.
 
     ``SigningKey(kid, "HS256", b"secret")`` is a key too, and so is :data:`UNSIGNED`: wrong tokens need wrong keys.
     """
@@ -47,17 +47,20 @@ class SigningKey:
 
 
 UNSIGNED = SigningKey(kid="", alg="none", private=None)
-"""Signs with nothing: RFC 7518 §3.6."""
+"""The key that signs with nothing (RFC 7518 §3.6)."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The keys that an issuer publishes, and the one it signs with. It is replaced whole, so readers need no lock."""
+    """The ring holds the keys that an issuer publishes, and the one it signs with.
+
+    It is replaced whole, so readers need no lock.
+    """
 
     signing: SigningKey
     published: tuple[SigningKey, ...]
     upcoming: SigningKey | None = None
-    """Published ahead of its first use; the next rotation takes it."""
+    """The key that is published ahead of its first use; the next rotation takes it. ``None``: there is none yet."""
 
     @classmethod
     def of(cls, key: SigningKey) -> KeyRing:

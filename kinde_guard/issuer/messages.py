@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 MAX_BODY = 64 * 1024
+NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}  # RFC 6749 §5.1
 Delivery = Literal["whole", "cut", "dripping", "hanging", "refused", "wrong_tls_name"]
 """How an answer goes out: at once and whole, or as a broken server would do it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request, its body read. Header names are in lower case; the path is decoded."""
+    """A request whose body has been read. Header names are in lower case; the path is decoded."""
 
     method: str
     path: str
@@ -22,12 +23,12 @@ class Request:
     body: bytes = field(default=b"", repr=False)
     query: str = field(default="", repr=False)
     client: tuple[str, int] | None = field(default=None, repr=False)
-    """Whose address it came from, if it came by one."""
+    """The address and port that it came from; ``None`` if it came by no socket."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer. Header names are in lower case."""
+    """A response, and how it goes out. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)

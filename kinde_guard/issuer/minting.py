@@ -1,8 +1,9 @@
-"""The half of ``LocalIssuer`` that makes tokens: right ones in Kinde's shapes, and any other to order."""
+"""How an issuer makes tokens: right ones in Kinde's shapes, and any other to order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
@@ -10,10 +11,8 @@ from typing import Any, Literal
 from . import tokens
 from .keys import SigningKey
 from .registry import App, ConfidentialApp, Registry
-from .tokens import ABSENT, DEFAULT, Claims, Unset
+from .tokens import ABSENT, DEFAULT, ORG_CODE, SUBJECT, Claims, Unset
 
-SUBJECT = "kp_5d1c3e7b9a2f4c68b0d4e8f1a3c5b7d9"
-ORG_CODE = "org_8ed648340ea9"
 OIDC_SCOPES = ("openid", "profile", "email", "offline")
 
 Texts = str | Iterable[str]
@@ -22,23 +21,27 @@ Default = Literal[Unset.DEFAULT]
 _NO_FLAGS: Mapping[str, object] = MappingProxyType({})
 
 
-class Mint:
-    """Makes the tokens of an issuer. Whether an app may have what a token says is for the endpoints to ask."""
+class Mint(ABC):
+    """A mint makes the tokens of an issuer; whoever inherits from it says which issuer, which key and what time it is.
+
+    Whether an app may have what a token says is for the endpoints to ask.
+    """
 
     url: str
-    clock: Callable[[], float]
     registry: Registry
     audience: str
+    """The audience of tokens for which none is named."""
     app: ConfidentialApp
+    """The app of tokens for which none is named."""
 
     @property
+    @abstractmethod
     def key(self) -> SigningKey:
         """The key that signs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def now(self) -> float:
-        """What the issuer takes the time to be: by its ``clock``, unless a fault has put that wrong."""
-        return self.clock()
+        """The time that tokens are dated by: seconds since the epoch."""
 
     @cached_property
     def stranger(self) -> SigningKey:

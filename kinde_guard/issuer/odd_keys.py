@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jwt
 
 from .keys import SigningKey, new_kid
+from .tenant import Tenant
 from .tokens import b64url
-
-if TYPE_CHECKING:
-    from .local import LocalIssuer
 
 Jwk = dict[str, Any]
 
 
-def unusable(issuer: LocalIssuer) -> list[object]:
-    """RFC 7517 §4 has a reason against each; the kid is that of the key that signs."""
-    jwk = issuer.key.public_jwk()
+def unusable(tenant: Tenant) -> list[object]:
+    """Keys that may not be used, each for another reason (RFC 7517 §4); the kid is that of the key that signs."""
+    jwk = tenant.key.public_jwk()
     return [
         {**jwk, "use": "enc"},
         {**jwk, "key_ops": ["encrypt"]},
@@ -30,50 +28,50 @@ def unusable(issuer: LocalIssuer) -> list[object]:
     ]
 
 
-def many(issuer: LocalIssuer, count: int) -> list[Jwk]:
+def many(tenant: Tenant, count: int) -> list[Jwk]:
     """*count* RSA keys, the right ones last. The private halves of the others are known to nobody."""
-    right = _published(issuer)
+    right = _published(tenant)
     usual = {"alg": "RS256", "e": "AQAB", "kty": "RSA", "use": "sig"}
     others = [{**usual, "kid": new_kid(), "n": _modulus(2048)} for _ in range(count - len(right))]
     return [*others, *right]
 
 
-def duplicate_kid(issuer: LocalIssuer) -> list[Jwk]:
-    """The other key is ``issuer.stranger``."""
-    return [*_published(issuer), *replaced(issuer)[:1]]
+def duplicate_kid(tenant: Tenant) -> list[Jwk]:
+    """The right keys, and ``stranger`` under the kid of the one that signs."""
+    return [*_published(tenant), *replaced(tenant)[:1]]
 
 
-def replaced(issuer: LocalIssuer) -> list[Jwk]:
-    """The material is that of ``issuer.stranger``."""
-    others = [key.public_jwk() for key in issuer.keys if key is not issuer.key]
-    return [{**issuer.stranger.public_jwk(), "kid": issuer.key.kid}, *others]
+def replaced(tenant: Tenant) -> list[Jwk]:
+    """The right keys, but with the material of ``stranger`` in the one that signs."""
+    others = [key.public_jwk() for key in tenant.keys if key is not tenant.key]
+    return [{**tenant.stranger.public_jwk(), "kid": tenant.key.kid}, *others]
 
 
-def private(issuer: LocalIssuer) -> list[Jwk]:
-    """Theirs indeed: made at the start, worth nothing after the end, and burnt by this."""
-    return [_private_jwk(key) for key in issuer.keys]
+def private(tenant: Tenant) -> list[Jwk]:
+    """The right keys with their private halves: made at the start, worth nothing after the end, and burnt by this."""
+    return [_private_jwk(key) for key in tenant.keys]
 
 
-def with_oct(issuer: LocalIssuer) -> list[Jwk]:
-    """Under the kid of the key that signs, which another kty may have (RFC 7517 §4.5)."""
+def with_oct(tenant: Tenant) -> list[Jwk]:
+    """A shared secret under the kid of the key that signs, which another kty may have (RFC 7517 §4.5)."""
     secret = b64url(secrets.token_bytes(32)).decode()
-    return [{"alg": "HS256", "k": secret, "kid": issuer.key.kid, "kty": "oct", "use": "sig"}, *_published(issuer)]
+    return [{"alg": "HS256", "k": secret, "kid": tenant.key.kid, "kty": "oct", "use": "sig"}, *_published(tenant)]
 
 
-def with_unknown_kty(issuer: LocalIssuer) -> list[Jwk]:
-    """Of a kind that is still to come."""
+def with_unknown_kty(tenant: Tenant) -> list[Jwk]:
+    """A key of a kind that is still to come, before the right ones."""
     public = b64url(secrets.token_bytes(1312)).decode()
-    return [{"alg": "NEW-1", "kid": new_kid(), "kty": "NEW", "pub": public, "use": "sig"}, *_published(issuer)]
+    return [{"alg": "NEW-1", "kid": new_kid(), "kty": "NEW", "pub": public, "use": "sig"}, *_published(tenant)]
 
 
-def with_unknown_crv(issuer: LocalIssuer) -> list[Jwk]:
-    """On a curve that JOSE has no name for."""
+def with_unknown_crv(tenant: Tenant) -> list[Jwk]:
+    """A key on a curve that JOSE has no name for, before the right ones."""
     x, y = (b64url(secrets.token_bytes(32)).decode() for _ in range(2))
-    return [{"crv": "BP-256", "kid": new_kid(), "kty": "EC", "use": "sig", "x": x, "y": y}, *_published(issuer)]
+    return [{"crv": "BP-256", "kid": new_kid(), "kty": "EC", "use": "sig", "x": x, "y": y}, *_published(tenant)]
 
 
-def _published(issuer: LocalIssuer) -> list[Jwk]:
-    return [key.public_jwk() for key in issuer.keys]
+def _published(tenant: Tenant) -> list[Jwk]:
+    return [key.public_jwk() for key in tenant.keys]
 
 
 def _private_jwk(key: SigningKey) -> Jwk:
@@ -83,6 +81,6 @@ def _private_jwk(key: SigningKey) -> Jwk:
 
 
 def _modulus(bits: int) -> str:
-    """As long as a real one, and odd as one."""
+    """A number as long as the modulus of a real key, and odd as one."""
     number = secrets.randbits(bits) | 1 << (bits - 1) | 1
     return b64url(number.to_bytes(bits // 8, "big")).decode()

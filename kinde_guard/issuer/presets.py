@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ..errors import ConfigurationError, Reason
 from .keys import UNSIGNED, SigningKey
+from .tenant import Tenant
 from .tokens import ABSENT
-
-if TYPE_CHECKING:
-    from .local import LocalIssuer
 
 HOUR = 3_600
 OTHER_AUDIENCE = "https://other-api.example.com"
@@ -23,66 +20,66 @@ OTHER_ISSUER = "https://other.kinde.test"
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A kind of token."""
+    """A preset is a token that can be had by name; *mint* makes a new one."""
 
     summary: str
     reason: Reason | None
     """Why a guard of the issuer and of its sample audience refuses it; ``None`` if it does not."""
-    mint: Callable[[LocalIssuer], str]
+    mint: Callable[[Tenant], str]
 
 
-def preset(issuer: LocalIssuer, name: str) -> str:
-    """A new token of that name by *issuer*; an unknown name is a ``ConfigurationError``."""
+def preset(tenant: Tenant, name: str) -> str:
+    """A new token of that name of *tenant*; an unknown name is a ``ConfigurationError``."""
     if name not in PRESETS:
         raise ConfigurationError(f"there is no preset {name!r}: use one of {', '.join(PRESETS)}")
-    return PRESETS[name].mint(issuer)
+    return PRESETS[name].mint(tenant)
 
 
-def _expired(issuer: LocalIssuer) -> str:
-    now = int(issuer.now())
-    return issuer.m2m_token(exp=now - HOUR, iat=now - 25 * HOUR)
+def _expired(tenant: Tenant) -> str:
+    now = int(tenant.now())
+    return tenant.m2m_token(exp=now - HOUR, iat=now - 25 * HOUR)
 
 
-def _not_yet_valid(issuer: LocalIssuer) -> str:
-    return issuer.m2m_token(nbf=int(issuer.now()) + HOUR)
+def _not_yet_valid(tenant: Tenant) -> str:
+    return tenant.m2m_token(nbf=int(tenant.now()) + HOUR)
 
 
-def _unknown_key(issuer: LocalIssuer) -> str:
-    return issuer.token(issuer.m2m_claims(), key=issuer.stranger)
+def _unknown_key(tenant: Tenant) -> str:
+    return tenant.token(tenant.m2m_claims(), key=tenant.stranger)
 
 
-def _bad_signature(issuer: LocalIssuer) -> str:
-    return issuer.token(issuer.m2m_claims(), header={"kid": issuer.key.kid}, key=issuer.stranger)
+def _bad_signature(tenant: Tenant) -> str:
+    return tenant.token(tenant.m2m_claims(), header={"kid": tenant.key.kid}, key=tenant.stranger)
 
 
-def _tampered(issuer: LocalIssuer) -> str:
+def _tampered(tenant: Tenant) -> str:
     """The scopes are widened after the signing."""
-    header, _, signature = issuer.m2m_token(scope="").split(".")
-    _, payload, _ = issuer.m2m_token(scope="read:users write:flags").split(".")
+    header, _, signature = tenant.m2m_token(scope="").split(".")
+    _, payload, _ = tenant.m2m_token(scope="read:users write:flags").split(".")
     return f"{header}.{payload}.{signature}"
 
 
-def _weak_key(issuer: LocalIssuer) -> str:
+def _weak_key(tenant: Tenant) -> str:
     """The key is published, and too short to be trusted (RFC 7518 §3.3)."""
-    weak = next((key for key in issuer.keys if key.alg == "RS256" and key.private.key_size < 2048), None)
+    weak = next((key for key in tenant.keys if key.alg == "RS256" and key.private.key_size < 2048), None)
     if weak is None:
         weak = SigningKey.make(bits=1024)
-        issuer.publish(weak)
-    return issuer.token(issuer.m2m_claims(), key=weak)
+        tenant.publish(weak)
+    return tenant.token(tenant.m2m_claims(), key=weak)
 
 
-def _alg_none(issuer: LocalIssuer) -> str:
-    return issuer.token(issuer.m2m_claims(), header={"kid": issuer.key.kid}, key=UNSIGNED)
+def _alg_none(tenant: Tenant) -> str:
+    return tenant.token(tenant.m2m_claims(), header={"kid": tenant.key.kid}, key=UNSIGNED)
 
 
-def _hmac_with_public_key(issuer: LocalIssuer) -> str:
+def _hmac_with_public_key(tenant: Tenant) -> str:
     """Algorithm confusion: anybody can sign so (RFC 8725 §2.1)."""
-    pem = issuer.key.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    return issuer.token(issuer.m2m_claims(), key=SigningKey(issuer.key.kid, "HS256", pem))
+    pem = tenant.key.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return tenant.token(tenant.m2m_claims(), key=SigningKey(tenant.key.kid, "HS256", pem))
 
 
-def _with_header(**members: object) -> Callable[[LocalIssuer], str]:
-    return lambda issuer: issuer.token(issuer.m2m_claims(), header=members)
+def _with_header(**members: object) -> Callable[[Tenant], str]:
+    return lambda tenant: tenant.token(tenant.m2m_claims(), header=members)
 
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(

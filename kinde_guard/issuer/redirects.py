@@ -12,7 +12,7 @@ from ..settings import is_loopback
 from .origin import host_name
 
 LOOPBACK: Final = "loopback"
-"""As a redirect URI: any http or https URL on this machine. For development; Kinde has nothing like it."""
+"""The redirect URI for any http or https URL on this machine. For development; Kinde has nothing like it."""
 
 # One may read white space, control characters and backslashes otherwise than another does (WHATWG URL).
 _PLAIN = re.compile(r"[!-\[\]-~]+")

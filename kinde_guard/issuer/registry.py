@@ -8,13 +8,12 @@ import threading
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from ..errors import ConfigurationError
+from .names import word
 from .tokens import M2M_LIFETIME
-
-if TYPE_CHECKING:
-    from .users import User
+from .users import User
 
 AnyApp = TypeVar("AnyApp", bound="App")
 _ALPHANUMERIC = string.ascii_letters + string.digits
@@ -22,7 +21,7 @@ _ALPHANUMERIC = string.ascii_letters + string.digits
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """An API: the audience that tokens for it name, and its scopes."""
+    """An API has an audience, which tokens for it name, and scopes."""
 
     audience: str
     scopes: tuple[str, ...]
@@ -30,7 +29,7 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """What asks for tokens: of its own, with its secret, and of the people it signs in, if it has redirect URIs.
+    """An app asks for tokens: its own, by its secret, and those of the people it signs in, if it has redirect URIs.
 
     A machine-to-machine app that belongs to an organization gets tokens that say so.
     """
@@ -41,7 +40,7 @@ class App:
     """``None``: a front-end app, which can keep no secret and has to use PKCE instead."""
     org_code: str | None = None
     lifetime: float = M2M_LIFETIME
-    """Seconds that its access tokens are good for."""
+    """How many seconds its access tokens are good for."""
     redirect_uris: tuple[str, ...] = ()
     """Where people who signed in may be sent back to; see :mod:`.redirects`."""
     logout_uris: tuple[str, ...] = ()
@@ -49,13 +48,13 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class ConfidentialApp(App):
-    """An app that has a secret (RFC 6749 §2.1)."""
+    """A confidential app has a secret, which it can keep (RFC 6749 §2.1)."""
 
     client_secret: str = field(repr=False)
 
 
 class Registry:
-    """What is set up. Reading takes no lock: each entry is frozen and replaced whole."""
+    """The registry holds what is set up. Reading takes no lock: each entry is frozen and replaced whole."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -138,17 +137,10 @@ class Registry:
 
 
 def new_client_id() -> str:
-    """In Kinde's form: 32 hex digits."""
+    """A client id in Kinde's form: 32 hex digits."""
     return uuid.uuid4().hex
 
 
 def new_client_secret() -> str:
-    """In Kinde's form: 40 to 60 letters and digits."""
+    """A client secret in Kinde's form: 40 to 60 letters and digits."""
     return "".join(secrets.choice(_ALPHANUMERIC) for _ in range(50))
-
-
-def word(what: str, text: str) -> str:
-    """*text*, if it has no white space, which separates audiences and scopes in lists. *what* is for the error."""
-    if not isinstance(text, str) or text.split() != [text] or not text.isprintable():
-        raise ConfigurationError(f"{what} must be text without white space, not {text!r}")
-    return text

@@ -5,12 +5,11 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from .messages import Request
+from .registry import App
 
-COOKIE = "kinde_local_session"
 SESSION_LIFETIME = 86_400
 SIGN_IN_LIFETIME = 600
 MAX_VALUES = 1_000
@@ -20,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Somebody who signed in with this browser."""
+    """A session: who signed in with a browser, to which organization, and when."""
 
     user_id: str
     org_code: str | None
@@ -28,8 +27,33 @@ class Session:
     """Seconds since the epoch."""
 
 
-class Shelf(Generic[T]):
-    """Up to a thousand values; when it is full the oldest goes. *lifetime*: seconds. Threads may share it."""
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A sign-in that has begun: what *app* asked for when it sent somebody here, all of it checked."""
+
+    id: str = field(repr=False)
+    """Names it in the form of the page on which people choose who they are. It cannot be guessed, and works once."""
+    app: App
+    redirect_uri: str
+    audience: tuple[str, ...]
+    scopes: tuple[str, ...]
+    """The OpenID Connect scopes; of others Kinde makes nothing here."""
+    org_code: str | None
+    """The organization to sign in to; ``None``: whoever signs in may choose."""
+    state: str | None = field(repr=False)
+    nonce: str | None = field(repr=False)
+    challenge: str | None = field(repr=False)
+    """The PKCE challenge (RFC 7636), by S256; ``None`` if the app sent none."""
+    login_hint: str | None
+    made_at: float
+    """Seconds since the epoch, by the clock of the issuer."""
+
+
+class ExpiringValues(Generic[T]):
+    """Up to a thousand values, each under a secret name and for *lifetime* seconds. When it is full the oldest goes.
+
+    Threads may share it.
+    """
 
     def __init__(self, lifetime: float, now: Callable[[], float]) -> None:
         self._lifetime, self._now = lifetime, now
@@ -60,24 +84,5 @@ class Shelf(Generic[T]):
 
 
 def secret() -> str:
-    """256 bits that nobody can guess."""
+    """A name of 256 bits, which nobody can guess."""
     return secrets.token_urlsafe(32)
-
-
-def cookie_of(request: Request) -> str | None:
-    """The name of the session that the browser holds."""
-    for part in request.headers.get("cookie", "").split(";"):
-        name, _, value = part.strip().partition("=")
-        if name == COOKIE:
-            return value
-    return None
-
-
-def cookie(url: str, session: str | None) -> dict[str, str]:
-    """The header that has the browser of *url* hold *session*, or (``None``) drop the one it holds."""
-    parts = [f"{COOKIE}={session or ''}", "Path=/", "HttpOnly", "SameSite=Lax"]
-    if session is None:
-        parts.append("Max-Age=0")
-    if url.startswith("https:"):
-        parts.append("Secure")
-    return {"set-cookie": "; ".join(parts)}

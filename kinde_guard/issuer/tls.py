@@ -10,7 +10,6 @@ import ipaddress
 import ssl
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -18,8 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-if TYPE_CHECKING:
-    from .local import LocalIssuer
+from .tenant import Tenant
 
 FAULT = "wrong_tls_name"
 OTHER_NAME = "other.kinde.test"
@@ -27,21 +25,24 @@ _DAY = datetime.timedelta(days=1)
 
 
 class LocalTls:
-    """Contexts for both ends of a connection; good for a day."""
+    """The TLS contexts for both ends of a connection to a served issuer; good for a day."""
 
-    def __init__(self, issuer: LocalIssuer) -> None:
-        self._issuer = issuer
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
         self.client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        """For ``Guard(transport=httpx.HTTPTransport(verify=issuer.tls.client))``: trusts this issuer, and nobody
-        else; both of its certificates, so that the name is all that is wrong with one of them."""
-        self.server = self._server_context(urlsplit(issuer.url).hostname or "")
-        """For the server that serves ``issuer.asgi``."""
+        """The context for ``Guard(transport=httpx.HTTPTransport(verify=issuer.tls.client))``.
+
+        It trusts this issuer, and nobody else; both of its certificates, so that the name is all that is wrong with one
+        of them.
+        """
+        self.server = self._server_context(urlsplit(tenant.url).hostname or "")
+        """The context for the server that serves ``issuer.asgi``."""
         self._other = self._server_context(OTHER_NAME)
         self.server.sni_callback = self._choose
 
     def _choose(self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
         """Called by ssl at the beginning of each connection, whether or not the client names whom it wants."""
-        if any(broken.name == FAULT for broken in self._issuer.faults.values()):
+        if any(fault.name == FAULT for fault in self._tenant.faults.values()):
             connection.context = self._other
 
     def _server_context(self, host: str) -> ssl.SSLContext:

@@ -21,10 +21,12 @@ Members = Mapping[str, object]
 
 M2M_LIFETIME = USER_LIFETIME = 86_400
 ID_TOKEN_LIFETIME = 3_600
+SUBJECT = "kp_5d1c3e7b9a2f4c68b0d4e8f1a3c5b7d9"
+ORG_CODE = "org_8ed648340ea9"
 
 
 class Unset(enum.Enum):
-    """Values that stand for no value."""
+    """An unset value stands where there is none: the member is left out, or the usual value is taken."""
 
     ABSENT = "absent"
     DEFAULT = "default"
@@ -36,7 +38,7 @@ class Unset(enum.Enum):
 _TO_BASE64 = str.maketrans("-_", "+/")
 
 ABSENT: Final = Unset.ABSENT
-"""As the value of a claim or of a header member: leave it out. (``None`` is ``null``, which is something else.)"""
+"""The value of a claim or of a header member that is to be left out. (``None`` is ``null``, something else.)"""
 
 DEFAULT: Final = Unset.DEFAULT
 
@@ -62,12 +64,6 @@ def from_b64url(text: str) -> bytes:
     """The bytes of *text*, read leniently: in base64 too, and with or without padding."""
     # urlsafe_b64decode warns of "+" and "/", from Python 3.15 on and in older ones that were patched.
     return base64.b64decode(text.translate(_TO_BASE64) + "=" * (-len(text) % 4))
-
-
-def _serialised(members: Members | bytes) -> bytes:
-    if isinstance(members, bytes):
-        return members
-    return json.dumps(members, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def m2m(*, iss: str, azp: str, aud: list[str], scope: str, now: float, lifetime: float) -> Claims:
@@ -141,6 +137,12 @@ def granted(*, permissions: Any, roles: Any, feature_flags: Any) -> Claims:
         "permissions": [permissions] if isinstance(permissions, str) else _listed(permissions),
         "roles": _listed(roles, _role),
     }
+
+
+def _serialised(members: Members | bytes) -> bytes:
+    if isinstance(members, bytes):
+        return members
+    return json.dumps(members, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _each_flag(flags: Members) -> Claims:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import httpx
 
 from .messages import Delivery, Request
-
-if TYPE_CHECKING:
-    from .local import LocalIssuer
+from .service import answer
+from .tenant import Tenant
 
 
 class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """A network of *issuers* and nobody else; for ``httpx.Client``, ``AsyncClient`` and ``Guard(transport=…)``."""
+    """A transport to *issuers* and nobody else; for ``httpx.Client``, ``AsyncClient`` and ``Guard(transport=…)``."""
 
-    def __init__(self, *issuers: LocalIssuer) -> None:
+    def __init__(self, *issuers: Tenant) -> None:
         self._issuers = {_origin(httpx.URL(issuer.url)): issuer for issuer in issuers}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Called by ``httpx.Client``."""
+        """The answer to a request of an ``httpx.Client``."""
         return self._answered(request, request.read())
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Called by ``httpx.AsyncClient``."""
+        """The answer to a request of an ``httpx.AsyncClient``."""
         return self._answered(request, await request.aread())
 
     def _answered(self, request: httpx.Request, body: bytes) -> httpx.Response:
@@ -32,7 +30,7 @@ class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         if issuer is None:
             raise httpx.ConnectError("no local issuer has this address", request=request)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        response = issuer.answer(Request(request.method, url.path, headers, body, url.query.decode("ascii")))
+        response = answer(issuer, Request(request.method, url.path, headers, body, url.query.decode("ascii")))
         if response is None:
             raise httpx.ConnectError("the local issuer is down", request=request)
         if response.delivery != "whole":

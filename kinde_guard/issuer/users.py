@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import quote
 
 from ..errors import ConfigurationError
-from .minting import ORG_CODE, SUBJECT
-from .registry import word
+from .names import line, word, words
+from .tokens import ORG_CODE, SUBJECT
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """An organization that somebody belongs to, and their roles and permissions there (the keys of them)."""
+    """A membership of an organization, with the keys of the roles and permissions that somebody has there."""
 
     org_code: str
     name: str = ""
@@ -24,14 +23,14 @@ class Membership:
 
     def __post_init__(self) -> None:
         word("an organization's code", self.org_code)
-        _line("an organization's name", self.name)
-        object.__setattr__(self, "roles", _words("a role", self.roles))
-        object.__setattr__(self, "permissions", _words("a permission", self.permissions))
+        line("an organization's name", self.name)
+        object.__setattr__(self, "roles", words("a role", self.roles))
+        object.__setattr__(self, "permissions", words("a permission", self.permissions))
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who can sign in. *feature_flags*: the value of each, which is text, a whole number, or true or false."""
+    """A user, who can sign in. *feature_flags*: the value of each, which is text, a whole number, or true or false."""
 
     id: str
     given_name: str
@@ -43,8 +42,8 @@ class User:
     def __post_init__(self) -> None:
         word("a user's id", self.id)
         word("an email address", self.email)
-        _line("a given name", self.given_name)
-        _line("a family name", self.family_name)
+        line("a given name", self.given_name)
+        line("a family name", self.family_name)
         object.__setattr__(self, "memberships", _memberships(self.memberships))
         object.__setattr__(self, "feature_flags", _flags(self.feature_flags))
 
@@ -82,20 +81,6 @@ def _flags(given: Mapping[str, object]) -> Mapping[str, object]:
     return MappingProxyType(dict(given))
 
 
-def _words(what: str, given: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(given, str):
-        raise ConfigurationError(f"{what} goes into a list, even alone: [{given!r}]")
-    return tuple(dict.fromkeys(word(what, one) for one in given))
-
-
-def _line(what: str, text: str) -> str:
-    # Not isprintable(): names have joiners in some scripts, and emoji do.
-    if not isinstance(text, str) or any(unicodedata.category(character) in _NOT_IN_A_LINE for character in text):
-        raise ConfigurationError(f"{what} must be one line of text, not {text!r}")
-    return text
-
-
-_NOT_IN_A_LINE = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, ends of lines
 SAMPLE_USERS = (
     User(
         SUBJECT,

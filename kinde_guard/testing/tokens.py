@@ -18,8 +18,7 @@ from ..claims import AccessToken, Json
 from ..errors import ConfigurationError
 from ..guard import Guard
 from ..issuer import ABSENT, UNSIGNED, LocalIssuer, SigningKey
-from ..issuer.minting import SUBJECT
-from ..issuer.tokens import granted
+from ..issuer.tokens import SUBJECT, granted
 from ..keystore import Clocks
 
 Texts = str | Iterable[str]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jwt
 
-from .forms import NO_STORE
-from .keys import SigningKey
-from .messages import Request, Response, error_response, json_response
-from .users import User
-
-if TYPE_CHECKING:
-    from .local import LocalIssuer
+from ..keys import SigningKey
+from ..messages import NO_STORE, Request, Response, error_response, json_response
+from ..tenant import Tenant
+from ..users import User
 
 _REFUSED = "The access token is not a user's, not valid any more, or not from here."
 _SIGNATURE_ALONE: Any = {
@@ -20,12 +17,12 @@ _SIGNATURE_ALONE: Any = {
 }  # PyJWT goes by another clock
 
 
-def user_profile(issuer: LocalIssuer, request: Request) -> Response:
-    """RFC 6750 §2.1 and §3."""
+def user_profile(tenant: Tenant, request: Request) -> Response:
+    """The profile of the user, or an error of RFC 6750 §3."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return _refused("Bearer", "An access token is missing: send Authorization: Bearer ….")
-    user = _user(issuer, token.strip())
+    user = _user(tenant, token.strip())
     if user is None:
         return _refused(f'Bearer error="invalid_token", error_description="{_REFUSED}"', _REFUSED)
     return json_response(200, _profile(user), NO_STORE)
@@ -50,24 +47,24 @@ def _profile(user: User) -> dict[str, object]:
     }
 
 
-def _user(issuer: LocalIssuer, token: str) -> User | None:
+def _user(tenant: Tenant, token: str) -> User | None:
     """Whose access token it is; ``None`` if it is not one that counts here."""
-    claims = _claims(issuer, token)
+    claims = _claims(tenant, token)
     begins, expires, subject = claims.get("nbf", 0), claims.get("exp"), claims.get("sub")
     if not isinstance(begins, int | float) or not isinstance(expires, int | float) or not isinstance(subject, str):
         return None
-    if not begins <= issuer.now() < expires:
+    if not begins <= tenant.now() < expires:
         return None
-    if claims.get("iss") != issuer.url or "at_hash" in claims:  # an ID token opens nothing
+    if claims.get("iss") != tenant.url or "at_hash" in claims:  # an ID token opens nothing
         return None
-    return issuer.registry.user(subject)
+    return tenant.registry.user(subject)
 
 
-def _claims(issuer: LocalIssuer, token: str) -> dict[str, Any]:
+def _claims(tenant: Tenant, token: str) -> dict[str, Any]:
     """What a token that was signed here says; nothing for any other."""
     try:
         kid = jwt.get_unverified_header(token).get("kid")
-        key = next((key for key in issuer.keys if key.kid == kid and _is_sound(key)), None)
+        key = next((key for key in tenant.keys if key.kid == kid and _is_sound(key)), None)
         if key is None:
             return {}
         claims: dict[str, Any] = jwt.decode(

@@ -6,78 +6,85 @@ import hashlib
 import hmac
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from .forms import Form, Refused
-from .grants import Code, Family, Granted
-from .registry import App
-from .tokens import ABSENT, Claims, b64url
-from .users import User
-
-if TYPE_CHECKING:
-    from .local import LocalIssuer
+from ..errors import OAuthError
+from ..grants import AuthorizationCode, Family, Granted
+from ..registry import App
+from ..tenant import Tenant
+from ..tokens import ABSENT, Claims, b64url
+from ..users import User
+from .forms import Form
 
 NOT_AUTHORISED = "The app is not authorised for the audience (Kinde: Applications, the app, APIs, Authorize)."
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1
 
 
-def authorization_code(issuer: LocalIssuer, app: App, form: Form) -> dict[str, object]:
-    """RFC 6749 §4.1.3."""
+def authorization_code(tenant: Tenant, app: App, form: Form) -> dict[str, object]:
+    """The tokens that a code is good for (RFC 6749 §4.1.3)."""
     text, redirect_uri, verifier = form.needed("code"), form.needed("redirect_uri"), form.one("code_verifier")
-    code = issuer.grants.redeem(text)
+    code = tenant.grants.redeem(text)
     if code.family.granted.client_id != app.client_id:
-        raise Refused("invalid_grant", "The code was given to another app.")
+        raise OAuthError("invalid_grant", "The code was given to another app.")
     if code.redirect_uri != redirect_uri:
-        raise Refused("invalid_grant", "redirect_uri is not the one that the code was sent to.")
+        raise OAuthError("invalid_grant", "redirect_uri is not the one that the code was sent to.")
     _check_verifier(code, verifier)
-    return _answer(issuer, app, code.family, nonce=code.nonce)
+    return _answer(tenant, app, code.family, nonce=code.nonce)
 
 
-def refresh_token(issuer: LocalIssuer, app: App, form: Form) -> dict[str, object]:
-    """RFC 6749 §6. The token that is sent is used up, and the answer has the next one (RFC 9700 §4.14.2)."""
+def refresh_token(tenant: Tenant, app: App, form: Form) -> dict[str, object]:
+    """The tokens that a refresh token is good for (RFC 6749 §6).
+
+    The one that is sent is used up, and the answer has the next one (RFC 9700 §4.14.2).
+    """
     text, scopes = form.needed("refresh_token"), tuple(dict.fromkeys((form.one("scope") or "").split()))
-    return _answer(issuer, app, issuer.grants.rotate(text, app.client_id, scopes), scopes=scopes)
+    return _answer(tenant, app, tenant.grants.rotate(text, app.client_id, scopes), scopes=scopes)
 
 
-def _check_verifier(code: Code, verifier: str | None) -> None:
-    """RFC 7636 §4.6; and where no challenge was sent there is no verifier to it (RFC 9700 §4.8.2)."""
+def _check_verifier(code: AuthorizationCode, verifier: str | None) -> None:
+    """The verifier has to fit the challenge (RFC 7636 §4.6).
+
+    Where no challenge was sent there is no verifier to it (RFC 9700 §4.8.2).
+    """
     if code.challenge is None and verifier is None:
         return
     if code.challenge is None or verifier is None or not _VERIFIER.fullmatch(verifier):
-        raise Refused("invalid_grant", "code_verifier is missing, malformed, or was never announced by a challenge.")
+        raise OAuthError("invalid_grant", "code_verifier is missing, malformed, or was never announced by a challenge.")
     if not hmac.compare_digest(b64url(hashlib.sha256(verifier.encode()).digest()), code.challenge.encode()):
-        raise Refused("invalid_grant", "code_verifier does not fit the code_challenge.")
+        raise OAuthError("invalid_grant", "code_verifier does not fit the code_challenge.")
 
 
 def _answer(
-    issuer: LocalIssuer, app: App, family: Family, *, nonce: str | None = None, scopes: tuple[str, ...] = ()
+    tenant: Tenant, app: App, family: Family, *, nonce: str | None = None, scopes: tuple[str, ...] = ()
 ) -> dict[str, object]:
-    """RFC 6749 §5.1 and OpenID Connect Core §3.1.3.3. *scopes*: all that were granted, unless given."""
+    """The answer with the tokens (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3).
+
+    *scopes*: all that were granted, unless given.
+    """
     granted = replace(family.granted, scopes=scopes or family.granted.scopes)
-    user = _user(issuer, app, granted)
-    access_token = _access_token(issuer, app, user, granted)
+    user = _user(tenant, app, granted)
+    access_token = _access_token(tenant, app, user, granted)
     answer: dict[str, object] = {"access_token": access_token, "expires_in": int(app.lifetime)}
     if "openid" in granted.scopes:
         claims = _id_claims(user, granted, access_token)
-        answer["id_token"] = issuer.id_token(user.id, app=app, nonce=ABSENT if nonce is None else nonce, **claims)
+        answer["id_token"] = tenant.id_token(user.id, app=app, nonce=ABSENT if nonce is None else nonce, **claims)
     if "offline" in family.granted.scopes:
-        answer["refresh_token"] = issuer.grants.refresh_token(family)
+        answer["refresh_token"] = tenant.grants.refresh_token(family)
     return {**answer, "scope": " ".join(granted.scopes), "token_type": "bearer"}
 
 
-def _user(issuer: LocalIssuer, app: App, granted: Granted) -> User:
+def _user(tenant: Tenant, app: App, granted: Granted) -> User:
     """The user as they are now, if all that was granted still stands."""
-    user = issuer.registry.user(granted.user_id)
+    user = tenant.registry.user(granted.user_id)
     if user is None or (granted.org_code is not None and user.membership(granted.org_code) is None):
-        raise Refused("invalid_grant", "The user, or the user's membership of the organization, is gone.")
-    if any(issuer.registry.granted(app, name) is None for name in granted.audience):
-        raise Refused("unauthorized_client", NOT_AUTHORISED)
+        raise OAuthError("invalid_grant", "The user, or the user's membership of the organization, is gone.")
+    if any(tenant.registry.granted(app, name) is None for name in granted.audience):
+        raise OAuthError("unauthorized_client", NOT_AUTHORISED)
     return user
 
 
-def _access_token(issuer: LocalIssuer, app: App, user: User, granted: Granted) -> str:
+def _access_token(tenant: Tenant, app: App, user: User, granted: Granted) -> str:
     membership = user.membership(granted.org_code)
-    return issuer.user_token(
+    return tenant.user_token(
         user.id,
         audience=granted.audience,
         scp=granted.scopes,

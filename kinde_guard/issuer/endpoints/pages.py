@@ -1,11 +1,11 @@
-"""A refusal for whoever is at the other end: a page for people, JSON for programs."""
+"""Pages for whoever is at the browser; errors are JSON for programs."""
 
 from __future__ import annotations
 
 from html import escape
 
-from .forms import NO_STORE
-from .messages import Request, Response, error_response
+from ..errors import OAuthError
+from ..messages import NO_STORE, Request, Response
 
 UNFRAMED = {  # RFC 9700 §4.16
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -14,11 +14,11 @@ UNFRAMED = {  # RFC 9700 §4.16
 }
 
 
-def refusal(request: Request, status: int, error: str, description: str) -> Response:
-    """The answer to *request*, which is not redirected."""
+def error_page(request: Request, error: OAuthError) -> Response:
+    """*error* as whoever sent *request* can read it: people a page, programs JSON."""
     if "text/html" in request.headers.get("accept", ""):
-        return page(status, f"This did not work: {error}", description)
-    return error_response(status, error, description, NO_STORE)
+        return page(error.status, f"This did not work: {error.error}", error.description)
+    return error.response
 
 
 def page(status: int, title: str, text: str) -> Response:
