@@ -7,6 +7,7 @@ import importlib
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -26,6 +27,12 @@ CORE = [
 ]  # fmt: skip
 """Each may import what stands before it."""
 
+
+KNOWN_CIRCLES: set[frozenset[str]] = {
+    frozenset({"kinde_guard.asgi", "kinde_guard.web.layers", "kinde_guard.wsgi"}),
+    frozenset({"kinde_guard.claims", "kinde_guard.requirements"}),
+    frozenset({"kinde_guard.routes.flask", "kinde_guard.routes.starlette", "kinde_guard.routes.walk"}),
+}
 
 WITHOUT = """
 import sys
@@ -95,6 +102,59 @@ def imports_of(module: str) -> set[str]:
             is_folder = (PACKAGE / whole.replace(".", "/")).is_dir()
             found |= {f"{whole}.{alias.name}".strip(".") for alias in node.names} if is_folder else {whole}
     return found
+
+
+def every_import(module: str, files: Mapping[str, Path]) -> set[str]:
+    """The modules of ours that *module* imports, wherever in the file."""
+    above = module.split(".") if files[module].name == "__init__.py" else module.split(".")[:-1]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(files[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = above[: len(above) - node.level + 1] if node.level else []
+            whole = ".".join([*base, *([node.module] if node.module else [])])
+            named = {f"{whole}.{alias.name}" for alias in node.names}
+            found |= {name if name in files else whole for name in named}
+    return found & (files.keys() - {module})
+
+
+def reachable(imports: Mapping[str, set[str]], module: str) -> set[str]:
+    """The modules that *module* needs, and those that they need."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        for needed in imports[waiting.pop()] - found:
+            found.add(needed)
+            waiting.append(needed)
+    return found
+
+
+def circles(imports: Mapping[str, set[str]]) -> set[frozenset[str]]:
+    """The groups of modules each of which needs the others."""
+    needs = {module: reachable(imports, module) for module in imports}
+    turning = [module for module in imports if module in needs[module]]
+    return {frozenset(other for other in needs[module] if module in needs[other]) for module in turning}
+
+
+def test_there_is_no_circle_of_imports() -> None:
+    """Anywhere: imports for type checkers and within functions count, too."""
+    files: dict[str, Path] = {}
+    for file in PACKAGE.rglob("*.py"):
+        parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    imports = {module: every_import(module, files) for module in files}
+    assert "kinde_guard.errors" in imports["kinde_guard.guard"]
+    assert circles(imports) == KNOWN_CIRCLES
+
+
+@pytest.mark.parametrize(("imports", "found"), [
+    ({"a": {"b"}, "b": {"c"}, "c": set()}, set()),
+    ({"a": {"b"}, "b": {"c"}, "c": {"b"}}, {frozenset("bc")}),
+    ({"a": {"b", "c"}, "b": {"a"}, "c": {"d"}, "d": {"c"}}, {frozenset("ab"), frozenset("cd")}),
+])  # fmt: skip
+def test_a_circle_is_found(imports: dict[str, set[str]], found: set[frozenset[str]]) -> None:
+    assert circles(imports) == found
 
 
 @pytest.mark.parametrize("module", CORE)
