@@ -22,7 +22,6 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
-from waiting import LONG
 
 from kinde_guard import Guard, InvalidToken
 from kinde_guard.keystore import Clocks
@@ -164,17 +163,6 @@ def guard_of(issuer: Issuer, time: Time | None = None, domain: Any = DOMAIN, **s
     """A guard of *issuer*'s, for AUDIENCE unless *settings* say otherwise; the environment is not read."""
     settings = {"audience": AUDIENCE, "variables": (), **settings}
     return Guard(domain, transport=issuer.transport, clocks=(time or Time()).clocks, **settings)
-
-
-def settle(guard: Guard) -> None:
-    """Wait until no fetch of *guard*'s is under way, and what there is to say of the last ones has been said."""
-    for store in guard._stores.values():
-        future = store._flight.under_way
-        if future is not None:
-            future.result(LONG)
-    for thread in threading.enumerate():
-        if thread.name == "kinde_guard-call":
-            thread.join(LONG)
 
 
 def reason_of(guard: Guard, raw: str) -> str:

@@ -8,8 +8,8 @@ import threading
 
 import httpx
 import pytest
-from helpers import AUDIENCE, DOMAIN, Issuer, Time, guard_of, jwk, key_set, mint, reason_of, rsa_key, settle
-from waiting import LONG
+from helpers import AUDIENCE, DOMAIN, Issuer, Time, guard_of, jwk, key_set, mint, reason_of, rsa_key
+from waiting import LONG, settle
 
 from kinde_guard import Guard, InvalidToken
 

@@ -24,8 +24,8 @@ from helpers import (
     mint,
     reason_of,
     rsa_key,
-    settle,
 )
+from waiting import settle
 
 from kinde_guard import AuthError, Guard, InvalidRequest, InvalidToken, KeysUnavailable, MissingToken
 from kinde_guard.cache import SIZE, USED, Entry, TokenCache, size_of

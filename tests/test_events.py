@@ -29,9 +29,8 @@ from helpers import (
     mint,
     reason_of,
     rsa_key,
-    settle,
 )
-from waiting import LONG
+from waiting import LONG, settle
 
 from kinde_guard import ConfigurationError, Guard, InsufficientScope, KeysUnavailable, events, flight, jwks, news, scope
 from kinde_guard.events import (

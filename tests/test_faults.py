@@ -23,8 +23,8 @@ from typing import Any, NamedTuple, TypeVar
 import httpx
 import pytest
 import uvicorn
-from helpers import NOW, Time, settle
-from waiting import LONG, patience, patience_is_noted, until
+from helpers import NOW, Time
+from waiting import LONG, patience, patience_is_noted, settle, until
 
 from kinde_guard import ConfigurationError, Guard, InvalidToken, KeysUnavailable
 from kinde_guard.fetch import MAX_BODY

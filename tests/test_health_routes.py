@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
+from waiting import settle
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client, TestResponse
 
@@ -23,7 +24,7 @@ import kinde_guard.fastapi
 import kinde_guard.flask
 import kinde_guard.starlette
 import kinde_guard.wsgi
-from kinde_guard import ConfigurationError, Guard, flight
+from kinde_guard import ConfigurationError, Guard
 from kinde_guard.testing import caller
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -87,13 +88,6 @@ ADAPTERS = [asgi_middleware, starlette, fastapi, flask, wsgi_middleware]
 every_adapter = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.__name__)
 
 
-def settled(guard: Guard) -> None:
-    for store in guard._stores.values():
-        future = store._flight.under_way
-        if future is not None:
-            flight.join(future, 10)
-
-
 @every_adapter
 def test_alive_while_the_process_answers(adapter: Callable[..., Ask]) -> None:
     """Whatever becomes of the keys, which it does not ask for."""
@@ -115,7 +109,7 @@ def test_ready_once_there_are_keys(adapter: Callable[..., Ask]) -> None:
     ask = adapter(guard, **PATHS)
     status, _, body = ask("/readyz")
     assert (status, json.loads(body)["status"]) == (503, "not_ready")
-    settled(guard)
+    settle(guard)
     status, headers, body = ask("/readyz")
     assert status == 200
     assert headers["cache-control"] == "no-store"
@@ -138,10 +132,10 @@ def test_ready_through_an_outage_while_keys_last(adapter: Callable[..., Ask]) ->
     assert ask("/readyz")[0] == 200
     time.passes(600)
     assert ask("/readyz")[0] == 503
-    settled(guard)
+    settle(guard)
     fetches = len(issuer.fetches)
     assert ask("/readyz")[0] == 503
-    settled(guard)
+    settle(guard)
     assert len(issuer.fetches) == fetches  # a failed fetch is waited for, however often it is asked
 
 
@@ -150,7 +144,7 @@ def test_ready_only_with_the_keys_of_every_issuer() -> None:
     guard = guard_of(issuer, domain=["acme.kinde.com", "auth.acme.com"])
     ask = starlette(guard, **PATHS)
     ask("/readyz")
-    settled(guard)
+    settle(guard)
     status, _, body = ask("/readyz")
     assert status == 503
     assert [keys["state"] for keys in json.loads(body)["keys"].values()] == ["fresh", "never_loaded"]
@@ -164,7 +158,7 @@ def test_why_a_fetch_failed_is_for_the_log(adapter: Callable[..., Ask]) -> None:
     guard = guard_of(issuer)
     ask = adapter(guard, **PATHS)
     ask("/readyz")
-    settled(guard)
+    settle(guard)
     assert "418" in guard.health()[ISSUER].problem
     assert b"418" not in ask("/readyz")[2]
 

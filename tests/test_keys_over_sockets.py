@@ -18,7 +18,7 @@ import pytest
 import trio
 from faults import Behaviour, Exchange, Server, after, answering, hanging, head, sending
 from helpers import AUDIENCE, NOW, Time, b64, jwk, key_set, mint, rsa_key
-from waiting import LONG, in_thread, running
+from waiting import LONG, in_thread, running, settle
 
 from kinde_guard import Guard, InvalidToken, KeysUnavailable
 from kinde_guard.fetch import MAX_BODY
@@ -98,14 +98,6 @@ def verdicts_in(world: str, guard: Guard, tokens: list[str]) -> list[str]:
     else:
         asyncio.run(tasks())
     return verdicts
-
-
-def settle(guard: Guard) -> None:
-    """Wait until no fetch is under way."""
-    for store in guard._stores.values():
-        future = store._flight.under_way
-        if future is not None:
-            future.result(LONG)
 
 
 # How often the issuer is asked

@@ -20,7 +20,7 @@ import httpx
 import pytest
 import trio
 from helpers import NOW, Time, jwk, key_set, rsa_key
-from waiting import LONG, in_thread
+from waiting import LONG, in_thread, settle
 
 from kinde_guard import InvalidToken, KeysUnavailable, flight, keystore
 from kinde_guard.fetch import Fetcher
@@ -74,16 +74,6 @@ def loaded(kinde: Kinde, time: Time | None = None, **settings: Any) -> KeyStore:
     flight.join(store.load(), LONG)  # type: ignore[arg-type]
     store.check_usable()
     return store
-
-
-def settle(store: KeyStore) -> None:
-    """Wait until no fetch is under way, and what there is to say of the last one has been said."""
-    future = store._flight.under_way
-    if future is not None:
-        flight.join(future, LONG)
-    for thread in threading.enumerate():
-        if thread.name == "kinde_guard-call":
-            thread.join(LONG)
 
 
 def verdict(store: KeyStore, kid: str = "a") -> str:

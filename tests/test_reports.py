@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 from faults import Server, after, answering, hanging, nobody, sending
-from helpers import AUDIENCE, Issuer, fork, guard_of, mint, reason_of, rsa_key, settle
-from waiting import LONG, running, until
+from helpers import AUDIENCE, Issuer, fork, guard_of, mint, reason_of, rsa_key
+from waiting import LONG, running, settle, until
 
 from kinde_guard import ConfigurationError, Guard, InsufficientScope, KeysUnavailable, flight, reports, scope
 from kinde_guard.cli.serving import listen, serving, url_of

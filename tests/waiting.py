@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from kinde_guard import flight
+from kinde_guard import Guard, flight
+from kinde_guard.keystore import KeyStore
 
 LONG = 120.0
 """Seconds that no test is to reach: what takes so long hangs."""
@@ -24,6 +25,13 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < end, "it has not come to pass"
         time.sleep(0.002)
+
+
+def settle(whose: Guard | KeyStore) -> None:
+    """Wait until no fetch is under way, and what there is to say of the last ones has been said."""
+    stores = whose._stores.values() if isinstance(whose, Guard) else [whose]
+    until(lambda: all(store._flight.under_way is None for store in stores))
+    until(lambda: not any(thread.name == "kinde_guard-call" for thread in threading.enumerate()))
 
 
 class Patience(threading.local):
