@@ -771,7 +771,7 @@ class TestCode:
         code = page.code()
         family = issuer.grants.redeem(page.code()).family
         for _ in range(MAX_KEPT):
-            issuer.grants.code(family.granted, redirect_uri=CALLBACK, challenge=None, nonce=None)
+            issuer.grants.code(family.grant, redirect_uri=CALLBACK, challenge=None, nonce=None)
         assert error(page.exchange(code)) == (400, "invalid_grant")
 
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote_plus
 from ..claims import fingerprint
 from ..digests import sha256
 from .endpoints.paths import PLACES, TOKEN_PATH
-from .endpoints.token import GRANTS
+from .endpoints.token import GRANT_TYPES
 from .messages import MAX_BODY, Request, Response
 from .tenant import Tenant
 from .tokens import from_b64url
@@ -42,7 +42,7 @@ def _note_token(tenant: Tenant, request: Request, response: Response | None) -> 
     name = "an unknown client" if app is None else app.name
     why = answer.get("error") or ("unreadable" if how.isdigit() else how)
     details = {
-        "grant": next((grant for grant in form.get("grant_type", []) if grant in GRANTS), ""),
+        "grant": next((grant for grant in form.get("grant_type", []) if grant in GRANT_TYPES), ""),
         "client_id": "" if app is None else app.client_id,
         "subject": claims.get("sub", ""),
         "audience": claims.get("aud", _words(asked, "audience")),

@@ -21,7 +21,7 @@ MAX_KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class Grant:
     """The grant of a user to an app: what the app may have, since the user signed in to it."""
 
     client_id: str
@@ -37,7 +37,7 @@ class Granted:
 class Family:
     """A family is all that came of one sign-in: its code and its refresh tokens live and end together."""
 
-    granted: Granted
+    grant: Grant
     live: bool = True
 
 
@@ -74,10 +74,10 @@ class Grants:
         self._codes: dict[str, AuthorizationCode] = {}
         self._refresh_tokens: dict[str, RefreshToken] = {}
 
-    def code(self, granted: Granted, *, redirect_uri: str, challenge: str | None, nonce: str | None) -> str:
+    def code(self, grant: Grant, *, redirect_uri: str, challenge: str | None, nonce: str | None) -> str:
         """A new authorization code."""
         expires_at = self._now() + CODE_LIFETIME
-        return self._keep(self._codes, AuthorizationCode(Family(granted), redirect_uri, challenge, nonce, expires_at))
+        return self._keep(self._codes, AuthorizationCode(Family(grant), redirect_uri, challenge, nonce, expires_at))
 
     def redeem(self, text: str) -> AuthorizationCode:
         """The code with that *text*. From now on it is used, whatever becomes of this."""
@@ -90,7 +90,7 @@ class Grants:
     def rotate(self, text: str, client_id: str, scopes: Iterable[str] = ()) -> Family:
         """The family of that app's refresh token, which is used from now on, unless it never had all of *scopes*."""
         token = self._of_client(text, client_id)
-        if token is not None and not set(scopes) <= set(token.family.granted.scopes):
+        if token is not None and not set(scopes) <= set(token.family.grant.scopes):
             raise OAuthError("invalid_scope", "A scope was not granted when the user signed in: sign in again for it.")
         refused = "The refresh token is unknown, too old, revoked, or used already: sign in again."
         return self._use(self._refresh_tokens, text, refused).family
@@ -103,7 +103,7 @@ class Grants:
 
     def _of_client(self, text: str, client_id: str) -> RefreshToken | None:
         token = self._refresh_tokens.get(text)
-        if token is not None and token.family.granted.client_id != client_id:
+        if token is not None and token.family.grant.client_id != client_id:
             raise OAuthError("invalid_grant", "The refresh token was given to another app.")
         return token
 

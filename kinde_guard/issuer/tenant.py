@@ -35,7 +35,7 @@ class ActiveFault:
 
 
 class Tenant(Mint):
-    """The tenant is all that a local Kinde knows: its keys, what is set up, who is signed in, what is broken and why.
+    """The tenant is all that a local Kinde knows: its keys, what is set up, who is signed in, and what is broken.
 
     Threads may use it while another rotates its keys. Nothing is kept outside the object.
     """

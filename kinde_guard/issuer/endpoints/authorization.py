@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..errors import OAuthError
-from ..grants import Granted
+from ..grants import Grant
 from ..messages import NO_STORE, Request, Response
 from ..origin import is_addressed, is_our_page
 from ..redirects import with_parameters
@@ -126,7 +126,7 @@ def _signed_in(tenant: Tenant, sign_in: SignIn, user: User, org_code: str | None
 
 
 def _code(tenant: Tenant, sign_in: SignIn, session: Session) -> str:
-    granted = Granted(
+    grant = Grant(
         client_id=sign_in.app.client_id,
         user_id=session.user_id,
         org_code=session.org_code,
@@ -135,7 +135,7 @@ def _code(tenant: Tenant, sign_in: SignIn, session: Session) -> str:
         signed_in_at=session.signed_in_at,
     )
     return tenant.grants.code(
-        granted, redirect_uri=sign_in.redirect_uri, challenge=sign_in.challenge, nonce=sign_in.nonce
+        grant, redirect_uri=sign_in.redirect_uri, challenge=sign_in.challenge, nonce=sign_in.nonce
     )
 
 

@@ -2,7 +2,7 @@
 
 docs.kinde.com/machine-to-machine-applications/troubleshooting-m2m/troubleshoot-m2m-token-errors
 
-A new grant is a function and a line in :data:`GRANTS`.
+A new grant type is a function and a line in :data:`GRANT_TYPES`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ def token(tenant: Tenant, request: Request) -> Response:
     """A token for the app that asks, or an error of RFC 6749 §5.2."""
     try:
         form = Form.of_body(request)
-        grant = GRANTS.get(form.one("grant_type") or "")
-        if grant is None:  # RFC 6749 §5.2 has unsupported_grant_type for this; Kinde says invalid_request
-            raise OAuthError("invalid_request", f"grant_type is missing or unsupported: send {' or '.join(GRANTS)}.")
-        return json_response(200, grant(tenant, authenticated(tenant, request, form), form), NO_STORE)
+        grant_type = GRANT_TYPES.get(form.one("grant_type") or "")
+        if grant_type is None:  # RFC 6749 §5.2 has unsupported_grant_type for this; Kinde says invalid_request
+            raise OAuthError(
+                "invalid_request", f"grant_type is missing or unsupported: send {' or '.join(GRANT_TYPES)}."
+            )
+        return json_response(200, grant_type(tenant, authenticated(tenant, request, form), form), NO_STORE)
     except OAuthError as error:
         return error.response
 
@@ -47,8 +49,8 @@ def client_credentials(tenant: Tenant, app: App, form: Form) -> dict[str, object
     return {"access_token": access_token, "expires_in": int(app.lifetime), "scope": scope, "token_type": "bearer"}
 
 
-Grant = Callable[[Tenant, App, Form], dict[str, object]]
-GRANTS: Mapping[str, Grant] = {
+GrantType = Callable[[Tenant, App, Form], dict[str, object]]
+GRANT_TYPES: Mapping[str, GrantType] = {
     "client_credentials": client_credentials,
     "authorization_code": authorization_code,
     "refresh_token": refresh_token,

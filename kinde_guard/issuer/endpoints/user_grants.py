@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 
 from ..errors import OAuthError
-from ..grants import AuthorizationCode, Family, Granted
+from ..grants import AuthorizationCode, Family, Grant
 from ..registry import App
 from ..tenant import Tenant
 from ..tokens import ABSENT, Claims, b64url
@@ -23,7 +23,7 @@ def authorization_code(tenant: Tenant, app: App, form: Form) -> dict[str, object
     """The tokens that a code is good for (RFC 6749 §4.1.3)."""
     text, redirect_uri, verifier = form.needed("code"), form.needed("redirect_uri"), form.one("code_verifier")
     code = tenant.grants.redeem(text)
-    if code.family.granted.client_id != app.client_id:
+    if code.family.grant.client_id != app.client_id:
         raise OAuthError("invalid_grant", "The code was given to another app.")
     if code.redirect_uri != redirect_uri:
         raise OAuthError("invalid_grant", "redirect_uri is not the one that the code was sent to.")
@@ -60,51 +60,51 @@ def _answer(
 
     *scopes*: all that were granted, unless given.
     """
-    granted = replace(family.granted, scopes=scopes or family.granted.scopes)
-    user = _user(tenant, app, granted)
-    access_token = _access_token(tenant, app, user, granted)
+    grant = replace(family.grant, scopes=scopes or family.grant.scopes)
+    user = _user(tenant, app, grant)
+    access_token = _access_token(tenant, app, user, grant)
     answer: dict[str, object] = {"access_token": access_token, "expires_in": int(app.lifetime)}
-    if "openid" in granted.scopes:
-        claims = _id_claims(user, granted, access_token)
+    if "openid" in grant.scopes:
+        claims = _id_claims(user, grant, access_token)
         answer["id_token"] = tenant.id_token(user.id, app=app, nonce=ABSENT if nonce is None else nonce, **claims)
-    if "offline" in family.granted.scopes:
+    if "offline" in family.grant.scopes:
         answer["refresh_token"] = tenant.grants.refresh_token(family)
-    return {**answer, "scope": " ".join(granted.scopes), "token_type": "bearer"}
+    return {**answer, "scope": " ".join(grant.scopes), "token_type": "bearer"}
 
 
-def _user(tenant: Tenant, app: App, granted: Granted) -> User:
-    """The user as they are now, if all that was granted still stands."""
-    user = tenant.registry.user(granted.user_id)
-    if user is None or (granted.org_code is not None and user.membership(granted.org_code) is None):
+def _user(tenant: Tenant, app: App, grant: Grant) -> User:
+    """The user as they are now, if the whole grant still stands."""
+    user = tenant.registry.user(grant.user_id)
+    if user is None or (grant.org_code is not None and user.membership(grant.org_code) is None):
         raise OAuthError("invalid_grant", "The user, or the user's membership of the organization, is gone.")
-    if any(tenant.registry.granted(app, name) is None for name in granted.audience):
+    if any(tenant.registry.granted(app, name) is None for name in grant.audience):
         raise OAuthError("unauthorized_client", NOT_AUTHORISED)
     return user
 
 
-def _access_token(tenant: Tenant, app: App, user: User, granted: Granted) -> str:
-    membership = user.membership(granted.org_code)
+def _access_token(tenant: Tenant, app: App, user: User, grant: Grant) -> str:
+    membership = user.membership(grant.org_code)
     return tenant.user_token(
         user.id,
-        audience=granted.audience,
-        scp=granted.scopes,
+        audience=grant.audience,
+        scp=grant.scopes,
         permissions=() if membership is None else membership.permissions,
         roles=ABSENT if membership is None or not membership.roles else membership.roles,
-        org_code=granted.org_code,
+        org_code=grant.org_code,
         feature_flags=user.feature_flags,
         app=app,
         lifetime=app.lifetime,
     )
 
 
-def _id_claims(user: User, granted: Granted, access_token: str) -> Claims:
+def _id_claims(user: User, grant: Grant, access_token: str) -> Claims:
     """What an ID token says of *user*: as much as the scopes open (OpenID Connect Core §5.4)."""
     person = {"family_name": user.family_name, "given_name": user.given_name, "name": user.name}
-    profile: Claims = {**person, "picture": user.picture, "updated_at": granted.signed_in_at}
+    profile: Claims = {**person, "picture": user.picture, "updated_at": grant.signed_in_at}
     return {
-        **(profile if "profile" in granted.scopes else dict.fromkeys(profile, ABSENT)),
+        **(profile if "profile" in grant.scopes else dict.fromkeys(profile, ABSENT)),
         "at_hash": b64url(hashlib.sha256(access_token.encode()).digest()[:16]).decode(),  # Core §3.1.3.6
-        "auth_time": granted.signed_in_at,
-        "email": user.email if "email" in granted.scopes else ABSENT,
+        "auth_time": grant.signed_in_at,
+        "email": user.email if "email" in grant.scopes else ABSENT,
         "org_codes": [membership.org_code for membership in user.memberships],
     }
