@@ -21,15 +21,10 @@ BYTES_PER_ENTRY = 2 * 1024  # the bound in bytes of a large cache, for each entr
 LEAST_BOUND = 32 * 1024 * 1024  # the bound in bytes of every other
 
 
-def size_of(payload: bytes) -> int:
-    """About how many bytes an entry takes: the payload, what is read out of it, and the objects around it."""
-    return 1200 + 6 * len(payload)
-
-
 Entry = list[Any]
-"""The six things that the guard has to know at a hit, the size in bytes, and whether there was a hit. A plain list, as
-one is made for every token."""
-SIZE, USED = 6, 7
+"""The seven things that the guard has to know at a hit, the size in bytes, and whether there was a hit. A plain list,
+as one is made for every token."""
+SIZE, USED = 7, 8
 
 
 @dataclass(frozen=True, slots=True)

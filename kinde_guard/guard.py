@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import bearer, events, flight, jws, rules
-from .cache import USED, CacheStats, TokenCache, size_of
-from .claims import AccessToken, Json, fingerprint, quoted
+from .cache import USED, CacheStats, TokenCache
+from .claims import AccessToken, Json, fingerprint, quoted, size_of
 from .digests import sha256
 from .errors import AuthError, ConfigurationError, InvalidToken, KeysUnavailable, MissingToken, Reason
 from .events import CannotTell, Refused, Verified
@@ -45,10 +45,10 @@ ALL_REFUSED_ALIKE = (
     "either the settings or the tokens are not right: see which with `kinde-guard explain`, which takes a token on "
     "stdin (pip install 'kinde-guard[cli]')"
 )
-_Unverified = tuple[KeyStore, str, str, bytes | None, bytes, Json, tuple[float, float], bytes, bytes]
+_Unverified = tuple[KeyStore, str, str, float, bytes | None, bytes, Json, float, float, float, bytes, bytes]
 """A token that is right in all but its signature, which has yet to be looked at: who has the key, its kid, the
-algorithm, header segment if it is a new one, payload, the claims in it, from when until when they hold, signing input
-and signature."""
+algorithm, the time by the clock that nobody sets, header segment if it is a new one, payload, the claims in it, from
+when until when they hold (and until when by that clock), signing input and signature."""
 
 
 class Guard:
@@ -101,7 +101,7 @@ class Guard:
             sources=(os.environ,) if variables is None else variables,
         )
         self._clocks = clocks or Clocks()
-        self._wall = self._clocks.wall
+        self._wall, self._age = self._clocks.wall, self._clocks.monotonic
         self._tell = events.teller(observer, _reporter(settings.report_verdicts_to))
         self._stores = stores(settings, self._clocks, self._tell)
         self._headers: dict[bytes, tuple[str, str]] = {}
@@ -126,8 +126,8 @@ class Guard:
             if token is not None:
                 return token
             unverified = self._read(data)
-            store, kid, alg = unverified[:3]
-            keys = store.current()
+            store, kid, alg, now = unverified[:4]
+            keys = store.current_at(now)
             key = keys.find(kid, alg)
             if key is None:
                 return self._admit(digest, None, store.get(kid, alg), unverified)
@@ -146,8 +146,8 @@ class Guard:
             if token is not None:
                 return token
             unverified = self._read(data)
-            store, kid, alg = unverified[:3]
-            keys = store.current()
+            store, kid, alg, now = unverified[:4]
+            keys = store.current_at(now)
             key = keys.find(kid, alg)
             if key is None:
                 return self._admit(digest, None, await store.aget(kid, alg), unverified)
@@ -228,7 +228,10 @@ class Guard:
         The value is not even taken apart: what comes after ``Bearer`` has the digest of a token only if it is that
         token. For everything else ``None``, and nothing is raised.
         """
-        return self._recall(sha256(authorization[7:])) if authorization[:7] == b"Bearer " else None
+        try:
+            return self._recall(sha256(authorization[7:])) if authorization[:7] == b"Bearer " else None
+        except InvalidToken:
+            return None  # to be told by authenticate
 
     def _recall(self, digest: bytes) -> AccessToken | None:
         """The token with this digest, if it was verified before and holds still."""
@@ -237,8 +240,13 @@ class Guard:
             return None
         token: AccessToken
         store: KeyStore
-        token, store, edition, key, start, end, _, _ = entry
-        if start <= self._wall() < end and ((keys := store.current()).edition is edition or keys.holds(key)):
+        token, store, edition, key, start, end, over, _, _ = entry
+        now = self._age()
+        if start <= self._wall() < end and ((keys := store.current_at(now)).edition is edition or keys.holds(key)):
+            if now >= over:  # not forgotten: by the wall clock alone it would be let in again
+                raise InvalidToken(
+                    "expired", "its time is up, whatever the clock here says: it has been set back meanwhile"
+                )
             entry[USED] = True
             self._count_hit()
             if self._tell is not None:
@@ -254,10 +262,12 @@ class Guard:
         kid, alg = known or self._read_header(header)
         payload = jws.decode(body)
         claims = jws.read_object(payload)
-        window = rules.check_claims(claims, self._settings, self._wall())
+        wall, now = self._wall(), self._age()
+        start, end = rules.check_claims(claims, self._settings, wall)
         store = self._stores[claims["iss"]]
         new = header if known is None else None
-        return store, kid, alg, new, payload, claims, window, signing_input, jws.decode(signature)
+        over = now + (end - wall)
+        return store, kid, alg, now, new, payload, claims, start, end, over, signing_input, jws.decode(signature)
 
     def _read_header(self, segment: bytes) -> tuple[str, str]:
         header = jws.read_object(jws.decode(segment))
@@ -266,7 +276,7 @@ class Guard:
 
     def _admit(self, digest: bytes, keys: KeySet | None, key: Key, unverified: _Unverified) -> AccessToken:
         """The token, verified with *key*, which was found in *keys*, or was waited for."""
-        store, kid, alg, header, payload, claims, window, signing_input, signature = unverified
+        store, kid, alg, _, header, payload, claims, start, end, over, signing_input, signature = unverified
         if not key.verifies(alg, signing_input, signature):
             store.ask_behind()
             raise InvalidToken("bad_signature", "the token was changed, or signed with another key of the same kid")
@@ -275,9 +285,9 @@ class Guard:
             self._remember_header(header, kid, alg)
         token = AccessToken._of(payload, digest, self._permissions_as_scopes, claims)
         if self._remembers:
-            start, end = window
             edition = None if keys is None else keys.edition  # not the set: an entry outlives it, and it may be large
-            self._cache.put(digest, [token, store, edition, key, start, end, size_of(payload), False])
+            size = size_of(payload, claims, self._permissions_as_scopes)
+            self._cache.put(digest, [token, store, edition, key, start, end, over, size, False])
         else:
             self._cache.count_miss()
         if self._tell is not None:

@@ -86,22 +86,20 @@ def read_object(data: bytes) -> Json:
     """The JSON object in *data* (RFC 7519 §7.2): UTF-8, every member once, finite numbers, not nested too deep."""
     try:
         text = data.decode()
-        value = _read_short(text) if len(text) <= LONG else _read_long(text, data)
+        if len(text) > LONG:
+            value = _read_long(text, data)
+        else:
+            value = _parse(_scan, text)
+            # Brackets inside strings count here too: this only says when a closer look is needed.
+            containers = text.count("{") + text.count("[")
+            if containers > MAX_NESTING:
+                _check_depth(_measured(value, containers).depth)
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise InvalidToken("malformed", "a part of the token is not plain JSON in UTF-8") from None
     if type(value) is not dict:
         raise InvalidToken("malformed", "a part of the token is not a JSON object")
     if "\\" in text and _SURROGATE.search(text):
         _refuse_lone_surrogates(text)
-    return value
-
-
-def _read_short(text: str) -> Any:
-    value = _parse(_scan, text)
-    # Brackets inside strings count here too: this only says when a closer look is needed.
-    containers = text.count("{") + text.count("[")
-    if containers > MAX_NESTING:
-        _check_depth(_measured(value, containers).depth)
     return value
 
 

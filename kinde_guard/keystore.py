@@ -100,11 +100,15 @@ class KeyStore:
         self._flight: flight.Flight[_Fetched | None] = flight.Flight(self._land, _crashed, deadline=TOTAL_TIMEOUT)
 
     def current(self) -> KeySet:
-        """The key set if it is usable, else an empty one; never waits. Starts a refresh that is due.
+        """The key set if it is usable, else an empty one; never waits. Starts a refresh that is due."""
+        return self.current_at(self._now())
 
-        Every request comes through here, so while nothing is due it is one look at the clock and one comparison.
+    def current_at(self, now: float) -> KeySet:
+        """:meth:`current`, for those who have looked at the clock that ages are told by.
+
+        Every request comes through here, so while nothing is due it is one comparison.
         """
-        keys, now = self._set, self._now()
+        keys = self._set
         if now < keys.refresh_at:  # and so usable: see KeySet.loaded
             return keys
         self._refresh_behind(keys, now)
