@@ -11,6 +11,12 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
+from kinde_guard.net import exchange
+
+# For machines that are too busy for the usual five seconds. Before what reads it is loaded.
+if "FETCH_TIMEOUT" in os.environ:
+    exchange.TOTAL_TIMEOUT = exchange.CONNECT_TIMEOUT = float(os.environ["FETCH_TIMEOUT"])
+
 from kinde_guard import Guard, KeysUnavailable
 from kinde_guard.keystore import Clocks
 
@@ -48,7 +54,7 @@ def the_guard() -> Guard:
             guard.warm()
         case "meanwhile":  # the fetch is under way when this returns, and a server that forks will fork in its middle
             threading.Thread(target=_warm, args=(guard,), daemon=True).start()
-            urllib.request.urlopen(f"{os.environ['KINDE_DOMAIN']}/asked", timeout=10).close()
+            urllib.request.urlopen(f"{os.environ['KINDE_DOMAIN']}/asked", timeout=180).close()
     return guard
 
 

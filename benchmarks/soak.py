@@ -91,7 +91,7 @@ class Soak:
         await trial  # its tokens are of a key that is about to be withdrawn
         issuer.heal()
         await all_say(self.server, wallet, state="fresh", problem="")
-        old = await roll(self.server, self.traffic, lead=120 / SPEED, overlap=20 / SPEED)
+        old = await roll(self.server, self.traffic, lead=asyncio.sleep(120 / SPEED), overlap=20 / SPEED)
         await all_say(self.server, wallet, keys=1)
         await burst(self.server.port, [wallet.new(old) for _ in range(4)], self.withdrawn)
 

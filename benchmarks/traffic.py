@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ from kinde_guard.issuer.tokens import b64url
 from .fleet import Standing
 from .load import Caller, Tally, Ticket, burst, calls, met
 
-LONG = 20.0
+LONG = 180.0
 """Seconds that what should come about at once may take on a busy machine."""
 
 
@@ -97,12 +97,12 @@ async def traffic(server: Standing, this: Traffic | None = None, *, flood: int =
             over.set()
 
 
-async def roll(server: Standing, this: Traffic, *, lead: float, overlap: float) -> SigningKey:
-    """Rotate as an issuer should: the new key is published *lead* seconds before it signs, and the old one is withdrawn
+async def roll(server: Standing, this: Traffic, *, lead: Awaitable[None], overlap: float) -> SigningKey:
+    """Rotate as an issuer should: the new key is published, signs when *lead* is over, and the old one is withdrawn
     *overlap* seconds later, when it is out of use. The old one."""
     issuer, old = server.issuer, server.issuer.key
     await asyncio.to_thread(issuer.publish_next)
-    await asyncio.sleep(lead)
+    await lead
     this.wallet.add(await asyncio.to_thread(issuer.rotate))
     await asyncio.sleep(overlap)
     await this.drop(old)
