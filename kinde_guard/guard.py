@@ -22,19 +22,19 @@ from .cache import USED, CacheStats, TokenCache
 from .claims import AccessToken, Json, fingerprint, quoted, size_of
 from .digests import sha256
 from .errors import AuthError, ConfigurationError, InvalidToken, KeysUnavailable, MissingToken, Reason
-from .events import CannotTell, Refused, Verified
+from .events import CannotTell, Refused, Verified, log
 from .jwks import Key, KeySet
 from .keystore import WAIT_COLD, Clocks, IssuerHealth, KeyStore, stores
 from .requirements import Requirement
 from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
 from .tokens.alike import Alike
+from .web.wording import few
 
 if TYPE_CHECKING:
     import httpx
 
 MAX_HEADERS = 64
 Made = TypeVar("Made", bound=Callable[..., None])
-log = logging.getLogger("kinde_guard")
 
 _NOT_SHOWN: Any = None
 """In place of variables that hold a token, in frames that a refusal goes out through: error reporters print them."""
@@ -204,9 +204,7 @@ class Guard:
         return self._cache.stats()
 
     def __repr__(self) -> str:
-        return (
-            f"<Guard of {', '.join(self._settings.issuers)} for {', '.join(self._settings.audiences) or 'no audience'}>"
-        )
+        return f"<Guard of {few(self._settings.issuers)} for {few(self._settings.audiences) or 'no audience'}>"
 
     def _load_behind(self) -> None:
         """Have keys that are not fresh fetched; waits for nothing."""

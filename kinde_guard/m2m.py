@@ -10,7 +10,6 @@ The rules of this file:
 
 from __future__ import annotations
 
-import logging
 import math
 import random
 import time
@@ -25,6 +24,7 @@ import httpx
 
 from . import flight
 from .errors import ConfigurationError
+from .events import log
 from .fetch import TOTAL_TIMEOUT, Fetcher, FetchFailed
 from .net.clocks import Clocks, Moment, ageing
 from .settings import checked_transport, is_loopback
@@ -58,7 +58,6 @@ BILLED_WAIT = 60  # after an answer with a token that is of no use: Kinde bills 
 _AT_ONCE: Future[None] = Future()  # nothing is to be waited for
 _AT_ONCE.set_result(None)
 _IN_MEMORY = tuple(library.ByteStream for library in _LIBRARIES)
-log = logging.getLogger("kinde_guard")
 
 
 @dataclass(frozen=True, slots=True)

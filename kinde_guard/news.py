@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from . import jwks
-from .events import KeysChanged, KeysFailed, KeysFetched, KeysStale, Tell
+from .events import KeysChanged, KeysFailed, KeysFetched, KeysStale, Tell, log
 from .jwks import KeySet
 from .net.headers import age_of, date_in
+from .web.wording import few
 
 _CHANGES = {
     "added": (logging.INFO, "added"),
@@ -17,7 +18,7 @@ _CHANGES = {
     "weak": (logging.WARNING, "published, but too weak to be used"),
     "private": (logging.WARNING, "published with the private part, so that anybody can sign with them (not used)"),
 }
-log = logging.getLogger("kinde_guard")
+MANY = 10
 
 
 class News:
@@ -53,7 +54,7 @@ class News:
         if before.problem or after.keys.keys() != before.keys.keys():
             log.info("keys of %s: %d loaded", self._issuer, len(after.keys))
         if after.skipped != before.skipped:
-            for sentence in after.skipped:
+            for sentence in _first(after.skipped):
                 log.warning("keys of %s: skipped %s", self._issuer, sentence)
         changes = jwks.changes(before, after)
         self._say_changes(changes)
@@ -69,8 +70,9 @@ class News:
         for change, kids in changes._asdict().items():
             if kids:
                 level, words = _CHANGES[change]
-                extra = {"event": f"keys_{change}", "issuer": self._issuer, "kids": list(kids)}
-                log.log(level, "keys of %s: %s: %s", self._issuer, words, ", ".join(map(ascii, kids)), extra=extra)
+                extra = {"event": f"keys_{change}", "issuer": self._issuer, "kids": _first(kids)}
+                named = few([ascii(kid) for kid in kids])
+                log.log(level, "keys of %s: %s: %s", self._issuer, words, named, extra=extra)
 
     def _say_drift(self, before: float | None, after: float | None) -> None:
         """When it comes, and when it goes."""
@@ -84,6 +86,12 @@ class News:
             log.warning(text, abs(after), direction, self._issuer, self._leeway, extra=extra)
         else:
             log.info("the clock here is no longer known to be off that of %s", self._issuer, extra=extra)
+
+
+def _first(texts: Sequence[str]) -> list[str]:
+    """Where there are hundreds, a few of them will do; and how many there are."""
+    rest = len(texts) - MANY
+    return [*texts[:MANY], *([f"and {rest:,} more"] if rest > 0 else [])]
 
 
 def drift(headers: Mapping[str, str], sent: float, received: float) -> float | None:

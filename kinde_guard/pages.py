@@ -124,15 +124,17 @@ def _readyz(guard: Callable[[], Guard], demands: object) -> Page:
     """Ready are those that hold usable keys of every issuer. Nobody sends requests to those that are not, so that it
     is up to this page to have the keys fetched; it does not wait for them."""
     health = guard().health()
-    ready = all(issuer.state in USABLE for issuer in health.values())
-    if not ready:
+    missing = [name for name, issuer in health.items() if issuer.state not in USABLE]
+    if missing:
         guard()._load_behind()
     # The problem of a fetch is for the log: it may name a proxy, or what else is behind this API.
     keys = {
         name: {"state": issuer.state, "since": issuer.since, "keys": issuer.keys, "clock_drift": issuer.clock_drift}
         for name, issuer in health.items()
     }
-    return Page(200 if ready else 503, (_NO_STORE,), _json({"status": "ready" if ready else "not_ready", "keys": keys}))
+    if missing:
+        return Page(503, (_NO_STORE,), _json({"status": "not_ready", "no_keys_of": missing, "keys": keys}))
+    return Page(200, (_NO_STORE,), _json({"status": "ready", "keys": keys}))
 
 
 def _checked(healthz: str | None, readyz: str | None) -> Iterator[tuple[str, _Make]]:

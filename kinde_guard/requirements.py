@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from .claims import AccessToken
 from .errors import AuthError, ConfigurationError, Forbidden, ForbiddenReason, InsufficientScope
-from .web.wording import SCOPE_TOKEN
+from .web.wording import SCOPE_TOKEN, few
 
 # What the log says of a user's token that lacks a scope, and `explain` as well.
 OIDC_SCOPES_ALONE = (
@@ -183,14 +183,14 @@ def scope(*names: str) -> Requirement:
 def permission(*keys: str) -> Requirement:
     """All of these permission keys (Kinde: claim ``permissions``)."""
     wanted = frozenset(_named("permission", keys))
-    hint = f"the token lacks a permission of {', '.join(keys)}: give it to the caller's role or app in Kinde"
+    hint = f"the token lacks a permission of {few(keys)}: give it to the caller's role or app in Kinde"
     return Demand(_spelling("permission", keys), "missing_permission", lambda token: wanted <= token.permissions, hint)
 
 
 def role(*keys: str) -> Requirement:
     """All of these roles, by key (Kinde: claim ``roles``, which has to be switched on in the app's tokens)."""
     wanted = frozenset(_named("role", keys))
-    hint = f"the token lacks a role of {', '.join(keys)}: in Kinde, switch on Roles in the app's token customization"
+    hint = f"the token lacks a role of {few(keys)}: in Kinde, switch on Roles in the app's token customization"
     return Demand(_spelling("role", keys), "missing_role", lambda token: wanted <= token.roles, hint)
 
 
@@ -261,11 +261,11 @@ def _scope_hint(missing: list[str], token: AccessToken) -> str:
     held = [name for name in missing if name in token.permissions]
     if held:
         return (
-            f"the token holds {' '.join(held)} as a permission, not as a scope: "
+            f"the token holds {few(held, ' ')} as a permission, not as a scope: "
             "require permission(…) instead, or set permissions_as_scopes=True"
         )
     if not token.is_m2m and not isinstance(token.claims.get("scope"), str):
         if token._permissions_as_scopes:
-            return NOT_PERMITTED.format(" ".join(missing))
-        return f"the token lacks {' '.join(missing)}: {OIDC_SCOPES_ALONE}"
-    return f"the token lacks {' '.join(missing)}: authorise the app for it in Kinde, and request the scope"
+            return NOT_PERMITTED.format(few(missing, " "))
+        return f"the token lacks {few(missing, ' ')}: {OIDC_SCOPES_ALONE}"
+    return f"the token lacks {few(missing, ' ')}: authorise the app for it in Kinde, and request the scope"

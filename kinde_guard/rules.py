@@ -10,6 +10,7 @@ from typing import Any
 from .claims import Json, client_of, is_m2m, kind_of
 from .errors import InvalidToken
 from .settings import Settings
+from .web.wording import few
 
 MAX_KID = 256
 MAX_DATE = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that datetime can tell
@@ -82,7 +83,7 @@ def check_issuer(claims: Json, settings: Settings, now: float) -> None:
     if iss is not None and type(iss) is not str:
         raise InvalidToken("malformed", "iss is not text")
     if iss not in settings.issuers:
-        trusted = ", ".join(settings.issuers)
+        trusted = few(settings.issuers, last=" or ")
         raise InvalidToken("unknown_issuer", f"iss is not {trusted}; a custom domain is another issuer: list both")
 
 
@@ -101,7 +102,7 @@ def check_audience(claims: Json, settings: Settings, now: float) -> None:
             "aud is empty: request the token with audience=…, and authorise the app for the API in Kinde",
         )
     if settings.audiences.isdisjoint(named):
-        raise InvalidToken("wrong_audience", f"aud is for another API; this one is {', '.join(settings.audiences)}")
+        raise InvalidToken("wrong_audience", f"aud is for another API; this one is {few(settings.audiences)}")
     return None
 
 

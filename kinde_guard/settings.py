@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from . import leavings
 from .errors import ConfigurationError
+from .web.wording import few
 
 if TYPE_CHECKING:
     import httpx
@@ -178,7 +179,7 @@ def _agreed(found: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     for other in others:
         if set(found[other]) - set(found[first]):
             raise ConfigurationError(
-                f"{first} and {other} name different issuers ({' '.join(found[first])} and {' '.join(found[other])}): "
+                f"{first} and {other} name different issuers ({few(found[first])}, and {few(found[other])}): "
                 f"unset one of them, or list both in {first}"
             )
     return found[first]

@@ -22,6 +22,7 @@ from .net.clocks import Moment
 from .net.headers import asked_wait
 from .net.in_between import SAID, refused_by
 from .settings import issuer_url, issuer_urls
+from .web.wording import few
 
 AHEAD = 300.0  # an outage of five minutes goes unnoticed; of tokens that live a day it costs 0.3 % more
 MARGIN = 10.0  # for the way to the API, and for clocks that differ
@@ -252,7 +253,7 @@ def _issuer(domain: str | None) -> str:
     urls = issuer_urls(None, [os.environ])
     candidates = urls if len(urls) == 1 else [url for url in urls if url.endswith(".kinde.com")]
     if len(candidates) != 1:
-        raise ConfigurationError(f"set KINDE_M2M_DOMAIN, or pass domain=, to the one of {', '.join(urls)} to ask")
+        raise ConfigurationError(f"set KINDE_M2M_DOMAIN, or pass domain=, to the one of {few(urls)} to ask")
     return candidates[0]
 
 

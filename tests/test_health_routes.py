@@ -109,6 +109,7 @@ def test_ready_once_there_are_keys(adapter: Callable[..., Ask]) -> None:
     ask = adapter(guard, **PATHS)
     status, _, body = ask("/readyz")
     assert (status, json.loads(body)["status"]) == (503, "not_ready")
+    assert json.loads(body)["no_keys_of"] == [ISSUER]
     settle(guard)
     status, headers, body = ask("/readyz")
     assert status == 200
@@ -148,6 +149,7 @@ def test_ready_only_with_the_keys_of_every_issuer() -> None:
     status, _, body = ask("/readyz")
     assert status == 503
     assert [keys["state"] for keys in json.loads(body)["keys"].values()] == ["fresh", "never_loaded"]
+    assert json.loads(body)["no_keys_of"] == ["https://auth.acme.com"]
 
 
 @every_adapter

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from ..claims import Json, client_of, is_m2m, org_of
 from ..errors import ConfigurationError, Reason
 from ..settings import Settings, is_loopback, issuer_url
+from ..web.wording import few
 from .providers import may_be_kindes, provider
 
 MOST_SHOWN = 200
@@ -159,8 +160,8 @@ class Facts:
             "azp": shown(client_of(self.claims)),
             "org": shown(org_of(self.claims)),
             "asked": shown(" ".join(_texts(self.claims.get("scp")))),
-            "issuers": " ".join(self.settings.issuers),
-            "hosts": " ".join(self.hosts),
+            "issuers": few(self.settings.issuers, " "),
+            "hosts": few(self.hosts, " ", " … and "),
             "audience": min(self.settings.audiences, default="<the audience of your API>"),
             "missing": " ".join(self.missing),
             "wanted": shown(" ".join(sorted({*self.granted, *self.missing}))),

@@ -12,9 +12,11 @@ from ..claims import AccessToken, Json, client_of, kind_of, subject_of
 from ..jwks import Key
 from ..requirements import AllOf, AnyOf, Demand, Requirement, Scopes
 from ..settings import Settings
+from ..web.wording import few
 from .facts import listed, shown
 
 AUTHORIZATION = "Bearer, a space, one token"
+_OR = " or ", " or "
 SIZE = f"at most {jws.MAX_TOKEN} characters"
 FORM = "3 parts, joined by dots"
 OBJECT = "base64url of a JSON object"
@@ -103,8 +105,8 @@ def _caller(claims: Json, settings: Settings, now: float) -> str:
 
 def _audience_expected(settings: Settings, now: float) -> str:
     if settings.audiences:
-        return " or ".join(sorted(settings.audiences))
-    return f"no audience, and azp {' or '.join(sorted(settings.clients))}"
+        return few(sorted(settings.audiences), *_OR)
+    return f"no audience, and azp {few(sorted(settings.clients), *_OR)}"
 
 
 def _audience_found(claims: Json, settings: Settings, now: float) -> str:
@@ -153,7 +155,7 @@ LOOKS: Mapping[Callable[..., object], Look] = {
     rules.check_key_id: Look("kid", _says("the name of a key"), _value_of("kid")),
     rules.check_kind: Look("kind", _says("no ID token, no webhook"), _kind),
     rules.check_subject: Look("caller", _says("a user, or an M2M app"), _caller),
-    rules.check_issuer: Look("iss", lambda settings, now: " or ".join(settings.issuers), _value_of("iss")),
+    rules.check_issuer: Look("iss", lambda settings, now: few(settings.issuers, *_OR), _value_of("iss")),
     rules.check_audience: Look("aud", _audience_expected, _audience_found),
     rules.check_times: Look(
         "dates", lambda settings, now: f"{_utc(now)} UTC, give or take {settings.leeway:g} s", _dates

@@ -1,4 +1,5 @@
-"""The words of a refusal: challenge (RFC 6750 §3, RFC 9728 §5.1) and problem body (RFC 9457), from plain values. Pure.
+"""The words of a refusal: challenge (RFC 6750 §3, RFC 9728 §5.1) and problem body (RFC 9457), from plain values; and
+how names, of which there may be hundreds, are put into any sentence. Pure.
 
 It stands below the errors and knows none of them. The public text of a refusal is looked up here by its reason: nothing
 from a token, an exception or a request enters it.
@@ -8,8 +9,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
+from itertools import islice
 
 REALM = "api"
+FEW, MOST_OF_A_NAME = 3, 100
 MEDIA_TYPE = "application/problem+json"
 SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3: needs no escaping in a challenge
 
@@ -61,3 +65,15 @@ def problem(status: int, code: str, reason: str) -> bytes:
     """The body, with ``error`` for clients that look there."""
     title = _TITLES.get(status, "Refused")
     return json.dumps({"title": title, "status": status, "detail": TEXTS[reason], "error": code or reason}).encode()
+
+
+def few(values: Collection[str], glue: str = ", ", last: str = " and ") -> str:
+    """Of however many names as many as a sentence can bear, none of them endless; and how many more there are."""
+    named = glue.join(shortened(value, MOST_OF_A_NAME) for value in islice(values, FEW))
+    return named if len(values) <= FEW else f"{named}{last}{len(values) - FEW:,} more"
+
+
+def shortened(text: str, most: int) -> str:
+    """*text*, if it is not longer in UTF-8 than *most* bytes; else its beginning."""
+    data = text.encode("utf-8", "backslashreplace")
+    return text if len(data) <= most else data[: most - len("…".encode())].decode("utf-8", "ignore") + "…"
