@@ -23,7 +23,9 @@ def play() -> bool:
         stage = Stage(screen, props)
         screen.say("Kinde's machine-to-machine quick start and more. Nothing leaves this machine.")
         screen.say(f"A local Kinde at {stage.kinde.url}, and an API at {stage.api.base_url}".rstrip("/"))
-        for scene in (registration, good_call, refusals, forgeries, rotation, outage):
+        # Forgeries come after the rotation: a signature that does not hold may have the keys fetched, and a new key
+        # that is met within half a minute of that is not asked for.
+        for scene in (registration, good_call, refusals, rotation, forgeries, outage):
             scene(stage)
     wrong = sum(not result.right for result in stage.results)
     screen.table(summary(stage.results))
