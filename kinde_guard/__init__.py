@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing would be most of what importing this costs
 if TYPE_CHECKING:
+    import typing
+
     from .claims import AccessToken as AccessToken
     from .errors import AuthError as AuthError
     from .errors import ConfigurationError as ConfigurationError
@@ -68,7 +70,7 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> typing.Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)

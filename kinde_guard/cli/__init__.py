@@ -6,62 +6,28 @@ stdout, words go to stderr.
 
 from __future__ import annotations
 
-import logging
-import re
 import sys
-from collections.abc import Sequence
 
-from ..errors import ConfigurationError
-from .words import tell
-
-EXTRA = frozenset({"typer", "rich", "uvicorn", "starlette"})
-_SILENT = logging.NullHandler()  # what the library warns of is said here in the command's own words
-_TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.")
-_SECRET_OPTION = re.compile(r"--(?:(?:client[-_])?secret|(?:access[-_])?token)(?:=|$)")
-_ARGUMENT = re.compile(r"\bpass (domain|audience|client_id)=")
+TYPE_CHECKING = False  # until Ctrl-C is heeded, nothing is loaded that can wait
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns its exit status, or raises ``SystemExit`` with it."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    logging.getLogger("kinde_guard").addHandler(_SILENT)
+    """Run one command. Returns its exit status, or raises ``SystemExit`` with it. Without *argv* the process is ours,
+    and ends with the command."""
+    if argv is not None:
+        return _run(argv)
+    from . import ctrl_c  # before anything that takes its time
+
+    ctrl_c.heed(sys.argv[1:])
     try:
-        _refuse_secrets(arguments)
-        from .app import app
-        from .screen import always_print
-
-        always_print()
-        app(args=arguments, prog_name="kinde-guard")
-    except ConfigurationError as error:
-        return _usage(_ARGUMENT.sub(_option, str(error)))
-    except ImportError as missing:
-        name = (missing.name or "").partition(".")[0]
-        if name not in EXTRA:
-            raise
-        return _usage(f"the command line needs {name}: pip install 'kinde-guard[cli]'")
-    except KeyboardInterrupt:
-        return 130
-    return 0
+        return _run(sys.argv[1:])
+    finally:
+        ctrl_c.ignore()
 
 
-def _refuse_secrets(arguments: Sequence[str]) -> None:
-    """Before anything else sees them: an error message that quotes an argument would spread a token further."""
-    if any(map(_TOKEN.search, arguments)):
-        raise ConfigurationError(
-            "a token on the command line stays in the shell's history and shows in the list of processes: "
-            "save it in a file and name that, or pipe it in (kinde-guard verify < token.txt)"
-        )
-    if any(map(_SECRET_OPTION.match, arguments)):
-        raise ConfigurationError(
-            "a secret or a token on the command line stays in the shell's history and shows in the list of processes: "
-            "set KINDE_M2M_CLIENT_SECRET or use --secret-stdin; pipe a token into kinde-guard verify"
-        )
+def _run(arguments: Sequence[str]) -> int:
+    from .running import run
 
-
-def _option(found: re.Match[str]) -> str:
-    return f"pass --{found[1].replace('_', '-')} "
-
-
-def _usage(sentence: str) -> int:
-    tell(f"kinde-guard: {sentence.strip()}")
-    return 2
+    return run(arguments)

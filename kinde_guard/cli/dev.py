@@ -36,10 +36,7 @@ def dev(
         listed = told(issuer.asgi, _list)
         app = console(issuer, listed)
         print(greeting(issuer, has_console=app is not None), flush=True)
-        try:
-            serve(app or listed, sock)
-        except KeyboardInterrupt:
-            print("\nStopped.", file=sys.stderr)
+        serve(app or listed, sock)
 
 
 def console(issuer: LocalIssuer, behind: App) -> App | None:

@@ -1,0 +1,63 @@
+"""One command, from its arguments to its exit status."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+
+from ..errors import ConfigurationError
+from . import ctrl_c
+from .words import tell
+
+EXTRA = frozenset({"typer", "rich", "uvicorn", "starlette"})
+_SILENT = logging.NullHandler()  # what the library warns of is said here in the command's own words
+_TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.")
+_SECRET_OPTION = re.compile(r"--(?:(?:client[-_])?secret|(?:access[-_])?token)(?:=|$)")
+_ARGUMENT = re.compile(r"\bpass (domain|audience|client_id)=")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Returns the exit status, or raises ``SystemExit`` with it."""
+    logging.getLogger("kinde_guard").addHandler(_SILENT)
+    try:
+        _refuse_secrets(arguments)
+        from .app import app
+        from .screen import always_print
+
+        always_print()
+        ctrl_c.leave_to(arguments)
+        app(args=list(arguments), prog_name="kinde-guard")
+    except ConfigurationError as error:
+        return _usage(_ARGUMENT.sub(_option, str(error)))
+    except ImportError as missing:
+        name = (missing.name or "").partition(".")[0]
+        if name not in EXTRA:
+            raise
+        return _usage(f"the command line needs {name}: pip install 'kinde-guard[cli]'")
+    except KeyboardInterrupt:
+        return ctrl_c.status_of(arguments)
+    return 0
+
+
+def _refuse_secrets(arguments: Sequence[str]) -> None:
+    """Before anything else sees them: an error message that quotes an argument would spread a token further."""
+    if any(map(_TOKEN.search, arguments)):
+        raise ConfigurationError(
+            "a token on the command line stays in the shell's history and shows in the list of processes: "
+            "save it in a file and name that, or pipe it in (kinde-guard verify < token.txt)"
+        )
+    if any(map(_SECRET_OPTION.match, arguments)):
+        raise ConfigurationError(
+            "a secret or a token on the command line stays in the shell's history and shows in the list of processes: "
+            "set KINDE_M2M_CLIENT_SECRET or use --secret-stdin; pipe a token into kinde-guard verify"
+        )
+
+
+def _option(found: re.Match[str]) -> str:
+    return f"pass --{found[1].replace('_', '-')} "
+
+
+def _usage(sentence: str) -> int:
+    tell(f"kinde-guard: {sentence.strip()}")
+    return 2
