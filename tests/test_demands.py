@@ -16,8 +16,10 @@ from kinde_guard.demands import (
     enforced,
     guarded_by,
     innermost,
+    made_by,
     mark,
     misplaced,
+    needs_function,
     stacked,
     unmet,
 )
@@ -178,6 +180,24 @@ def test_classes_and_values_cannot_be_decorated() -> None:
     with pytest.raises(ConfigurationError, match="decorates functions"):
         check_function("users")
     check_function(view)
+
+
+def test_whose_decorator_it_is() -> None:
+    """Of the wrapper, however it is called and whatever is around it."""
+    ours = wrapped(fresh())
+    assert made_by(fresh()) == ""
+    assert made_by(ours) == made_by(wrapped(ours, None)) == made_by(functools.partial(ours)) == __name__
+
+
+def test_parentheses_without_anything_in_them() -> None:
+    class Decorator:
+        @needs_function
+        def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+            return function
+
+    assert Decorator()(view) is view
+    with pytest.raises(ConfigurationError, match="write @requires_auth without parentheses"):
+        Decorator()()  # type: ignore[call-arg]
 
 
 def test_above_and_below() -> None:
