@@ -124,6 +124,7 @@ class KindeBackend(AuthenticationBackend):
             if isinstance(error, MissingToken) and self.anonymous:
                 return None
             asgi.note_refusal(conn.scope, asgi.nearest(conn.scope))
+            error.name_metadata(asgi.metadata_url(conn.scope))
             raise both(error, AuthenticationError) from None
         return Credentials(token), KindeUser(token)
 

@@ -247,5 +247,8 @@ def test_starlettes_own_middleware_may_be_told_what_to_answer(guard: Guard) -> N
     """A team's own ``on_error`` needs nothing of ours but what the refusal knows."""
     backend = on_starlette.KindeBackend(guard)
     middleware = Middleware(AuthenticationMiddleware, backend=backend, on_error=on_error)
-    reply = ask(Starlette(middleware=[middleware]), "/")
-    assert (reply.status, reply.json, reply.challenge) == (401, "missing_token", 'Bearer realm="api"')
+    app = Starlette(middleware=[middleware])
+    on_starlette.KindeGuard(app, guard=guard, resource=RESOURCE)
+    reply = ask(app, "/")
+    assert (reply.status, reply.json) == (401, "missing_token")
+    assert reply.challenge == f'Bearer realm="api", resource_metadata="{metadata_url(RESOURCE)}"'
