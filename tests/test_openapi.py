@@ -156,6 +156,7 @@ def test_a_token_beside_what_the_app_demands_itself(guard: Guard) -> None:
     add(app, "/key", Depends(key))
     add(app, "/none", openapi_extra={"security": []})
     add(app, "/either", openapi_extra={"security": [{"APIKeyHeader": []}, {}, {"Kinde": ["a"]}]})
+    add(app, "/with-or-without", openapi_extra={"security": [{}, {"Kinde": []}]})
     add(app, "/other", Security(other, scopes=["b"]))
     add(app, "/theirs", Depends(HTTPBearer()))
     add(app, "/password", Depends(OAuth2PasswordBearer("/token")))
@@ -167,6 +168,7 @@ def test_a_token_beside_what_the_app_demands_itself(guard: Guard) -> None:
         "/key": [{"APIKeyHeader": [], "Kinde": []}],
         "/none": LOCK,
         "/either": [{"APIKeyHeader": [], "Kinde": []}, {"Kinde": []}, {"Kinde": ["a"]}],
+        "/with-or-without": LOCK,
         "/other": [{"Other": ["b"]}],
         "/theirs": [{"HTTPBearer": []}],
         "/password": [{"OAuth2PasswordBearer": []}],
