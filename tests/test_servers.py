@@ -147,7 +147,8 @@ def rolled(started: dict[str, Started], standing: dict[str, Standing], pace: Pac
         fetches, start, withdrawn = server.front.fetches, pace(), Tally()
         async with traffic(server, flood=100 if server.name in FLOODED else 0) as this:
             for _ in range(ROTATIONS):
-                # Known to each process, which has fetched it behind its callers: no token of it comes as a surprise.
+                # Each process fetches behind its callers, and knows the key before it signs: they notice nothing.
+                await all_say(server, this.wallet, keys=len(server.issuer.keys))
                 known = all_say(server, this.wallet, keys=len(server.issuer.keys) + 1)
                 old = await roll(server, this, lead=known, overlap=15 / SPEED)
             await asked(this)
