@@ -9,7 +9,6 @@ guard in the scope, one verification for each request and guard) is.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from .claims import AccessToken
 from .demands import checked
 from .errors import AuthError, ConfigurationError, KeysUnavailable
 from .guard import Guard, check_given, guard_has_settings
+from .net import forks
 from .pages import Pages
 from .paths import PublicPaths, is_preflight
 from .requirements import Requirement, authenticated
@@ -37,7 +37,7 @@ _MEND = (
     "guard; pass_preflights=True is for an app inside that answers every preflight itself, as Django does with "
     "django-cors-headers"
 )
-_making = threading.Lock()  # or each of many threads at a cold start would make a guard, and fetch keys, of its own
+_making = forks.Lock()  # or each of many threads at a cold start would make a guard, and fetch keys, of its own
 
 
 class Attached:
@@ -58,7 +58,7 @@ class Attached:
     def ready(self) -> Guard:
         """The guard, made of settings and environment if it has yet to be; raises :class:`ConfigurationError`."""
         if self.guard is None:
-            with _making:
+            with _making.now:
                 if self.guard is None:
                     self.guard = Guard(**self._settings)
         return self.guard

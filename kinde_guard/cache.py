@@ -17,6 +17,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+from .net import forks
+
 BYTES_PER_ENTRY = 2 * 1024  # the bound in bytes of a large cache, for each entry that it may hold
 LEAST_BOUND = 32 * 1024 * 1024  # the bound in bytes of every other
 
@@ -46,14 +48,19 @@ class TokenCache:
         self._most_bytes = max(entries * BYTES_PER_ENTRY, LEAST_BOUND) if most_bytes is None else most_bytes
         # Not a dict: its oldest entry is found by walking over the places of all that were evicted since it last grew.
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
-        self._lock = threading.Lock()  # of those who write
-        self._bytes = 0
         self._evictions = 0
         self._looks = 0
         self.find = self._entries.get
         self.count_hit, self.count_miss = itertools.count().__next__, itertools.count().__next__
         """To be called for each; :meth:`put` counts its miss itself. As exact as under the lock, for a tenth of the
         price."""
+        self.renew()
+        forks.when_forked(self)
+
+    def renew(self) -> None:
+        """In a forked child: nobody writes now, and whoever did in that moment had perhaps not counted yet."""
+        self._lock = threading.Lock()  # of those who write
+        self._bytes = sum(entry[SIZE] for entry in self._entries.values())
 
     def put(self, digest: bytes, entry: Entry) -> None:
         """Remember *entry*; something else may have to go, or itself, if it is larger than all the room there is."""

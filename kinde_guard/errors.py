@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Any, ClassVar, Literal, get_args
 
+from .net.forks import once
 from .web import wording
 
 InvalidTokenReason = Literal[
@@ -58,12 +58,12 @@ class _Answered(KindeGuardError):
     """Where the metadata of the resource is (RFC 9728), for the challenge; empty where no adapter knows."""
     _code: ClassVar[str] = ""
 
-    @cached_property
+    @once
     def detail(self) -> str:
         """The public text, from a fixed table."""
         return wording.TEXTS[self.reason]
 
-    @cached_property
+    @once
     def headers(self) -> dict[str, str]:
         """Challenge or time to wait, and that no cache keeps it; Content-Type and Content-Length belong to the body."""
         return {**self._header(), "Cache-Control": "no-store"}

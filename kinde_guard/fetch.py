@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .flight import Watch
+from .net import forks
 from .net.direct import Direct
 from .net.exchange import CONNECT_TIMEOUT as CONNECT_TIMEOUT
 from .net.exchange import MAX_BODY as MAX_BODY
@@ -39,13 +40,8 @@ class Fetcher:
     """
 
     def __init__(self, transport: httpx.BaseTransport | None = None, *, tls: bool = True) -> None:
-        self._way: Direct | OverTransport
-        if transport is None:
-            self._way = Direct(tls)
-        else:
-            from .net.transports import OverTransport
-
-            self._way = OverTransport(transport)
+        with forks.steady:  # nor does another thread fork meanwhile
+            self._way = Direct(tls) if transport is None else _over(transport)
 
     @property
     def authorities(self) -> Authorities | None:
@@ -53,5 +49,19 @@ class Fetcher:
         return self._way.authorities
 
     def send(self, method: str, url: str, watch: Watch, *, headers: Mapping[str, str], body: bytes = b"") -> Answer:
-        """One request and its whole answer, or :class:`FetchFailed`."""
-        return self._way.send(method, url, watch, {**_HEADERS, **headers}, body)
+        """One request and its whole answer, or :class:`FetchFailed`; or :class:`.flight.Frozen`, if what went wrong may
+        be owing to that."""
+        try:
+            answer = self._way.send(method, url, watch, {**_HEADERS, **headers}, body)
+        except FetchFailed:
+            watch.failed()
+            raise
+        if answer.status >= 400:  # such as 408, to half a request
+            watch.failed()
+        return answer
+
+
+def _over(transport: httpx.BaseTransport) -> OverTransport:
+    from .net.transports import OverTransport
+
+    return OverTransport(transport)

@@ -7,39 +7,54 @@ The rules of this file:
 * The future carries neither result nor exception. The outcome is *landed* in its owner first, then the future
   resolves, and whoever waited reads the owner. So a waiter that is cancelled takes nothing away from the others.
 * Starting waits for nothing: not for a lock, as there is none (who starts a call and who ends it is settled in one
-  step each), and not for the new thread to come up.
+  step each), and not for a thread to come up. How many of those there are is bounded (:mod:`.net.workers`): a call may
+  have to wait for its turn, and its time is counted from then on.
 * At the deadline the call is over, whatever its thread does: a ``TimeoutError`` is landed in its place, its sockets
   are cut, and an answer that comes later is dropped. So an old answer never overwrites a newer one.
+* What hangs in a look-up of a name, which nothing can cut, has no second thread put beside it (else there would be one
+  more for each deadline that passes), and what hangs in something else two at most: the next call waits for its thread.
+* What a freeze of the process has cut is no outcome: the call is made again, at once, and has all its time again. An
+  answer is taken if it comes before that, and in time.
 * A forked child has none of its parent's threads: it forgets the parent's call and starts its own.
 """
 
 from __future__ import annotations
 
-import _thread
 import os
 import socket
 import sys
 import threading
-import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Any, Generic, TypeVar
+
+from .net.clocks import ageing
+from .net.watchdog import watchdog
+from .net.workers import MOST, workers
 
 T = TypeVar("T")
 Say = Callable[[], None]
 """What is left to be done about an outcome once nobody waits any more, such as logging it."""
 GRACE = 1.0
 """Seconds that a call may stay beyond its deadline before it is given up for lost."""
+FREEZE = 2.0
+"""Seconds between two looks at a call that are due four times a second: beyond, the process has not been running."""
+MOST_HANGING = 3
+"""Calls of one flight whose threads go on beyond their deadlines; another then waits for one of them."""
+
+
+class Frozen(Exception):
+    """A call has failed, and the process was frozen while it was under way: the failure tells nothing."""
 
 
 class Watch:
     """The sockets of one call, to be cut when its time is up."""
 
-    def __init__(self) -> None:
+    def __init__(self, frozen: Callable[[], bool] = lambda: False) -> None:
         self._sockets: list[socket.socket] = []
+        self._frozen = frozen
         self.over = False
         """Nobody waits any more: whoever could start something new should not."""
         self.hangs_in = ""
@@ -60,8 +75,14 @@ class Watch:
         finally:
             self.hangs_in = ""
 
+    def failed(self) -> None:
+        """Called by the working thread before it says that it has failed; raises :class:`Frozen` if that counts for
+        nothing."""
+        if self._frozen():
+            raise Frozen
+
     def cut(self) -> None:
-        """End every read and write on the sockets at once; called by the watchdog."""
+        """End every read and write on the sockets at once; called when the time is up."""
         self.over = True
         for sock in self._sockets:
             with suppress(OSError):  # closed already
@@ -70,29 +91,105 @@ class Watch:
 
 
 class _Call:
-    def __init__(self, began: float, lost_at: float) -> None:
-        self.watch = Watch()
-        self.began = began
-        self.lost_at = lost_at
+    """A call of *flight*: waits for its turn, is watched from then on, and is claimed by the thread that makes it."""
+
+    def __init__(self, flight: Flight[Any], work: Callable[[Watch], Any]) -> None:
+        self.work = work
         self.future: futures.Future[None] = futures.Future()
         self.future.set_running_or_notify_cancel()  # from here on no waiter can cancel it
-        self._end = threading.Lock()
+        self.watched = False
+        self._flight = flight
+        self._claim, self._end = threading.Lock(), threading.Lock()
+        self._began, self._froze = self._now(), False
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin, or begin anew, with all the time that there is."""
+        now = self._now()
+        if self._froze:
+            self._began = now
+        self._froze, self._seen, self._due = False, now, now + self._flight._deadline
+        self.watch = Watch(self.frozen)
+
+    def claim(self) -> bool:
+        """True for the one thread that is to make the call."""
+        return self._claim.acquire(blocking=False)
 
     def end(self) -> bool:
         """True for whoever comes first, the working thread or the watchdog."""
         return self._end.acquire(blocking=False)
 
+    @property
+    def claimed(self) -> bool:
+        """Whether a thread makes it, or has made it."""
+        return self._claim.locked()
+
+    @property
+    def over(self) -> bool:
+        """Whether an outcome has been landed."""
+        return self._end.locked()
+
+    @property
+    def age(self) -> float:
+        """For how many seconds it has been under way, or 0 if the process was not."""
+        return 0.0 if self._froze or self._just_thawed() else self._now() - self._began
+
+    def left(self) -> float:
+        """How many seconds it has left; none after a freeze. The watchdog asks, all the time."""
+        return 0.0 if self.frozen() else self._due - self._now()
+
+    def late(self) -> bool:
+        """Whether its time is up."""
+        return self._now() >= self._due
+
+    def frozen(self) -> bool:
+        """Whether the process was frozen since the call began."""
+        self._froze = self._just_thawed() or self._froze
+        self._seen = self._now()
+        return self._froze
+
+    def lost(self) -> bool:
+        """Whether it will never have its turn: an exception came out of a signal handler as it was to start, say."""
+        return not self.watched and workers.idle and self._now() > self._due + GRACE
+
+    def expire(self) -> None:
+        """For the watchdog."""
+        self._flight.expire(self)
+
+    def run(self) -> None:
+        """For the workers."""
+        self._flight.run(self)
+
+    def turn_down(self, error: Exception) -> None:
+        """For the workers."""
+        self._flight.turn_down(self, error)
+
+    def _just_thawed(self) -> bool:
+        return self.watched and self._now() - self._seen > FREEZE
+
+    def _now(self) -> float:
+        return self._flight._clock()
+
 
 class Flight(Generic[T]):
     """One call at a time: see the rules at the top of this file."""
 
-    def __init__(self, land: Callable[[T], Say], crashed: Callable[[Exception], T], *, deadline: float) -> None:
+    def __init__(
+        self,
+        land: Callable[[T], Say],
+        crashed: Callable[[Exception], T],
+        *,
+        deadline: float,
+        clock: Callable[[], float] = ageing,
+    ) -> None:
         """*land* stores an outcome (never two at a time; no I/O); *crashed* makes one of an exception; *deadline*:
-        seconds."""
+        seconds, by *clock*."""
         self._land = land
         self._crashed = crashed
         self._deadline = deadline
+        self._clock = clock
         self._calls: dict[None, _Call] = {}  # one at most; a dict for its setdefault and pop, which are single steps
+        self._busy: dict[_Call, Watch] = {}  # those that a thread is in, whether they are over or not
         _flights.add(self)
 
     def start(self, work: Callable[[Watch], T]) -> futures.Future[None]:
@@ -102,11 +199,10 @@ class Flight(Generic[T]):
         """
         current = self._current()
         if current is None:
-            now = time.monotonic()
-            call = _Call(now, now + self._deadline + GRACE)
+            call = _Call(self, work)
             current = self._calls.setdefault(None, call)
             if current is call:
-                self._take_off(call, work)
+                workers.start(call)
         return current.future
 
     @property
@@ -119,51 +215,98 @@ class Flight(Generic[T]):
     def age(self) -> float:
         """For how many seconds the call under way has been under way; 0 if there is none."""
         call = self._current()
-        return 0.0 if call is None else time.monotonic() - call.began
+        return 0.0 if call is None else call.age
+
+    @property
+    def trouble(self) -> str:
+        """What keeps a call from being made, in words for a log; empty if nothing does."""
+        hanging = [watch for call, watch in list(self._busy.items()) if call.over]
+        look_up = next((watch.hangs_in for watch in hanging if watch.hangs_in), "")
+        if look_up:
+            return f"{look_up} still hangs"
+        if len(hanging) >= MOST_HANGING:
+            return f"{len(hanging)} attempts before still hang"
+        call = self._calls.get(None)
+        return f"it is not its turn: {MOST} others are made" if call and not call.watched and workers.full else ""
 
     def forget(self) -> None:
-        """Begin anew in a forked child: the parent's thread is not here."""
-        self._calls = {}
+        """Begin anew in a forked child: the parent's threads are not here."""
+        self._calls, self._busy = {}, {}
+
+    def run(self, call: _Call) -> None:
+        """In a worker's thread: it is the turn of *call*."""
+        if call.over or not self._attended(call):
+            return
+        if self.trouble or not call.claim():
+            return  # who makes the trouble hands it on when that is over
+        try:
+            say = self._finish(call, self._outcome(call))
+        finally:
+            self._busy.pop(call, None)
+            self._hand_on()
+        say()
+
+    def turn_down(self, call: _Call, error: Exception) -> None:
+        """There are no more threads to be had: a failed attempt like any other."""
+        self._finish(call, self._crashed(error))()
+
+    def expire(self, call: _Call) -> None:
+        """The time of *call* is up, or the process was frozen for some of it."""
+        watch = self._busy.get(call, call.watch)
+        if call.frozen():
+            call.renew()
+            watch.cut()
+        if not call.late():  # the working thread may have been the first to see that it was frozen
+            watchdog.watch(call)
+            return
+        why = f": {watch.hangs_in} hangs" if watch.hangs_in else f": {self.trouble}" if self.trouble else ""
+        say = self._finish(call, self._crashed(TimeoutError(f"no whole answer within {self._deadline:g} s{why}")))
+        watch.cut()
+        say()
 
     def _current(self) -> _Call | None:
         call = self._calls.get(None)
-        if call is not None and time.monotonic() > call.lost_at:
-            # It never took off, or its watchdog is gone: an exception came out of a signal handler, say.
+        if call is not None and call.lost():
             self._calls.pop(None, None)
             return None
         return call
 
-    def _take_off(self, call: _Call, work: Callable[[Watch], T]) -> None:
-        try:
-            # Thread.start waits until the new thread has run, which beside busy threads takes many milliseconds. A
-            # caller whose key is held must not wait that long, nor must an event loop: so a bare thread does it.
-            _thread.start_new_thread(self._launch, (call, work))
-        except Exception as error:  # no more threads to be had: a failed attempt like any other
-            self._finish(call, self._crashed(error))()
+    def _attended(self, call: _Call) -> bool:
+        """Whether the watchdog has an eye on *call*, or has had: no work is done without."""
+        if not call.watched:
+            call.renew()
+            call.watched = True
+            try:
+                watchdog.watch(call)
+            except Exception as error:
+                self.turn_down(call, error)
+                return False
+        return True
 
-    def _launch(self, call: _Call, work: Callable[[Watch], T]) -> None:  # pragma: no cover  # tracers do not see it
-        try:
-            threading.Thread(target=self._run, args=(call, work), name="kinde_guard-call", daemon=True).start()
-        except Exception as error:
-            self._finish(call, self._crashed(error))()
+    def _hand_on(self) -> None:
+        """The call that came meanwhile, and found that it had to wait for a thread to come out of another."""
+        call = self._calls.get(None)
+        if call is not None and call.watched and not call.claimed:
+            workers.start(call)
 
-    def _run(self, call: _Call, work: Callable[[Watch], T]) -> None:
-        watchdog = threading.Timer(self._deadline, partial(self._cut, call))
-        watchdog.daemon = True
-        try:
-            watchdog.start()
-            outcome = work(call.watch)
-        except Exception as error:  # what is no Exception, such as SystemExit, is left to the watchdog
-            outcome = self._crashed(error)
-        watchdog.cancel()
-        self._finish(call, outcome)()
-
-    def _cut(self, call: _Call) -> None:
-        say = self._finish(call, self._crashed(TimeoutError(f"no whole answer within {self._deadline:g} s")))
-        call.watch.cut()
-        say()
+    def _outcome(self, call: _Call) -> T:
+        """What *call* comes to, made as often as a freeze has cut it."""
+        while True:
+            self._busy[call] = watch = call.watch
+            try:
+                outcome: T = call.work(watch)
+                failed = False
+            except Exception as error:  # what is no Exception, such as SystemExit, is left to the watchdog
+                outcome, failed = self._crashed(error), True
+            if call.over:
+                return outcome  # and nobody is interested
+            if call.watch is watch:
+                if not (call.frozen() and (failed or call.late())):
+                    return outcome
+                call.renew()
 
     def _finish(self, call: _Call, outcome: T) -> Say:
+        watchdog.leave(call)
         if not call.end() or self._calls.get(None) is not call:
             return _nothing  # over already: cut at the deadline, given up for lost, or left behind by a fork
         try:
@@ -189,9 +332,19 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch
     os.register_at_fork(after_in_child=_forget_all)
 
 
+def in_turn(loading: Sequence[futures.Future[None]], each: float) -> Iterator[tuple[futures.Future[None], float]]:
+    """What is to be waited for, and how long: for all together, *each* as often as they have to take turns."""
+    end = ageing() + each * -(-len(loading) // MOST)
+    for future in loading:
+        yield future, max(0.0, end - ageing())
+
+
 def join(future: futures.Future[None], timeout: float) -> None:
-    """Wait for *future* in this thread, at most *timeout* seconds."""
+    """Wait for *future* in this thread, at most *timeout* seconds (in which the process is not frozen)."""
+    began = ageing()
     futures.wait([future], timeout)
+    if _slept(future, began, timeout):
+        futures.wait([future], timeout)
 
 
 async def ajoin(future: futures.Future[None], timeout: float) -> None:
@@ -200,10 +353,16 @@ async def ajoin(future: futures.Future[None], timeout: float) -> None:
     The future is watched, not chained (as ``asyncio.wrap_future`` would): a cancellation, a time-out and a loop that
     is closed while the call is still under way concern this waiter alone.
     """
-    if _in_asyncio_task():
-        await _ajoin_asyncio(future, timeout)
-    else:
-        await _ajoin_trio(future, timeout)
+    wait = _ajoin_asyncio if _in_asyncio_task() else _ajoin_trio
+    began = ageing()
+    await wait(future, timeout)
+    if _slept(future, began, timeout):
+        await wait(future, timeout)
+
+
+def _slept(future: futures.Future[None], began: float, timeout: float) -> bool:
+    """Whether the process was frozen for the time in which *future* might have resolved."""
+    return not future.done() and ageing() - began > timeout + FREEZE
 
 
 def _in_asyncio_task() -> bool:

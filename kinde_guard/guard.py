@@ -15,6 +15,7 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import bearer, events, flight, jws, rules
@@ -180,18 +181,17 @@ class Guard:
             raise refusal
 
     def warm(self) -> None:
-        """Load the keys now, at most 5 s; raises :class:`KeysUnavailable`. Optional: the first token loads them too."""
-        for future in [store.load() for store in self._stores.values()]:
-            if future is not None:
-                flight.join(future, WAIT_COLD)
+        """Load the keys now, at most 5 s (for each 32 issuers); raises :class:`KeysUnavailable`. Optional: the first
+        token loads them too."""
+        for future, seconds in flight.in_turn(self._load_behind(), WAIT_COLD):
+            flight.join(future, seconds)
         for store in self._stores.values():
             store.check_usable()
 
     async def awarm(self) -> None:
         """:meth:`warm` for event loops."""
-        for future in [store.load() for store in self._stores.values()]:
-            if future is not None:
-                await flight.ajoin(future, WAIT_COLD)
+        for future, seconds in flight.in_turn(self._load_behind(), WAIT_COLD):
+            await flight.ajoin(future, seconds)
         for store in self._stores.values():
             store.check_usable()
 
@@ -206,10 +206,10 @@ class Guard:
     def __repr__(self) -> str:
         return f"<Guard of {few(self._settings.issuers)} for {few(self._settings.audiences) or 'no audience'}>"
 
-    def _load_behind(self) -> None:
-        """Have keys that are not fresh fetched; waits for nothing."""
-        for store in self._stores.values():
-            store.load()
+    def _load_behind(self) -> list[Future[None]]:
+        """Have keys that are not fresh fetched; waits for nothing. What there is to wait for, for whoever wants to."""
+        loading = [store.load() for store in self._stores.values()]
+        return [future for future in loading if future is not None]
 
     def _token_from(self, authorization: Sequence[str]) -> str:
         try:

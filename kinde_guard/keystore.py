@@ -23,6 +23,7 @@ from .errors import InvalidToken, KeysUnavailable
 from .events import Tell
 from .fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
 from .jwks import Key, KeySet, KeysRead, State, UnusableKeySet
+from .net import forks
 from .net.clocks import Clocks as Clocks
 from .net.headers import asked_wait
 from .net.in_between import hint
@@ -164,7 +165,9 @@ class KeyStore:
         state = keys.state(now)
         since = {"fresh": keys.loaded_at, "stale": keys.stale_at, "expired": keys.usable_until}.get(state)
         moment = self._since if since is None else wall - (now - since)
-        return IssuerHealth(self.issuer, state, moment, len(keys.keys), keys.problem, self._drift)
+        return IssuerHealth(
+            self.issuer, state, moment, len(keys.keys), keys.problem or self._flight.trouble, self._drift
+        )
 
     def _refresh_behind(self, keys: KeySet, now: float) -> None:
         if keys.usable(now) and keys.refresh_due(now):
@@ -213,7 +216,8 @@ class KeyStore:
             answer = self._fetcher.send("GET", self._url, watch, headers=_ACCEPT)
             if answer.status != 200:
                 return _refused(answer, self._clocks.wall(), cool_until)
-            read = jwks.read(answer.body, self._algorithms, seen.keys)
+            with forks.steady:  # cryptography has an OpenSSL of its own, with locks of its own
+                read = jwks.read(answer.body, self._algorithms, seen.keys)
         except (FetchFailed, UnusableKeySet) as error:
             return _Fetched(kind=type(error).__name__, problem=str(error), cool_until=cool_until)
         life = min(jwks.life_of(answer.headers), self._usable_for)

@@ -25,6 +25,7 @@ from waiting import LONG, in_thread, until
 
 from kinde_guard import flight
 from kinde_guard.flight import Flight, Say, Watch, ajoin, join
+from kinde_guard.net.workers import workers
 
 T = TypeVar("T")
 
@@ -665,3 +666,270 @@ def run_script(script: str, *arguments: str) -> tuple[str, str, int]:
     command = [sys.executable, "-W", "error", "-X", "dev", "-c", script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONG)
     return done.stdout, done.stderr, done.returncode
+
+
+# A process that was frozen
+
+
+class Clock:
+    """Goes on while the process is frozen, which no test can wait for."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def freeze(self, seconds: float) -> None:
+        self.ahead += seconds
+
+
+class Again(Work):
+    """Work that is made anew: each time it has begun, it ends as the next of *ends* says."""
+
+    def __init__(self, *ends: Callable[[Watch], object]) -> None:
+        super().__init__()
+        self.ends = list(ends)
+        self.watches: list[Watch] = []
+
+    def __call__(self, watch: Watch) -> object:
+        self.calls += 1
+        self.watches.append(watch)
+        self.begun.set()
+        return self.ends.pop(0)(watch)
+
+
+def frozen_owner(deadline: float) -> tuple[Owner, Clock]:
+    owner, clock = Owner(deadline), Clock()
+    owner.flight._clock = clock
+    return owner, clock
+
+
+def failing(watch: Watch) -> object:
+    """As a fetch does that has nothing but a failure to tell."""
+    watch.failed()
+    return "failed"
+
+
+def test_a_deadline_that_passed_in_a_freeze_has_the_call_made_again() -> None:
+    """At once, with all its time again, for the same waiters; and nothing is landed of what was cut."""
+    owner, clock = frozen_owner(LONG)
+    ours, theirs = socket.socketpair()
+
+    def hanging(watch: Watch) -> object:
+        watch.add(ours)
+        assert ours.recv(1) == b""  # until it is cut
+        return failing(watch)
+
+    work = Again(hanging, at_once)
+    with ours, theirs:
+        future = owner.flight.start(work)
+        assert work.begun.wait(LONG)
+        clock.freeze(3600)
+        assert owner.flight.age == 0.0
+        join(future, LONG)
+    assert owner.landed == ["done"]
+    assert work.calls == 2
+    assert [watch.over for watch in work.watches] == [True, False]
+
+
+def test_what_fails_right_after_a_freeze_is_made_again() -> None:
+    """A connection that the other end has given up meanwhile, say, long before the deadline."""
+    owner, clock = frozen_owner(LONG)
+
+    def cut(watch: Watch) -> object:
+        clock.freeze(flight.FREEZE + 0.5)
+        return failing(watch)
+
+    def broken(watch: Watch) -> object:
+        clock.freeze(flight.FREEZE + 0.5)
+        raise ZeroDivisionError
+
+    work = Again(cut, broken, cut, at_once)
+    join(owner.flight.start(work), LONG)
+    assert (owner.landed, work.calls) == (["done"], 4)
+
+
+def test_an_answer_that_a_freeze_has_made_old_is_asked_for_again() -> None:
+    """Nobody knows what has changed since it was given. One that is in time is taken, freeze or not."""
+    owner, clock = frozen_owner(deadline=60.0)
+
+    def answered(seconds: float, answer: str) -> Callable[[Watch], object]:
+        def answer_after_a_freeze(watch: Watch) -> object:
+            clock.freeze(seconds)
+            return answer
+
+        return answer_after_a_freeze
+
+    work = Again(answered(3600, "old"), answered(10, "new"))
+    join(owner.flight.start(work), LONG)
+    assert owner.landed == ["new"]
+
+
+def test_a_failure_without_a_freeze_is_a_failure() -> None:
+    owner, clock = frozen_owner(LONG)
+
+    def slow(watch: Watch) -> object:
+        clock.freeze(flight.FREEZE - 0.5)  # on a busy machine
+        return failing(watch)
+
+    join(owner.flight.start(slow), LONG)
+    assert owner.landed == ["failed"]
+
+
+def test_a_freeze_in_something_that_cannot_be_cut() -> None:
+    """It has its time again; then the call is over, as ever."""
+    owner, clock = frozen_owner(deadline=0.3)
+    work = Work("late")
+    future = owner.flight.start(work)
+    assert work.begun.wait(LONG)
+    clock.freeze(3600)
+    join(future, LONG)
+    assert [str(outcome) for outcome in owner.landed] == ["no whole answer within 0.3 s"]
+    work.free.set()
+    assert work.ended.wait(LONG)
+
+
+@pytest.mark.parametrize("loop", ["thread", "asyncio", "trio"])
+def test_who_waits_is_not_sent_away_by_a_freeze(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their time is up as soon as the process goes on; but in that time nothing could have come."""
+    owner, work, looks = Owner(), Work(), iter([0.0, 3600.0])
+
+    def clock() -> float:
+        now = next(looks)
+        if now:  # the time is up, and nothing has come
+            work.free.set()
+        return now
+
+    future = owner.flight.start(work)
+    monkeypatch.setattr(flight, "ageing", clock)
+    if loop == "thread":
+        join(future, 1.0)
+    else:
+        run_in(loop, functools.partial(ajoin, future, 1.0))
+    assert future.done()
+
+
+# What hangs
+
+
+def test_nothing_is_put_beside_what_hangs_in_a_look_up() -> None:
+    """One thread more for each deadline that passes would be one too many. The next call is made when it ends."""
+    owner, hung = Owner(deadline=0.05), Work("late")
+
+    def looking_up(watch: Watch) -> object:
+        with watch.hanging_in("the look-up of acme.kinde.com"):
+            return hung(watch)
+
+    assert owner.flight.start(looking_up).result(LONG) is None
+    others = [Work("never") for _ in range(3)]
+    for other in others:
+        assert owner.flight.start(other).result(LONG) is None
+    assert [str(outcome) for outcome in owner.landed] == [
+        "no whole answer within 0.05 s: the look-up of acme.kinde.com hangs",
+        *["no whole answer within 0.05 s: the look-up of acme.kinde.com still hangs"] * 3,
+    ]
+    assert owner.flight.trouble == "the look-up of acme.kinde.com still hangs"
+    assert not any(other.calls for other in others)
+
+    owner.flight._deadline = LONG
+    waiting = owner.flight.start(at_once)
+    hung.free.set()
+    join(waiting, LONG)
+    assert owner.landed[4:] == ["done"]
+    assert owner.flight.trouble == ""
+
+
+def test_three_calls_hang_beside_one_another_at_most() -> None:
+    """Whatever they hang in: a transport of somebody's may do that for ever, and yet be of use the next time."""
+    owner, hung = Owner(deadline=0.05), [Work("late") for _ in range(5)]
+    for work in hung:
+        assert owner.flight.start(work).result(LONG) is None
+    assert [work.calls for work in hung] == [1, 1, 1, 0, 0]
+    assert str(owner.landed[4]) == "no whole answer within 0.05 s: 3 attempts before still hang"
+    owner.flight._deadline = LONG
+    waiting = owner.flight.start(at_once)
+    hung[1].free.set()
+    join(waiting, LONG)
+    assert owner.landed[5:] == ["done"]
+    for work in hung:
+        work.free.set()
+
+
+# How many threads there are
+
+
+def test_calls_take_turns() -> None:
+    """There are thirty-two threads at most; who has to wait is told, and loses none of its time."""
+    until(lambda: workers.idle)
+    before = set(threading.enumerate())
+    free = threading.Event()
+    owners = [Owner() for _ in range(100)]
+
+    def work(watch: Watch) -> object:
+        assert free.wait(LONG)
+        return "done"
+
+    waiting = [owner.flight.start(work) for owner in owners]
+    until(lambda: sum(owner.flight.trouble == "" for owner in owners) == 32)
+    until(lambda: len(set(threading.enumerate()) - before) == 33)  # and their watchdog
+    assert sum(owner.flight.trouble == "it is not its turn: 32 others are made" for owner in owners) == 68
+    assert all(owner.flight.under_way is future for owner, future in zip(owners, waiting, strict=True))
+    free.set()
+    for future, seconds in flight.in_turn(waiting, LONG):
+        assert LONG < seconds <= 4 * LONG
+        join(future, seconds)
+    assert [owner.landed for owner in owners] == [["done"]] * 100
+    until(lambda: set(threading.enumerate()) <= before)
+
+
+def test_a_call_that_waits_for_its_turn_when_a_thread_breaks_down(uncaught: list[object]) -> None:
+    """Another thread takes its place."""
+    free = threading.Event()
+
+    def breaking(watch: Watch) -> object:
+        assert free.wait(LONG)
+        raise SystemExit
+
+    until(lambda: workers.idle)
+    owners = [Owner(deadline=LONG) for _ in range(40)]
+    for owner in owners[:32]:
+        owner.flight.start(breaking)
+    waiting = [owner.flight.start(at_once) for owner in owners[32:]]
+    free.set()
+    for future in waiting:
+        join(future, LONG)
+    assert [owner.landed for owner in owners[32:]] == [["done"]] * 8
+    until(lambda: uncaught == [SystemExit] * 32)
+
+
+def test_an_outcome_that_cannot_be_logged_holds_up_no_other_deadline() -> None:
+    """One thread looks after all of them, and what is said of one of them may hang."""
+    free, landed = threading.Event(), threading.Semaphore(0)
+
+    def say() -> None:
+        assert free.wait(LONG)
+
+    def land(outcome: object) -> Say:
+        landed.release()
+        return say
+
+    stuck = [Work() for _ in range(3)]
+    flights: list[Flight[object]] = [Flight(land, lambda error: error, deadline=0.05) for _ in stuck]
+    for each, work in zip(flights, stuck, strict=True):
+        each.start(work)
+    for _ in stuck:
+        assert landed.acquire(timeout=LONG)
+    free.set()
+    for work in stuck:
+        work.free.set()
+
+
+def test_a_deadline_when_there_can_be_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, work = Owner(deadline=0.3), Work()
+    future = owner.flight.start(work)
+    assert work.begun.wait(LONG)
+    with no_threads():
+        join(future, LONG)
+    assert [type(outcome) for outcome in owner.landed] == [TimeoutError]
+    work.free.set()

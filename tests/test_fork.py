@@ -9,8 +9,10 @@ import asyncio
 import itertools
 import json
 import os
+import shutil
 import signal
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -26,8 +28,12 @@ from faults import Behaviour, Exchange, Server, answering, tls_contexts
 from helpers import AUDIENCE, NOW, Time, fork, jwk, key_set, mint
 from waiting import LONG, in_thread
 
-from kinde_guard import Guard, InvalidToken, KeysUnavailable
+from kinde_guard import Guard, InvalidToken, KeysUnavailable, asgi
+from kinde_guard.asgi import Attached
+from kinde_guard.cache import SIZE, TokenCache
+from kinde_guard.errors import MissingToken
 from kinde_guard.keystore import Clocks
+from kinde_guard.net import forks
 
 FORKS = 15
 
@@ -261,3 +267,220 @@ def test_forks_at_any_moment() -> None:
             over.set()
             for thread in threads:
                 thread.join(LONG)
+
+
+# OpenSSL's locks: what the processes do is in forking.py
+
+
+@pytest.fixture(scope="module")
+def wide_locks(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the library is that has a lock be held for so long that a fork hits it."""
+    compiler = shutil.which("cc")
+    if compiler is None or not sys.platform.startswith("linux"):
+        pytest.skip("needs a C compiler (cc) and Linux' dynamic linker")
+    library = tmp_path_factory.mktemp("locks") / "wide.so"
+    source = Path(__file__).with_name("wide_locks.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl", "-lpthread"], check=True)
+    return str(library)
+
+
+def forked(folder: Path, case: str, count: int, behave: Behaviour, **environment: str) -> str:
+    """What is said of *count* children, forked by a process that fetches over TLS all the time."""
+    context, _ = tls_contexts(folder)
+    with Server(behave, context) as server:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", str(Path(__file__).with_name("forking.py")), server.url, case, str(count)],
+            env={**os.environ, "SSL_CERT_FILE": str(folder / "certificate.pem"), **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stderr
+    assert len(server.requests) >= count / 3
+    return done.stdout.strip()
+
+
+def slowly(behave: Behaviour) -> Behaviour:
+    def later(exchange: Exchange) -> None:
+        time.sleep(0.02)
+        behave(exchange)
+
+    return later
+
+
+@pytest.mark.parametrize(
+    ("case", "wide", "behave"),
+    [
+        pytest.param("warm", "ending", published("a"), id="the thread that has fetched is still ending"),
+        pytest.param("beside", "always", published("a"), id="in the middle of handshakes"),
+        pytest.param("beside", "always", slowly(published("a")), id="in the middle of fetches"),
+    ],
+)
+def test_no_child_freezes(case: str, wide: str, behave: Behaviour, wide_locks: str, tmp_path: Path) -> None:
+    """Where it freezes it does so for good, with the interpreter's lock in its hand."""
+    said = forked(tmp_path, case, 25, behave, LD_PRELOAD=wide_locks, WIDE_LOCKS=wide)
+    assert json.loads(said) == {"frozen": 0, "of": 25}
+
+
+def test_no_child_of_a_thousand_freezes(tmp_path: Path) -> None:
+    """With two threads in handshakes all the time, and locks as they are."""
+    assert json.loads(forked(tmp_path, "many", 1000, published("a"))) == {"frozen": 0, "of": 1000}
+
+
+def test_a_thread_that_does_not_end_holds_a_fork_up_no_longer_than_is_bearable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "PATIENCE", 0.01)
+    staying, go = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        forks.ending()
+        staying.set()
+        assert go.wait(LONG)
+
+    thread = in_thread(stay)
+    assert staying.wait(LONG)
+    assert in_child(lambda: "forked") == "forked"
+    assert not forks._ending
+    go.set()
+    thread.join(LONG)
+
+
+def test_where_no_list_of_threads_is_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "_TASKS", "/nowhere")
+    forks.ending()
+    assert not forks._ending
+
+
+def test_a_fork_out_of_a_signal_handler_in_the_middle_of_a_step() -> None:
+    """The lock is this very thread's: a fork does not wait for itself."""
+    with forks.steady:
+        assert in_child(lambda: "forked") == "forked"
+
+
+def test_a_fork_waits_for_the_step_of_another_thread() -> None:
+    steps: list[str] = []
+    begun, go = threading.Event(), threading.Event()
+
+    def step() -> None:
+        with forks.steady:
+            begun.set()
+            assert go.wait(LONG)
+            steps.append("taken")
+
+    thread = in_thread(step)
+    assert begun.wait(LONG)
+    timer = threading.Timer(0.1, go.set)
+    timer.start()
+    assert in_child(lambda: steps) == ["taken"]
+    thread.join(LONG)
+    timer.join(LONG)
+
+
+GEVENT = """
+from gevent import monkey; monkey.patch_all()
+import os, sys, time
+import gevent
+from kinde_guard import Guard
+from kinde_guard.net import forks
+
+def others():
+    while True:
+        gevent.sleep(0)
+        assert not inside, "another greenlet ran in the middle of a fork"
+
+inside = []
+# Runs around ours, which came first.
+os.register_at_fork(before=lambda: inside.append(1), after_in_parent=inside.clear, after_in_child=inside.clear)
+gevent.spawn(others)
+guard = Guard(sys.argv[1], audience="https://api.acme.com", variables=())
+for _ in range(5):
+    Guard(sys.argv[1], audience="https://api.acme.com", variables=()).warm()
+    child = os.fork()
+    if child == 0:
+        Guard(sys.argv[1], audience="https://api.acme.com", variables=()).warm()
+        os._exit(0)
+    print(os.waitpid(child, 0)[1], len(forks._ending))
+"""
+
+
+def test_a_fork_under_gevent() -> None:
+    """What ends there is a greenlet, in a thread that goes on; and no other greenlet runs in the middle of it."""
+    with Server(published("a")) as server:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", GEVENT, server.url], capture_output=True, text=True, timeout=60
+        )
+    assert (done.stdout.split(), done.stderr) == (["0", "0"] * 5, "")
+
+
+# Our own locks
+
+
+def test_a_fork_while_tokens_are_put_into_the_cache() -> None:
+    """Three threads do nothing else; the child puts tokens as well."""
+    with Server(published("a")) as server:
+        over, guard = threading.Event(), guard_of(server, clocks=Clocks(wall=lambda: NOW), cache_size=8)
+        guard.warm()
+        fresh = [token(server, number=number) for number in range(40)]
+
+        def busy(tokens: list[str]) -> None:
+            for raw in itertools.cycle(tokens):
+                assert verdict(guard, raw) == "accepted"
+                if over.is_set():
+                    return
+
+        def verified() -> list[str]:
+            return [verdict(guard, raw) for raw in fresh]
+
+        threads = [in_thread(lambda part=fresh[number::3]: busy(part)) for number in range(3)]  # type: ignore[misc]
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+        try:
+            assert [in_child(verified) for _ in range(36)] == [["accepted"] * 40] * 36
+        finally:
+            sys.setswitchinterval(interval)
+            over.set()
+            for thread in threads:
+                thread.join(LONG)
+
+
+def test_a_fork_while_the_cache_is_written() -> None:
+    """The child's lock is its own, and so is its count."""
+    cache = TokenCache(10)
+    cache.put(b"a", [*[None] * SIZE, 1000, False])
+
+    def put() -> int:
+        cache.put(b"b", [*[None] * SIZE, 500, False])
+        return cache.stats().bytes
+
+    with cache._lock:
+        cache._bytes = 7  # as in the middle of a change
+        assert in_child(put) == 1500
+
+
+def test_a_fork_while_a_guard_is_made() -> None:
+    """By the first request, in another thread."""
+    app = Attached(None, {"domain": "acme.kinde.com", "audience": AUDIENCE})
+
+    def ready() -> str:
+        return repr(app.ready())
+
+    with asgi._making.now:
+        assert in_child(ready) == f"<Guard of https://acme.kinde.com for {AUDIENCE}>"
+
+
+def test_a_fork_while_a_refusal_is_worded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until Python 3.12 ``functools.cached_property`` has a lock, for all objects of the class at once."""
+    wording, free = threading.Event(), threading.Event()
+    said = MissingToken._header
+
+    def slow(refusal: MissingToken) -> dict[str, str]:
+        if threading.current_thread() is not threading.main_thread():
+            wording.set()
+            assert free.wait(LONG)
+        return said(refusal)
+
+    monkeypatch.setattr(MissingToken, "_header", slow)
+    thread = in_thread(lambda: MissingToken().headers)
+    assert wording.wait(LONG)
+    assert in_child(lambda: MissingToken().headers["Cache-Control"]) == "no-store"
+    free.set()
+    thread.join(LONG)

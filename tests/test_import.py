@@ -21,9 +21,9 @@ FRAMEWORKS = {"fastapi", "starlette", "flask", "werkzeug", "django", "pydantic",
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
     "net.clocks", "net.forks", "net.headers", "digests", "web.wording", "errors", "events", "leavings", "settings",
-    "jws", "claims", "requirements", "rules", "jwks", "news", "bearer", "flight", "net.exchange", "net.connect",
-    "net.tls", "net.http1", "net.in_between", "net.direct", "net.transports", "fetch", "keystore", "cache",
-    "reports", "tokens.alike", "guard", "pages",
+    "jws", "claims", "requirements", "rules", "jwks", "news", "bearer", "net.watchdog", "net.workers", "flight",
+    "net.exchange", "net.connect", "net.tls", "net.http1", "net.in_between", "net.direct", "net.transports",
+    "fetch", "keystore", "cache", "reports", "tokens.alike", "guard", "pages",
 ]  # fmt: skip
 """Each may import what stands before it."""
 

@@ -6,6 +6,7 @@ Callers come from threads, from asyncio and from trio; the clocks are passed in 
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
 import threading
@@ -13,14 +14,16 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
+import httpx
 import pytest
 import trio
 from faults import Behaviour, Exchange, Server, after, answering, hanging, head, sending
 from helpers import AUDIENCE, NOW, Time, b64, jwk, key_set, mint, rsa_key
-from waiting import LONG, in_thread, running, settle
+from waiting import LONG, in_thread, running, settle, until
 
-from kinde_guard import Guard, InvalidToken, KeysUnavailable
+from kinde_guard import Guard, InvalidToken, KeysUnavailable, keystore
 from kinde_guard.fetch import MAX_BODY
 
 DAY = 86_400.0
@@ -397,3 +400,124 @@ def test_a_network_that_wants_a_proxy_is_told_of(monkeypatch: pytest.MonkeyPatch
         assert "Name or service not known" in health.problem
         assert (f"({name} is set, and no proxy is taken from the environment" in health.problem) is told
         assert "hush" not in health.problem
+
+
+# Names that are not looked up, and many issuers
+
+
+def test_while_a_name_is_looked_up_no_second_thread_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each deadline that passes would leave one more behind. Health says what hangs; and once the name is there, so are
+    the keys."""
+    hanging, resolve, asked = threading.Event(), socket.getaddrinfo, []
+
+    def getaddrinfo(host: str, *args: object, **named: object) -> object:
+        asked.append(host)
+        assert hanging.wait(LONG)
+        return resolve(host, *args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(keystore, "TOTAL_TIMEOUT", 0.1)
+    with Server(published("a")) as server:
+        url, clock = f"http://localhost:{server.port}", Time()
+        guard = Guard(url, audience=AUDIENCE, variables=(), clocks=clock.clocks)
+        raw = mint({"iss": url}, {"kid": "a"})
+        threads = threading.active_count()
+        for attempt in range(5):
+            assert verdict(guard, raw).startswith("again in ")
+            still = "still " if attempt else ""
+            assert guard.health()[url].problem == (
+                f"TimeoutError: no whole answer within 0.1 s: the look-up of localhost {still}hangs"
+            )
+            clock.passes(30)
+        until(lambda: threading.active_count() == threads + 1)
+        assert asked == ["localhost"]
+        guard._stores[url]._flight._deadline = LONG
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(verdict, guard, raw)
+            until(lambda: guard._stores[url]._flight.under_way is not None)
+            hanging.set()
+            assert waiting.result(LONG) == "accepted"
+        assert guard.health()[url].problem == ""
+
+
+@WORLDS
+def test_four_hundred_issuers_are_loaded_by_few_threads(world: str) -> None:
+    """Each has its keys in the end, and none is given up because it had to wait for its turn."""
+    body, most, lock = key_set(jwk({"kid": "a"})), 0, threading.Lock()
+    tasks = Path("/proc/self/task")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal most
+        with lock:
+            most = max(most, threading.active_count(), len(list(tasks.iterdir())) if tasks.exists() else 0)
+        threading.Event().wait(0.01)
+        return httpx.Response(200, content=body)
+
+    before = max(threading.active_count(), len(list(tasks.iterdir())) if tasks.exists() else 0)
+    domains = [f"tenant-{number}.kinde.com" for number in range(400)]
+    guard = Guard(domains, audience=AUDIENCE, variables=(), transport=httpx.MockTransport(answer))
+    if world == "thread":
+        guard.warm()
+    elif world == "trio":
+        trio.run(guard.awarm)
+    else:
+        asyncio.run(guard.awarm())
+    assert {health.state for health in guard.health().values()} == {"fresh"}
+    assert most - before <= 2 * 32 + 2  # each with the one that has it started, the watchdog, and a bit
+
+
+# A process that is frozen in the middle of a fetch
+
+FROZEN = """
+import sys, time
+from kinde_guard import Guard, InvalidToken, KeysUnavailable, flight, keystore
+from kinde_guard.net.clocks import Clocks, ageing
+
+keystore.TOTAL_TIMEOUT, flight.FREEZE = 1.0, 0.5
+url, old, new = sys.argv[1:]
+ahead = 0.0
+guard = Guard(url, audience="https://api.example.com", variables=(),
+              clocks=Clocks(wall=lambda: float(NOW), monotonic=lambda: ageing() + ahead))
+guard.warm()
+print("warm", flush=True)
+sys.stdin.readline()
+ahead = 600.0
+guard.verify(old)  # and has the keys refreshed
+sys.stdin.readline()
+for _ in range(2):
+    try:
+        print(guard.verify(new).client_id is not None, flush=True)
+        break
+    except (InvalidToken, KeysUnavailable) as refusal:
+        print(refusal, guard.health()[url].problem, flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped here")
+@pytest.mark.parametrize("cut", ["hangs", "is gone", "has answered before the rotation"])
+@pytest.mark.parametrize("seconds", [0.8, 2.5], ids=["short", "beyond the deadline"])
+def test_what_a_freeze_has_cut_is_no_failed_fetch(cut: str, seconds: float) -> None:
+    """A function between two requests, a paused machine, a laptop: when it goes on, the key that was rotated meanwhile
+    is found for the first token that it signed; if an answer has come that was good when it was given, for the second.
+    """
+    with Server(published("a")) as server:
+        arguments = [server.url, token(server), token(server, "b")]
+        script = FROZEN.replace("NOW", str(NOW)).replace("https://api.example.com", AUDIENCE)
+        with running([sys.executable, "-c", script, *arguments]) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stdout.readline() == "warm\n"
+            frozen = threading.Event()
+            end = {"hangs": hanging, "is gone": sending(b""), "has answered before the rotation": published("a")}[cut]
+            server.asked, server.behave = threading.Event(), after(frozen, end)
+            process.stdin.write("refresh\n")
+            process.stdin.flush()
+            assert server.asked.wait(LONG)
+            process.send_signal(signal.SIGSTOP)
+            server.behave = published("a", "b")
+            frozen.set()
+            time.sleep(seconds)
+            process.send_signal(signal.SIGCONT)
+            said, _ = process.communicate("now\n", timeout=LONG)
+        refused = cut == "has answered before the rotation" and said.startswith("unknown_key \n")
+        assert said == ("unknown_key \nTrue\n" if refused else "True\n")

@@ -7,11 +7,11 @@ expire, since nobody asks here about them.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from ..net import forks
 from .errors import OAuthError
 from .sessions import secret
 
@@ -70,7 +70,7 @@ class Grants:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._lock = threading.Lock()
+        self._lock = forks.Lock()
         self._codes: dict[str, AuthorizationCode] = {}
         self._refresh_tokens: dict[str, RefreshToken] = {}
 
@@ -109,14 +109,14 @@ class Grants:
 
     def _keep(self, kept: dict[str, Kept], value: Kept) -> str:
         text = secret()
-        with self._lock:
+        with self._lock.now:
             kept[text] = value
             if len(kept) > MAX_KEPT:
                 del kept[next(iter(kept))]
         return text
 
     def _use(self, kept: dict[str, Kept], text: str, refused: str) -> Kept:
-        with self._lock:
+        with self._lock.now:
             found = kept.get(text)
             if found is not None and not found.used:
                 kept[text] = replace(found, used=True)  # used ones are kept, to be known again

@@ -7,11 +7,12 @@ one names an app by its client id, and a token by what it is for.
 from __future__ import annotations
 
 import re
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from ..net import forks
 
 MAX_ENTRIES = 1_000
 MAX_TEXT = 300
@@ -53,7 +54,7 @@ class Journal:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = forks.Lock()
         self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
         self._last = 0
 
@@ -65,7 +66,7 @@ class Journal:
     def add(self, kind: str, summary: str, /, **details: object) -> Entry:
         """Write down that something happened. Text is cut and cleaned; whatever looks like a token is taken out."""
         fitting = MappingProxyType({name: _fit(value) for name, value in details.items()})
-        with self._lock:
+        with self._lock.now:
             self._last += 1
             entry = Entry(self._last, self._clock(), kind, _text(summary), fitting)
             self._entries.append(entry)
@@ -73,7 +74,7 @@ class Journal:
 
     def since(self, number: int = 0) -> tuple[Entry, ...]:
         """The entries after that of *number*, oldest first, as far as they are kept."""
-        with self._lock:
+        with self._lock.now:
             return tuple(entry for entry in self._entries if entry.number > number)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..net.forks import once
 from . import faults, presets, service
 from .asgi import IssuerApp
 from .keys import SigningKey
@@ -151,14 +151,14 @@ class LocalIssuer(Tenant):
             else:
                 self.break_down(before.name, at, **before.options)
 
-    @cached_property
+    @once
     def transport(self) -> LocalTransport:
         """This issuer behind an httpx client, without a socket."""
         from .transport import LocalTransport
 
         return LocalTransport(self)
 
-    @cached_property
+    @once
     def tls(self) -> LocalTls:
         """Certificates to serve this issuer over TLS with, for the host of its URL and for another one."""
         from .tls import LocalTls

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
+from ..net.forks import once
 from . import tokens
 from .keys import SigningKey
 from .registry import App, ConfidentialApp, Registry
@@ -43,12 +43,10 @@ class Mint(ABC):
     def now(self) -> float:
         """The time that tokens are dated by: seconds since the epoch."""
 
-    @cached_property
+    @once
     def stranger(self) -> SigningKey:
         """A key that this issuer never publishes: somebody else's."""
-        # Threads may ask at once, and cached_property has no lock: the first that is stored is everybody's.
-        key: SigningKey = self.__dict__.setdefault("stranger", SigningKey.make())
-        return key
+        return SigningKey.make()  # threads may ask at once: the first that is stored is everybody's
 
     def token(
         self,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 import string
-import threading
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ..errors import ConfigurationError
+from ..net import forks
 from .names import word
 from .tokens import M2M_LIFETIME
 from .users import User
@@ -57,7 +57,7 @@ class Registry:
     """The registry holds what is set up. Reading takes no lock: each entry is frozen and replaced whole."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = forks.Lock()
         self._apis: dict[str, Api] = {}
         self._apps: dict[str, App] = {}
         self._users: dict[str, User] = {}
@@ -88,25 +88,25 @@ class Registry:
 
     def add_user(self, user: User) -> User:
         """Let *user* sign in; one with the same id is replaced."""
-        with self._lock:
+        with self._lock.now:
             self._users[user.id] = user
         return user
 
     def remove_user(self, user_id: str) -> None:
         """Nobody of that id can sign in any more. Access tokens that are out stay good until they expire."""
-        with self._lock:
+        with self._lock.now:
             self._users.pop(user_id, None)
 
     def add_api(self, audience: str, scopes: Iterable[str]) -> Api:
         """Register an API; once more with the same audience gives it other scopes."""
         api = Api(word("an audience", audience), tuple(dict.fromkeys(word("a scope", scope) for scope in scopes)))
-        with self._lock:
+        with self._lock.now:
             self._apis[audience] = api
         return api
 
     def add_app(self, app: AnyApp) -> AnyApp:
         """Register an app; once more with the same client id replaces it, as when its secret is rotated."""
-        with self._lock:
+        with self._lock.now:
             self._apps[app.client_id] = app
         return app
 
@@ -119,12 +119,12 @@ class Registry:
         unknown = (chosen or frozenset()).difference(api.scopes)
         if unknown:
             raise ConfigurationError(f"the API {audience!r} has no scope {' '.join(sorted(unknown))!r}")
-        with self._lock:
+        with self._lock.now:
             self._grants[app.client_id, audience] = chosen
 
     def forbid(self, app: App, audience: str) -> None:
         """Let *app* use the API no more. Tokens that are out stay good until they expire."""
-        with self._lock:
+        with self._lock.now:
             self._grants.pop((app.client_id, audience), None)
 
     def granted(self, app: App, audience: str) -> tuple[str, ...] | None:

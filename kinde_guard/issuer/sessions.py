@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from ..net import forks
 from .registry import App
 
 SESSION_LIFETIME = 86_400
@@ -57,13 +57,13 @@ class ExpiringValues(Generic[T]):
 
     def __init__(self, lifetime: float, now: Callable[[], float]) -> None:
         self._lifetime, self._now = lifetime, now
-        self._lock = threading.Lock()
+        self._lock = forks.Lock()
         self._values: dict[str, tuple[float, T]] = {}
 
     def put(self, value: T, name: str | None = None) -> str:
         """Keep *value* under *name* (a :func:`secret`), which is returned."""
         name = name or secret()
-        with self._lock:
+        with self._lock.now:
             self._values[name] = (self._now() + self._lifetime, value)
             if len(self._values) > MAX_VALUES:
                 del self._values[next(iter(self._values))]
@@ -71,12 +71,12 @@ class ExpiringValues(Generic[T]):
 
     def get(self, name: str | None) -> T | None:
         """The value, if it is there and not too old."""
-        with self._lock:
+        with self._lock.now:
             return self._fresh(self._values.get(name or ""))
 
     def take(self, name: str | None) -> T | None:
         """The same, and it is gone: of several who ask at once one gets it."""
-        with self._lock:
+        with self._lock.now:
             return self._fresh(self._values.pop(name or "", None))
 
     def _fresh(self, entry: tuple[float, T] | None) -> T | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
+from ..net import forks
 from ..settings import issuer_url
 from .grants import Grants
 from .journal import Journal
@@ -57,8 +57,8 @@ class Tenant(Mint):
         """Whether a token request without ``audience`` is refused, instead of answered with a token for nobody."""
         self.jwks_fetches = 0
         self.token_requests = 0
-        self._counting = threading.Lock()
-        self._rotating = threading.Lock()  # another one: making a key takes long, and answering must not wait for it
+        self._counting = forks.Lock()
+        self._rotating = forks.Lock()  # another one: making a key takes long, and answering must not wait for it
         self._ring = KeyRing.of(key or SigningKey.make())
         self._faults: Mapping[Place, ActiveFault] = MappingProxyType({})  # replaced whole, so readers need no lock
         self._down = False
@@ -97,7 +97,7 @@ class Tenant(Mint):
 
         The other key is the one of :meth:`publish_next`, if there is one, else a new one.
         """
-        with self._rotating:
+        with self._rotating.now:
             key = self._ring.upcoming or SigningKey.make()
             self._ring = KeyRing.of(key) if hard else self._ring.signing_with(key)
         how = "the keys before it are withdrawn" if hard else "the keys before it are still published"
@@ -106,7 +106,7 @@ class Tenant(Mint):
 
     def publish_next(self) -> SigningKey:
         """Publish a new key ahead of its first use; the next :meth:`rotate` takes it."""
-        with self._rotating:
+        with self._rotating.now:
             key = self._ring.upcoming or SigningKey.make()
             self._ring = self._ring.announcing(key)
         self.journal.add("published", "the key of the next rotation is published", kid=key.kid, alg=key.alg)
@@ -114,13 +114,13 @@ class Tenant(Mint):
 
     def publish(self, key: SigningKey) -> None:
         """Publish *key*, which signs nothing here unless asked to."""
-        with self._rotating:
+        with self._rotating.now:
             self._ring = self._ring.publishing(key)
         self.journal.add("published", "one more key is published", kid=key.kid, alg=key.alg)
 
     def withdraw(self, kid: str) -> None:
         """Publish the keys named *kid* no more; ``ValueError`` if it is the one that signs."""
-        with self._rotating:
+        with self._rotating.now:
             self._ring = self._ring.without(kid)
         self.journal.add("withdrawn", "a key is not published any more", kid=kid)
 
@@ -162,12 +162,12 @@ class Tenant(Mint):
 
     def count_jwks_fetch(self) -> None:
         """One more request for the keys."""
-        with self._counting:
+        with self._counting.now:
             self.jwks_fetches += 1
 
     def count_token_request(self) -> None:
         """One more request for a token."""
-        with self._counting:
+        with self._counting.now:
             self.token_requests += 1
 
     def _add_samples(self) -> None:

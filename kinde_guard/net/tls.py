@@ -139,9 +139,9 @@ class Secured:
 
     def __init__(self, plain: Plain, made: ssl.SSLContext, host: str) -> None:
         self._plain = plain
-        self._received, self._to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
         with forks.steady:
-            self._held = [made.wrap_bio(self._received, self._to_send, server_hostname=host)]
+            self._received, self._to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+            self._tls = made.wrap_bio(self._received, self._to_send, server_hostname=host)
 
     def shake_hands(self) -> None:
         """In two seconds; raises ``OSError`` (``ssl.SSLError`` is one) unless the other end is who it should be."""
@@ -158,9 +158,9 @@ class Secured:
         return self._drive(lambda tls: tls.read(65_536))
 
     def close(self) -> None:
-        """End the connection. What it holds of its context is let go of here, and not whenever memory is cleared."""
+        """End the connection. OpenSSL frees what it holds of it here, and not whenever memory is cleared."""
         with forks.steady:
-            self._held.clear()
+            del self._tls, self._received, self._to_send
         self._plain.close()
 
     def _drive(self, step: Callable[[ssl.SSLObject], T], left: Callable[[], float] = lambda: TOTAL_TIMEOUT) -> T:
@@ -169,7 +169,7 @@ class Secured:
             found: list[T] = []
             try:
                 with forks.steady:
-                    found.append(step(self._held[0]))
+                    found.append(step(self._tls))
             except ssl.SSLWantReadError:
                 pass
             except ssl.SSLError:
