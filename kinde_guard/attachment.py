@@ -43,6 +43,7 @@ from .pages import Pages
 from .paths import PublicPaths
 from .requirements import Requirement
 from .web import layers, starlette_middleware
+from .web.attributes import named
 
 _ONE_OF_EACH = (MissingToken(), InsufficientScope(("any",)), Forbidden("missing_permission"), KeysUnavailable(1))
 MOST_MIDDLEWARE = 100  # around one mounted app; that many layers are a loop
@@ -381,7 +382,7 @@ def _mounted(route: Any) -> Any:
 def _inside(layer: Any) -> Iterator[Any]:
     """What is inside *layer*, a route or a middleware: from one to the next, until an app or router."""
     for _ in range(MOST_MIDDLEWARE):
-        layer = getattr(layer, "app", None)
+        layer = named(layer, "app")
         if layer is None:
             return
         yield layer

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from .errors import ConfigurationError
 from .requirements import AllOf, Requirement, authenticated, org_of_route, permission, role, scope
+from .web.attributes import asked, makes_up, named, own
 
 _DEMANDED = "__kinde_guard_demanded__"  # on what was decorated, on everything it wraps, and on the wrapper
 _ENFORCED = "__kinde_guard_enforced__"  # on the wrapper; functools.wraps carries both on to whoever wraps the wrapper
@@ -92,17 +93,14 @@ def mark(decorated: Callable[..., Any], wrapper: Callable[..., Any], requirement
 
 def enforced(endpoint: Callable[..., Any]) -> Requirement | None:
     """What the decorators around *endpoint*, or around what it wraps, enforce, if there are any."""
-    for function in within(endpoint):
-        found = getattr(function, _ENFORCED, None)
-        if isinstance(found, Requirement):
-            return found
-    return None
+    found = (_mark(function, _ENFORCED) for function in within(endpoint))
+    return next((demand for demand in found if demand is not None), None)
 
 
 def made_by(endpoint: Any) -> str:
     """The module of the adapter whose decorator is around *endpoint*, or around what it wraps; empty if none is."""
     for function in within(endpoint):
-        wrapper = getattr(function, _WRAPPER, None)
+        wrapper = None if _mark(function, _ENFORCED) is None else asked(function, _WRAPPER)
         if wrapper is not None:
             # Of a function functools.wraps has changed the __module__, not where its names are looked up.
             return str(getattr(wrapper, "__globals__", {}).get("__name__", type(wrapper).__module__))
@@ -117,8 +115,8 @@ def stacked(inner: Callable[..., Any], outer: Requirement) -> Requirement:
 
 def innermost(function: Callable[..., Any]) -> Callable[..., Any]:
     """What *function* wraps, if it is a wrapper of ours: a stack of decorators needs but one."""
-    if getattr(function, _WRAPPER, None) is function:
-        return getattr(function, "__wrapped__", function)  # type: ignore[no-any-return]
+    if _is_wrapper(function):
+        return getattr(function, "__wrapped__", function)
     return function
 
 
@@ -134,7 +132,7 @@ def misplaced(endpoint: Any, guarded: Container[int] = (), *, strict: bool = Tru
 
 def unmet(endpoint: Any) -> Requirement | None:
     """The demand of a :func:`misplaced` decorator."""
-    return next((getattr(found, _DEMANDED, None) for found, _ in _unenforced(endpoint)), None)
+    return next((_mark(found, _DEMANDED) for found, _ in _unenforced(endpoint)), None)
 
 
 def guarded_by(endpoints: Iterable[Any]) -> set[int]:
@@ -152,7 +150,8 @@ def within(function: Any) -> Iterator[Any]:
 
 
 def inner(function: Any) -> Any:
-    return function.func if isinstance(function, functools.partial) else getattr(function, "__wrapped__", None)
+    """What *function* says that it wraps."""
+    return function.func if isinstance(function, functools.partial) else named(function, "__wrapped__")
 
 
 def _unenforced(endpoint: Any) -> Iterator[tuple[Any, bool]]:
@@ -168,11 +167,12 @@ def _unenforced(endpoint: Any) -> Iterator[tuple[Any, bool]]:
         if id(function) in seen:
             continue
         seen.add(id(function))
-        demand = getattr(function, _DEMANDED, None)
-        if demand is not getattr(function, _ENFORCED, None):
-            *_, decorated = (found for found in within(function) if getattr(found, _DEMANDED, None) is demand)
+        # What is merely held, and has an answer for every name, is not asked: that may be what wakes it.
+        demand = _mark(function, _DEMANDED) if wrapped or not makes_up(function) else None
+        if demand is not None and demand is not _mark(function, _ENFORCED):
+            *_, decorated = (found for found in within(function) if _mark(found, _DEMANDED) is demand)
             yield decorated, wrapped
-        elif getattr(function, _WRAPPER, None) is not getattr(function, "__func__", function):
+        elif not _is_wrapper(_function_of(function)):
             ahead += [(found, False) for found in held(function) if _may_carry(found)]
             ahead.append((inner(function), wrapped))
 
@@ -182,12 +182,17 @@ def held(function: Any) -> Iterator[Any]:
     attributes of a callable instance."""
     if isinstance(function, functools.partial):
         yield from (*function.args, *function.keywords.values())
-    for cell in getattr(getattr(function, "__func__", function), "__closure__", None) or ():
-        with suppress(ValueError):  # a variable that has no value yet
-            yield cell.cell_contents
-    owner = getattr(function, "__self__", function)
+    if isinstance(bare := _function_of(function), FunctionType):
+        for cell in bare.__closure__ or ():
+            with suppress(ValueError):  # a variable that has no value yet
+                yield cell.cell_contents
+    owner = function.__self__ if isinstance(function, MethodType) else function
     if not isinstance(owner, ModuleType | type | FunctionType):
-        yield from getattr(owner, "__dict__", {}).values()
+        yield from own(owner).values()
+
+
+def _function_of(function: Any) -> Any:
+    return function.__func__ if isinstance(function, MethodType) else function
 
 
 def _may_carry(thing: Any) -> bool:
@@ -198,9 +203,20 @@ def _may_carry(thing: Any) -> bool:
     return isinstance(getattr(type(thing), "__call__", None), FunctionType)  # noqa: B004  (in Python, that is)
 
 
+def _mark(function: Any, name: str) -> Requirement | None:
+    """The requirement that *function* carries by this *name*. Some objects have another answer for every name."""
+    found = asked(function, name)
+    return found if isinstance(found, Requirement) else None
+
+
+def _is_wrapper(function: Any) -> bool:
+    """Whether it is one of ours itself, and none that the marks were carried on to."""
+    return own(function).get(_WRAPPER) is function
+
+
 def _set(function: Any, name: str, value: object) -> None:
     # A bound method has no attributes of its own; a callable instance may have none at all.
-    target = getattr(function, "__func__", function)
+    target = _function_of(function)
     try:
         setattr(target, name, value)
     except AttributeError:

@@ -7,6 +7,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import AsyncMock, MagicMock, Mock
 
 import httpx
 import pytest
@@ -471,3 +472,15 @@ def test_over_a_socket(server: str) -> None:
         answer = client.get("/users", headers={"origin": ORIGIN, "authorization": f"Bearer {mint(base=M2M)}"})
         assert (answer.text, answer.headers["access-control-allow-origin"]) == ("data", ORIGIN)
         assert client.options("/users").status_code == 401
+
+
+@pytest.mark.parametrize("kind", [Mock, MagicMock, AsyncMock])
+def test_a_mock_in_place_of_an_app_is_not_looked_through(kind: type[Mock], guard: Guard) -> None:
+    """It has an ``app`` in an ``app`` in an ``app``; to make them takes minutes."""
+    app = kind()
+    wsgi.GuardMiddleware(app, guard)
+    ask(asgi.GuardMiddleware(app, guard), "/", method="OPTIONS", headers=PREFLIGHT)
+    around = Starlette(routes=[Mount("/mounted", app)], middleware=[Middleware(lambda inner: app)])
+    st.KindeGuard(around, guard=guard, public=[])
+    ask(around, "/")
+    assert "app" not in app._mock_children

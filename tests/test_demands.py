@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import AsyncMock, MagicMock, Mock, call
+from xmlrpc.client import ServerProxy
 
+import flask
 import pytest
 
 from kinde_guard import ConfigurationError, Requirement, permission, scope
@@ -337,17 +340,121 @@ def test_what_wraps_itself_comes_to_an_end() -> None:
     assert enforced(function) is None
 
 
-def test_variables_without_a_value_and_proxies_are_no_trouble() -> None:
-    class Proxy:
-        """As Flask's outside of a request."""
-
-        def __getattr__(self, name: str) -> Any:
-            raise RuntimeError
-
-    proxy, later = Proxy(), None
+def test_variables_without_a_value_are_no_trouble() -> None:
+    later = None
     del later
 
     def function() -> Any:
-        return proxy, later  # noqa: F821
+        return later  # noqa: F821
 
     assert not misplaced(function)
+
+
+class Odd:
+    """A thing that is called like a function, and that a route may hold: one of these is what apps are made of."""
+
+    def __call__(self, *anything: object) -> None: ...
+
+
+class AnswersAnyName(Odd):
+    """As RPC clients do."""
+
+    def __getattr__(self, name: str) -> Any:
+        return AnswersAnyName()
+
+
+class Raises(Odd):
+    """As Flask's proxies do outside of a request."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError
+
+
+class WorksItsOut(Odd):
+    """As lazy objects do, which have all that what they stand for has."""
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        raise RuntimeError
+
+    @property
+    def __wrapped__(self) -> Any:
+        raise RuntimeError
+
+
+class Uncertain(Odd):
+    """As columns of a database are."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise TypeError
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError
+
+
+class WrapsForever(Odd):
+    @property
+    def __wrapped__(self) -> Any:
+        return WrapsForever()
+
+
+ODD: dict[str, Callable[[], Any]] = {
+    "it answers any name": AnswersAnyName,
+    "it raises": Raises,
+    "it works out what it has": WorksItsOut,
+    "it is no truth value": Uncertain,
+    "it wraps another of its kind": WrapsForever,
+    "an RPC client": lambda: ServerProxy("http://127.0.0.1:9"),
+    "a mock": Mock,
+    "a magic mock": MagicMock,
+    "an asynchronous mock": AsyncMock,
+    "a call of a mock": lambda: call,
+    "Flask's request": lambda: flask.request,
+    "Flask's app": lambda: flask.current_app,
+}
+HOLDING: dict[str, Callable[[Any], Any]] = {
+    "itself": lambda thing: thing,
+    "an argument of a partial": lambda thing: functools.partial(lambda *things: None, thing),
+    **{name: WRAPPINGS[name] for name in ("a closure", "a callable instance", "a partial")},
+}
+
+
+@pytest.mark.parametrize("hold", HOLDING.values(), ids=HOLDING)
+@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
+def test_odd_things_are_no_demand_and_no_trouble(make: Callable[[], Any], hold: Callable[[Any], Any]) -> None:
+    served = hold(make())
+    assert not misplaced(served, guarded_by([served]))
+    assert unmet(served) is None
+    assert enforced(served) is None
+    assert made_by(served) == ""
+
+
+@pytest.mark.parametrize("name", ["an argument of a partial", "a closure", "a callable instance"])
+def test_what_is_loaded_when_it_is_asked_for_anything_is_not_asked(name: str) -> None:
+    """Settings that read files, proxies that make what they stand for."""
+    asked: list[str] = []
+
+    class Lazy(Odd):
+        def __getattr__(self, attribute: str) -> Any:
+            asked.append(attribute)
+            raise AttributeError
+
+    assert not misplaced(HOLDING[name](Lazy()))
+    assert asked == []
+
+
+def test_what_hands_names_on_is_looked_into() -> None:
+    """A decorator that is a class, and has all that its function has."""
+
+    class HandsOn(Timed):
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.function, name)
+
+    assert enforced(HandsOn(wrapped(fresh()))) == REQUIREMENT
+    assert not misplaced(closure(HandsOn(wrapped(fresh()))))
+    function = fresh()
+    for served in (HandsOn(function), closure(HandsOn(function))):
+        wrapped(function)
+        assert misplaced(served)

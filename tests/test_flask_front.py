@@ -8,11 +8,13 @@ import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock, call
+from xmlrpc.client import ServerProxy
 
 import prometheus_client
 import pytest
 import socketio as python_socketio  # type: ignore[import-untyped]
-from flask import Flask, Response, copy_current_request_context, request
+from flask import Flask, Response, copy_current_request_context, current_app, request, session
 from flask.views import MethodView
 from flask_socketio import SocketIO  # type: ignore[import-untyped]
 from helpers import CLIENT, Issuer, guard_of, mint
@@ -233,6 +235,40 @@ def test_a_front_of_the_apps_class(guard: Guard) -> None:
         app = kind("own_class")
         KindeGuard(app, guard=guard, public=[])
         assert [get(app, "/front").status_code, get(app, "/front", mint()).text] == [401, "of the class"]
+
+
+class Before:
+    """Middleware that holds something, which it has ahead of what it calls."""
+
+    def __init__(self, held: Any, calls: WSGIApplication) -> None:
+        self.held, self.next = held, calls
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return self.next(environ, start_response)
+
+
+HELD: dict[str, Callable[[], Any]] = {
+    "request": lambda: request,
+    "current_app": lambda: current_app,
+    "session": lambda: session,
+    "a mock": Mock,
+    "a call": lambda: call,
+    "an RPC client": lambda: ServerProxy("http://127.0.0.1:9"),
+}
+
+
+@pytest.mark.parametrize("held", HELD.values(), ids=HELD)
+def test_what_a_front_holds_is_not_asked(build: Callable[..., Flask], held: Callable[[], Any]) -> None:
+    """Flask's proxies raise outside of a request; mocks and RPC clients have an answer for every name."""
+
+    def put(app: Any) -> None:
+        app.wsgi_app = Before(held(), app.wsgi_app)
+
+    app = build(put)
+    assert [get(app, "/view").status_code, get(app, "/view", mint()).status_code] == [401, 200]
+    assert [route.where for route in routes_of(app) if route.kind == "outside" or route.path == "/*"] == [
+        f"{__name__}:Before"
+    ]
 
 
 class Told:

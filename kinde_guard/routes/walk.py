@@ -10,6 +10,7 @@ from typing import Any
 from .. import demands
 from ..errors import ConfigurationError
 from ..paths import PublicPaths
+from ..web.attributes import named
 from ..web.way_in import way_in
 from .front import Declared, Front, ProtectedRoute
 
@@ -100,7 +101,7 @@ def _layers(app: Any) -> tuple[list[Any], Any]:
     """Middleware that keeps what is inside of it as ``app``, and what is inside of all."""
     layers: list[Any] = []
     while len(layers) < MOST_LAYERS:
-        inner = None if _is_app(app) else getattr(app, "app", None)
+        inner = None if _is_app(app) else named(app, "app")
         if inner is None:
             return layers, app
         layers.append(app)
@@ -117,7 +118,7 @@ def _looked_through(app: Any) -> tuple[list[Any], Any]:
 
 def _is_app(thing: Any) -> bool:
     """Whether it is known what is in *thing*."""
-    return any(is_a(thing, *kind) for kind in _APPS) or is_a(getattr(thing, "__self__", None), "flask", "Flask")
+    return any(is_a(thing, *kind) for kind in _APPS) or is_a(named(thing, "__self__"), "flask", "Flask")
 
 
 _APPS = (

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from ..errors import ConfigurationError
 from ..paths import PublicPaths
+from .attributes import named
 
 MOST = 20_000  # apps, routes and layers to look at; more than that are made while one looks
 log = logging.getLogger("kinde_guard")
@@ -77,9 +78,9 @@ def _inside(app: Any, paths: str, seen: set[int]) -> Iterator[Found]:
         yield from (Found(paths, name_of(kind)) for kind in kinds if is_cors(kind))
         yield from (Found(paths, name) for name in _of_django(app) if "cors" in name.lower())
         for route in _listed(app, "routes"):
-            below = getattr(route, "original_router", None) or getattr(route, "app", None)
+            below = named(route, "original_router") or named(route, "app")
             yield from _inside(below, _paths_of(route, paths), seen)
-        app = getattr(app, "app", None)
+        app = named(app, "app")
 
 
 def _paths_of(route: Any, around: str) -> str:
@@ -113,7 +114,7 @@ def _whole(kind: Any) -> Any:
 
 def _listed(app: Any, name: str) -> Iterable[Any]:
     """What Starlette keeps under this *name*; other frameworks have other things there."""
-    value = getattr(app, name, None)
+    value = named(app, name)
     return value if isinstance(value, list) else ()
 
 
