@@ -30,7 +30,7 @@ _LEAVINGS = (
         *_REFERENCE,
     ),
     (r"^(?!(?:[^%]|%[0-9A-Fa-f]{2})*$).*%[A-Za-z_]\w*%", *_REFERENCE),  # unless it is all percent-encoding
-    (r"(?:^|\s)(?:#|(?://|--|;)(?=\s|$)|/\*|<!--)", *_COMMENT),
+    (r"(?:^|[\s,])(?:#|(?://|--|;)(?=\s|$)|/\*|<!--)", *_COMMENT),
     (r"^\s*(?:\[(?![0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\])|\{\s*[\"'}]|\(.*\)\s*$|-\s)|(?<![0-9A-Fa-f:])\]\s*$", *_LIST),
     (
         rf"^\s*(?:export\s|set\s|=|\w+:\s)|{_NAMED_BY_US}|^\s*KINDE_[A-Z0-9_]+\s*$|(?:^|\s)(?:[A-Z_][A-Z0-9_]+"
@@ -75,7 +75,7 @@ def values(name: str, text: str) -> list[str]:
     check(name, text)
     for part in re.split(r"[,\n]", text):
         several = part.split()
-        plain = [word for word in several if _PLAIN.fullmatch(word)]
+        plain = [word for word in several if _PLAIN.fullmatch(word) or word.endswith(":")]
         if plain and len(several) > 1:
             raise ConfigurationError(
                 f"{name} holds {plain[0]!r}, which may as well be a word of a comment{_shown(text, ', in ')}: "

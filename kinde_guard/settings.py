@@ -132,6 +132,8 @@ def issuer_url(text: str, name: str = "domain") -> str:
 
 def _whole_of(parts: SplitResult, host: str) -> str:
     """Of a name without a dot, what may be meant."""
+    if host in ("http", "https"):
+        return "write https:// once, and then the domain"
     if parts.scheme == "https" and parts.port is None:
         return f"write {host}.kinde.com"
     return (
@@ -217,6 +219,8 @@ def _check_audiences(audiences: Iterable[str], issuers: Iterable[str]) -> None:
             raise ConfigurationError(f"audience is a placeholder, {audience!r}: put your API's audience there")
         if "://" in audience and any(map(str.isspace, audience)):
             raise ConfigurationError(f"audience {audience!r} is a URL with a space in it: give several in a list")
+        if re.search(r"://.*,\w+://", audience):
+            raise ConfigurationError(f"audience {audience!r} is several in one text: give several in a list")
         if not any(map(str.isalnum, audience)):
             raise ConfigurationError(f"audience {audience!r} is none: there are no wildcards, give it as registered")
         if audience.rstrip("/") in issuers:

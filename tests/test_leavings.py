@@ -19,7 +19,8 @@ from kinde_guard.m2m import ClientCredentials
 AROUND = [
     *((form, "comment") for form in (
         "# §", "#§", "# was §", "§ # the public API", "§ #prod", "§\t# prod", "§ # was https://old.acme.com",
-        "# https://old.acme.com\n§", "§ // prod", "§ ; prod", "§ -- prod", "§ /* prod */", "<!-- x --> §")),
+        "# https://old.acme.com\n§", "§,#old,§", "§, # was §",
+        "§,// §", "§ // prod", "§ ; prod", "§ -- prod", "§ /* prod */", "<!-- x --> §")),
     *((form, "quotes") for form in (
         '"§"', "'§'", '"§', "§'", "\u201c§\u201d", "\u2018§\u2019", "\u00ab§\u00bb", "`§`", '\\"§\\"',
         "'§' '§'", '"§","§"')),
@@ -142,6 +143,7 @@ def test_a_secret_may_be_made_of_odd_characters(secret: str) -> None:
     "https://api.acme.com (prod)", "production https://api.acme.com", "our API: https://api.acme.com", "acme hasura",
     "https://api.acme.com - prod", "https://api.acme.com \u2014 prod", "https://api.acme.com => prod", "die API",
     "https://api.acme.com, the other one", "hasura\nthe other one", "https://api.acme.com ...", "\u516c\u958b API",
+    "https://api.acme.com: https://old.acme.com",
 ])  # fmt: skip
 def test_a_word_of_a_comment_is_no_audience(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """A space separates audiences; what may as well be a word of a sentence is an error, never one more audience."""

@@ -57,6 +57,8 @@ WRONG_DOMAINS = [
         "https://acme.kinde.com//", "acme.kinde.com?", "acme.kinde.com?a=b", "https://acme.kinde.com#",
         "acme.kinde.com/#a")),
     *((domain, "not a whole domain: write acme.kinde.com") for domain in ("acme", "https://acme", "ACME/")),
+    *((domain, "write https:// once, and then the domain") for domain in (
+        "https://https://acme.kinde.com", "https//acme.kinde.com", "https:/acme.kinde.com", "http//acme.kinde.com")),
     *((domain, "not a whole domain: .* is a name of a private network") for domain in (
         "http://kinde:9400", "kinde:9400", "http://kinde", "https://kinde:9400", "http://kinde-guard-dev:9400/")),
     *((domain, "not a host name") for domain in (
@@ -104,6 +106,7 @@ def test_a_wrong_domain_in_a_variable_is_called_by_its_name(domain: str, words: 
     ({"audience": "https://b.com", "domain": [DOMAIN, "b.com"]}, "is the issuer"),
     ({"audience": "<your audience>"}, "placeholder"), ({"audience": "https://<host>/api"}, "placeholder"),
     ({"audience": "https://a.com https://b.com"}, "several in a list"), ({"audience": ["x https://b"]}, "in a list"),
+    ({"audience": "https://a.com,https://b.com"}, "several in a list"),
     ({"audience": "*"}, "no wildcards"), ({"audience": [AUDIENCE, "..."]}, "no wildcards"),
     ({"audience": None}, "needs clients="), ({"audience": None, "clients": []}, "needs clients="),
     ({"audience": None, "clients": ""}, "needs clients="), ({"audience": None, "clients": [""]}, "clients is empty"),
