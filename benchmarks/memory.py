@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kinde_guard import Guard
-from kinde_guard.cache import BYTES_PER_ENTRY, LEAST_BOUND
+from kinde_guard.tokens.cache import BYTES_PER_ENTRY, LEAST_BOUND
 
 from .bench import Bench
 from .report import Bar, Table, Value

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Sequence
 
 from kinde_guard import Guard
-from kinde_guard.cache import CacheStats
+from kinde_guard.tokens.cache import CacheStats
 
 from .bench import Bench
 from .measure import Case, Samples, calls, interleave

@@ -13,7 +13,6 @@ TYPE_CHECKING = False  # typing would be most of what importing this costs
 if TYPE_CHECKING:
     import typing
 
-    from .claims import AccessToken as AccessToken
     from .errors import AuthError as AuthError
     from .errors import ConfigurationError as ConfigurationError
     from .errors import Forbidden as Forbidden
@@ -32,11 +31,12 @@ if TYPE_CHECKING:
     from .requirements import role as role
     from .requirements import scope as scope
     from .requirements import user as user
+    from .tokens.claims import AccessToken as AccessToken
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "AccessToken": "claims",
+    "AccessToken": "tokens.claims",
     "AuthError": "errors",
     "ConfigurationError": "errors",
     "Forbidden": "errors",

@@ -12,17 +12,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
-from . import bearer
-from .claims import AccessToken
-from .demands import checked
 from .errors import AuthError, ConfigurationError, KeysUnavailable
 from .guard import Guard, check_given, guard_has_settings
 from .net import forks
-from .pages import Pages
-from .paths import PublicPaths, is_preflight
 from .requirements import Requirement, authenticated
-from .web import caching, layers
+from .tokens.claims import AccessToken
+from .web import bearer, caching, layers
 from .web.cors import Preflights
+from .web.decorators import checked
+from .web.paths import PublicPaths, is_preflight
+from .web.well_known import Pages
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -16,7 +16,7 @@ from .errors import ConfigurationError, Reason
 from .web.wording import shortened
 
 if TYPE_CHECKING:
-    from .claims import AccessToken
+    from .tokens.claims import AccessToken
 
 MOST_OF_A_LINE = 1_000
 log = logging.getLogger("kinde_guard")
@@ -78,7 +78,7 @@ class KeysFetched:
     usable_for: float
     """Seconds, from now."""
     clock_drift: float | None = None
-    """As in :class:`~kinde_guard.keystore.IssuerHealth`."""
+    """As in :class:`~kinde_guard.keys.store.IssuerHealth`."""
 
 
 @dataclass(frozen=True, slots=True)

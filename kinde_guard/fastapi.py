@@ -25,15 +25,15 @@ except ModuleNotFoundError as missing:
         "kinde_guard.fastapi needs FastAPI: pip install 'kinde-guard[fastapi]'", name=missing.name
     ) from missing
 
-from . import asgi, demands, requirements, swagger
-from .attachment import introduce, is_async, name_of, refused, routes_of
-from .claims import AccessToken
+from . import asgi, requirements
 from .errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, MissingToken
 from .guard import Guard
 from .requirements import AllOf, Requirement, Scopes, authenticated
-from .swagger import docs_paths
-from .web import layers, openapi
+from .tokens.claims import AccessToken
+from .web import decorators, layers, openapi, swagger
 from .web.socketio import misused
+from .web.starlette_app import introduce, is_async, name_of, refused, routes_of
+from .web.swagger import docs_paths
 
 __all__ = [
     "AccessTokenSecurity",
@@ -165,12 +165,12 @@ class Requires(params.Security):
         call = access_token if _only_scopes(requirement) else _Check(requirement)
         return cls(call, scopes=scopes, requirement=requirement)
 
-    @demands.needs_function
+    @decorators.needs_function
     def __call__(self, function: F) -> F:
-        demands.check_function(function)
-        requirement = demands.stacked(function, self.requirement)
-        wrapper = _inject(demands.innermost(function), Requires.of(requirement))
-        demands.mark(function, wrapper, requirement)
+        decorators.check_function(function)
+        requirement = decorators.stacked(function, self.requirement)
+        wrapper = _inject(decorators.innermost(function), Requires.of(requirement))
+        decorators.mark(function, wrapper, requirement)
         return cast(F, wrapper)
 
     @property
@@ -182,7 +182,7 @@ class Requires(params.Security):
         )
 
 
-_decorators = demands.Decorators(Requires.of)
+_decorators = decorators.Decorators(Requires.of)
 requires_auth = _decorators.requires_auth
 requires_scope = _decorators.requires_scope
 requires_permission = _decorators.requires_permission
@@ -210,7 +210,7 @@ class KindeGuard(swagger.KindeGuard):
         return super().demands_of(route) if dependant is None else _demands(dependant, access_token)
 
     def schemes_of(self, app: FastAPI) -> Iterable[str]:
-        """As :meth:`kinde_guard.swagger.KindeGuard.schemes_of`."""
+        """As :meth:`kinde_guard.web.swagger.KindeGuard.schemes_of`."""
         dependants = (getattr(route, "dependant", None) for route in routes_of(app, lambda mount: False))
         return {security.scheme_name for dependant in dependants for security in securities(dependant)}
 

@@ -14,17 +14,17 @@ except ModuleNotFoundError as missing:
     raise ImportError("kinde_guard.flask needs Flask: pip install 'kinde-guard[flask]'", name=missing.name) from missing
 from werkzeug.local import LocalProxy
 
-from . import demands
-from .claims import AccessToken
 from .errors import AuthError, ConfigurationError, KeysUnavailable, MissingToken
 from .guard import Guard, check_given
-from .pages import Pages
-from .paths import PublicPaths
 from .requirements import Requirement
+from .tokens.claims import AccessToken
+from .web import decorators
 from .web.cors import Preflights
 from .web.flask_app import ANSWERED
 from .web.flask_attached import MEND, Attached, admit, admit_or_answer, attached_here
 from .web.flask_refusal import EXTENSION, refused
+from .web.paths import PublicPaths
+from .web.well_known import Pages
 from .wsgi import authenticate
 
 __all__ = [
@@ -114,7 +114,7 @@ class Requires:
 
     def __init__(self, requirement: Requirement) -> None:
         self.requirement = requirement
-        demands.mark(self, self, requirement)
+        decorators.mark(self, self, requirement)
 
     @overload
     def __call__(self) -> None: ...
@@ -128,9 +128,9 @@ class Requires:
         return admit_or_answer(self.requirement)  # type: ignore[no-any-return]  # a response, at times
 
     def _around(self, view: Callable[..., Any]) -> Callable[..., Any]:
-        demands.check_function(view)
-        requirement = demands.stacked(view, self.requirement)
-        inner = demands.innermost(view)
+        decorators.check_function(view)
+        requirement = decorators.stacked(view, self.requirement)
+        inner = decorators.innermost(view)
         is_async = inspect.iscoroutinefunction(inner)
 
         @functools.wraps(view)
@@ -138,11 +138,11 @@ class Requires:
             admit(requirement)
             return current_app.ensure_sync(inner)(*args, **kwargs) if is_async else inner(*args, **kwargs)
 
-        demands.mark(view, wrapper, requirement)
+        decorators.mark(view, wrapper, requirement)
         return wrapper
 
 
-_decorators = demands.Decorators(Requires)
+_decorators = decorators.Decorators(Requires)
 requires = _decorators.requires
 requires_auth = _decorators.requires_auth
 requires_org = _decorators.requires_org

@@ -18,17 +18,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from . import bearer, events, flight, jws, rules
-from .cache import USED, CacheStats, TokenCache
-from .claims import AccessToken, Json, fingerprint, quoted, size_of
-from .digests import sha256
+from . import events
 from .errors import AuthError, ConfigurationError, InvalidToken, KeysUnavailable, MissingToken, Reason
 from .events import CannotTell, Refused, Verified, log
-from .jwks import Key, KeySet
-from .keystore import WAIT_COLD, Clocks, IssuerHealth, KeyStore, stores
+from .keys.key_set import Key, KeySet
+from .keys.store import WAIT_COLD, Clocks, IssuerHealth, KeyStore, stores
+from .net import flight
 from .requirements import Requirement
 from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
+from .tokens import jws, rules
 from .tokens.alike import Alike
+from .tokens.cache import USED, CacheStats, TokenCache
+from .tokens.claims import AccessToken, Json, fingerprint, quoted, size_of
+from .tokens.digests import sha256
+from .web import bearer
 from .web.wording import few
 
 if TYPE_CHECKING:
@@ -384,6 +387,6 @@ def _event_of(refusal: AuthError | KeysUnavailable, mark: str) -> events.Event:
 def _reporter(url: str | None) -> events.Observer | None:
     if url is None:
         return None
-    from .reports import Reporter  # only here: it is for development
+    from .net.verdict_reporter import Reporter  # only here: it is for development
 
     return Reporter(url)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from .claims import AccessToken
 from .errors import AuthError, ConfigurationError, Forbidden, ForbiddenReason, InsufficientScope
+from .tokens.claims import AccessToken
 from .web.wording import SCOPE_TOKEN, few
 
 # What the log says of a user's token that lacks a scope, and `explain` as well.

@@ -21,14 +21,14 @@ except ModuleNotFoundError as missing:
         "kinde_guard.starlette needs Starlette: pip install 'kinde-guard[starlette]'", name=missing.name
     ) from missing
 
-from . import asgi, demands
-from .attachment import Credentials, KindeGuard, KindeUser, Refusal, both, introduce, is_async, name_of, refused
-from .claims import AccessToken
+from . import asgi
 from .errors import AuthError, KeysUnavailable, MissingToken
 from .guard import Guard
 from .requirements import Requirement
-from .web import layers
+from .tokens.claims import AccessToken
+from .web import decorators, layers
 from .web.socketio import misused
+from .web.starlette_app import Credentials, KindeGuard, KindeUser, Refusal, both, introduce, is_async, name_of, refused
 
 __all__ = [
     "KindeBackend",
@@ -58,17 +58,17 @@ class Requires:
     def __init__(self, requirement: Requirement) -> None:
         self.requirement = requirement
 
-    @demands.needs_function
+    @decorators.needs_function
     def __call__(self, function: F) -> F:
-        demands.check_function(function)
-        requirement = demands.stacked(function, self.requirement)
-        bare = demands.innermost(function)
+        decorators.check_function(function)
+        requirement = decorators.stacked(function, self.requirement)
+        bare = decorators.innermost(function)
         wrapper = _async_wrapper(bare, requirement) if is_async(bare) else _sync_wrapper(bare, requirement)
-        demands.mark(function, wrapper, requirement)
+        decorators.mark(function, wrapper, requirement)
         return cast(F, wrapper)
 
 
-_decorators = demands.Decorators(Requires)
+_decorators = decorators.Decorators(Requires)
 requires_auth = _decorators.requires_auth
 requires_scope = _decorators.requires_scope
 requires_permission = _decorators.requires_permission

@@ -11,16 +11,15 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from . import bearer
-from .claims import AccessToken
-from .demands import checked
 from .errors import AuthError, ConfigurationError, KeysUnavailable
 from .guard import Guard, guard_has_settings
-from .pages import Page, Pages
-from .paths import PublicPaths, is_preflight
 from .requirements import Requirement, authenticated
-from .web import caching, layers
+from .tokens.claims import AccessToken
+from .web import bearer, caching, layers
 from .web.cors import Preflights
+from .web.decorators import checked
+from .web.paths import PublicPaths, is_preflight
+from .web.well_known import Page, Pages
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from waiting import LONG
 
-from kinde_guard import keystore
+from kinde_guard.keys import store
 
 # A busy machine is no defect: what inputs may cost is measured by the fuzzers, in CPU time.
 settings.register_profile("kinde_guard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("kinde_guard")
 
-AS_SHIPPED = keystore.WAIT_UNKNOWN
+AS_SHIPPED = store.WAIT_UNKNOWN
 
 # Where Python is told to keep no bytecode, each of the many processes that tests start would compile all it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -99,14 +99,14 @@ def _patient_callers(request: pytest.FixtureRequest) -> Iterator[None]:
     they wait as long as it takes, but in a module that says ``AS_SHIPPED = True``."""
     with pytest.MonkeyPatch.context() as patch:
         if not getattr(request.module, "AS_SHIPPED", False):
-            patch.setattr(keystore, "WAIT_UNKNOWN", LONG)
+            patch.setattr(store, "WAIT_UNKNOWN", LONG)
         yield
 
 
 @pytest.fixture
 def as_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """For one test in a module of patient callers."""
-    monkeypatch.setattr(keystore, "WAIT_UNKNOWN", AS_SHIPPED)
+    monkeypatch.setattr(store, "WAIT_UNKNOWN", AS_SHIPPED)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,8 +20,8 @@ from kinde_guard import (
     InvalidToken,
     KeysUnavailable,
     MissingToken,
-    bearer,
 )
+from kinde_guard.web import bearer
 
 B64TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.A)
 ALL_CHARACTERS = string.ascii_letters + string.digits + "-._~+/"

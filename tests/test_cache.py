@@ -31,9 +31,9 @@ from helpers import (
 from waiting import settle
 
 from kinde_guard import AuthError, Guard, InvalidRequest, InvalidToken, KeysUnavailable, MissingToken
-from kinde_guard.cache import SIZE, USED, Entry, TokenCache
-from kinde_guard.claims import AccessToken, size_of
-from kinde_guard.jwks import Key
+from kinde_guard.keys.key_set import Key
+from kinde_guard.tokens.cache import SIZE, USED, Entry, TokenCache
+from kinde_guard.tokens.claims import AccessToken, size_of
 
 
 @pytest.fixture

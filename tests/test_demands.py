@@ -12,7 +12,8 @@ import flask
 import pytest
 
 from kinde_guard import ConfigurationError, Requirement, permission, scope
-from kinde_guard.demands import (
+from kinde_guard.requirements import authenticated
+from kinde_guard.web.decorators import (
     Decorators,
     check_function,
     checked,
@@ -26,7 +27,6 @@ from kinde_guard.demands import (
     stacked,
     unmet,
 )
-from kinde_guard.requirements import authenticated
 
 REQUIREMENT = scope("a")
 

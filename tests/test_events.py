@@ -32,7 +32,7 @@ from helpers import (
 )
 from waiting import LONG, settle
 
-from kinde_guard import ConfigurationError, Guard, InsufficientScope, KeysUnavailable, events, flight, jwks, news, scope
+from kinde_guard import ConfigurationError, Guard, InsufficientScope, KeysUnavailable, events, scope
 from kinde_guard.events import (
     CannotTell,
     Event,
@@ -44,7 +44,10 @@ from kinde_guard.events import (
     Verified,
 )
 from kinde_guard.flask import KindeGuard
-from kinde_guard.jwks import Changes, KeySet
+from kinde_guard.keys import key_set as jwks
+from kinde_guard.keys import notices
+from kinde_guard.keys.key_set import Changes, KeySet
+from kinde_guard.net import flight
 
 WEAK = jwk({"kid": "weak", "n": b64_int((1 << 1023) | (1 << 512) | 1)})
 LEAKED = jwk({"kid": "leaked", "d": "AQAB"})
@@ -408,7 +411,7 @@ def date(moment: float) -> str:
     ({"date": date(NOW - 400), "age": "-4"}, 399.0),
 ])  # fmt: skip
 def test_what_the_date_of_an_answer_says_of_the_clock(headers: dict[str, str], ahead: float | None) -> None:
-    assert news.drift(headers, NOW, NOW + 3) == ahead
+    assert notices.drift(headers, NOW, NOW + 3) == ahead
 
 
 @pytest.fixture

@@ -23,14 +23,11 @@ from kinde_guard import (
     InvalidToken,
     KeysUnavailable,
     Requirement,
-    bearer,
     flag,
-    jwks,
     m2m,
     org,
     permission,
     role,
-    rules,
     scope,
     user,
 )
@@ -42,9 +39,12 @@ from kinde_guard.explain.fixes import FIXES, fix
 from kinde_guard.explain.looks import LOOKS
 from kinde_guard.hostile import Benign, Hostile, benign, corpus
 from kinde_guard.issuer import ABSENT, PRESETS, UNSIGNED, LocalIssuer, SigningKey
-from kinde_guard.jwks import Key, KeySet
-from kinde_guard.keystore import Clocks
+from kinde_guard.keys import key_set as jwks
+from kinde_guard.keys.key_set import Key, KeySet
+from kinde_guard.keys.store import Clocks
 from kinde_guard.settings import Settings
+from kinde_guard.tokens import rules
+from kinde_guard.web import bearer
 
 READ = "read:users"
 HOUR = 3_600

@@ -44,7 +44,6 @@ from kinde_guard import (
     scope,
 )
 from kinde_guard.asgi import GuardMiddleware
-from kinde_guard.demands import enforced
 from kinde_guard.fastapi import (
     AccessTokenSecurity,
     KindeGuard,
@@ -59,6 +58,7 @@ from kinde_guard.fastapi import (
     requires_role,
     requires_scope,
 )
+from kinde_guard.web.decorators import enforced
 
 MISSING = (401, 'Bearer realm="api"')
 PREFLIGHT = [("origin", "https://app.example"), ("access-control-request-method", "POST")]

@@ -27,9 +27,9 @@ from helpers import NOW, Time
 from waiting import LONG, patience, patience_is_noted, settle, until
 
 from kinde_guard import ConfigurationError, Guard, InvalidToken, KeysUnavailable
-from kinde_guard.fetch import MAX_BODY
 from kinde_guard.issuer import FAULTS, LocalIssuer, Request, SigningKey
 from kinde_guard.m2m import ClientCredentials, TokenRequestFailed
+from kinde_guard.net.fetch import MAX_BODY
 
 JWKS = "/.well-known/jwks"
 CLOSED = "(nobody listens)"

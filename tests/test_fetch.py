@@ -39,8 +39,8 @@ from faults import (
 from helpers import b64, jwk, key_set
 from waiting import LONG
 
-from kinde_guard.fetch import MAX_BODY, TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed
-from kinde_guard.flight import Flight, Say, Watch, join
+from kinde_guard.net.fetch import MAX_BODY, TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed
+from kinde_guard.net.flight import Flight, Say, Watch, join
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from helpers import Issuer, Json, guard_of, jwk, reason_of
 
-from kinde_guard import jwks
+from kinde_guard.keys import key_set as jwks
 from kinde_guard.settings import ASYMMETRIC
 
 # RFC 7515, appendix A.2.1, A.3.1, A.4.1

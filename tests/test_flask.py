@@ -30,7 +30,6 @@ from kinde_guard import (
     KindeGuardError,
     MissingToken,
     Requirement,
-    demands,
     m2m,
     org,
     permission,
@@ -47,6 +46,7 @@ from kinde_guard.flask import (
     requires_role,
     requires_scope,
 )
+from kinde_guard.web import decorators as demands
 from kinde_guard.wsgi import GuardMiddleware
 
 PREFLIGHT = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}

@@ -23,8 +23,8 @@ import trio
 import trio.testing
 from waiting import LONG, in_thread, until
 
-from kinde_guard import flight
-from kinde_guard.flight import Flight, Say, Watch, ajoin, join
+from kinde_guard.net import flight
+from kinde_guard.net.flight import Flight, Say, Watch, ajoin, join
 from kinde_guard.net.workers import workers
 
 T = TypeVar("T")
@@ -622,7 +622,7 @@ def test_trio_as_a_guest_of_asyncio_is_trio() -> None:
 def test_waiting_under_trio_does_not_load_asyncio() -> None:
     script = """
 import sys, trio
-from kinde_guard.flight import Flight, ajoin
+from kinde_guard.net.flight import Flight, ajoin
 
 async def main():
     await ajoin(Flight(lambda outcome: str, str, deadline=20).start(lambda watch: watch), 20)
@@ -638,7 +638,7 @@ def test_the_interpreter_ends_while_a_call_is_under_way(world: str) -> None:
     """At once, and without a word."""
     script = """
 import asyncio, sys, threading, time
-from kinde_guard.flight import Flight, ajoin, join
+from kinde_guard.net.flight import Flight, ajoin, join
 
 begun = threading.Event()
 

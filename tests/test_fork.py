@@ -30,10 +30,10 @@ from waiting import LONG, in_thread
 
 from kinde_guard import Guard, InvalidToken, KeysUnavailable, asgi
 from kinde_guard.asgi import Attached
-from kinde_guard.cache import SIZE, TokenCache
 from kinde_guard.errors import MissingToken
-from kinde_guard.keystore import Clocks
+from kinde_guard.keys.store import Clocks
 from kinde_guard.net import forks
+from kinde_guard.tokens.cache import SIZE, TokenCache
 
 FORKS = 15
 

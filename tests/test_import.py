@@ -20,17 +20,18 @@ PACKAGE = Path(kinde_guard.__file__).parent
 FRAMEWORKS = {"fastapi", "starlette", "flask", "werkzeug", "django", "pydantic", "typer", "rich", "uvicorn", "pytest"}
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
-    "net.clocks", "net.forks", "net.headers", "digests", "web.wording", "errors", "events", "leavings", "settings",
-    "jws", "claims", "requirements", "rules", "jwks", "news", "bearer", "net.watchdog", "net.workers", "flight",
-    "net.exchange", "net.connect", "net.tls", "net.http1", "net.in_between", "net.direct", "net.transports",
-    "fetch", "keystore", "cache", "reports", "tokens.alike", "guard", "pages",
+    "net.clocks", "net.forks", "net.headers", "tokens.digests", "web.wording", "errors", "events", "leavings",
+    "settings", "tokens.jws", "tokens.claims", "requirements", "tokens.rules", "keys.key_set", "keys.notices",
+    "web.bearer", "net.watchdog", "net.workers", "net.flight", "net.exchange", "net.connect", "net.tls",
+    "net.http1", "net.in_between", "net.direct", "net.transports", "net.fetch", "keys.store", "tokens.cache",
+    "net.verdict_reporter", "tokens.alike", "guard", "web.well_known",
 ]  # fmt: skip
 """Each may import what stands before it."""
 
 
 KNOWN_CIRCLES: set[frozenset[str]] = {
     frozenset({"kinde_guard.asgi", "kinde_guard.web.layers", "kinde_guard.wsgi"}),
-    frozenset({"kinde_guard.claims", "kinde_guard.requirements"}),
+    frozenset({"kinde_guard.tokens.claims", "kinde_guard.requirements"}),
     frozenset({"kinde_guard.routes.flask", "kinde_guard.routes.starlette", "kinde_guard.routes.walk"}),
 }
 
@@ -68,7 +69,7 @@ def test_importing_the_package_loads_the_package() -> None:
 
 @pytest.mark.parametrize("code", [
     "from kinde_guard import scope, permission, role, org, flag, m2m, user, Requirement, AccessToken",
-    "from kinde_guard import AuthError, InvalidToken, KeysUnavailable; import kinde_guard.bearer, kinde_guard.settings",
+    "from kinde_guard import AuthError, InvalidToken, KeysUnavailable; from kinde_guard.web import bearer, wording",
 ])  # fmt: skip
 def test_what_needs_no_keys_loads_no_cryptography(code: str) -> None:
     assert not loaded_by(code) & (FRAMEWORKS | HEAVY)
@@ -85,8 +86,10 @@ def test_the_core_knows_no_framework() -> None:
 def test_reporting_is_loaded_where_it_is_asked_for() -> None:
     """By the variable."""
     code = "from kinde_guard import Guard; Guard('a.kinde.com', audience='x', variables=[{}])"
-    assert "kinde_guard.reports" not in loaded_by(code)
-    assert "kinde_guard.reports" in loaded_by(code.replace("{}", "{'KINDE_REPORT_VERDICTS_TO': 'localhost'}"))
+    assert "kinde_guard.net.verdict_reporter" not in loaded_by(code)
+    assert "kinde_guard.net.verdict_reporter" in loaded_by(
+        code.replace("{}", "{'KINDE_REPORT_VERDICTS_TO': 'localhost'}")
+    )
 
 
 def imports_of(module: str) -> set[str]:

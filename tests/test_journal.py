@@ -17,7 +17,7 @@ from waiting import LONG
 from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.issuer import LocalIssuer, Request, SigningKey
 from kinde_guard.issuer.journal import Entry, Journal
-from kinde_guard.reports import TEXTS
+from kinde_guard.net.verdict_reporter import TEXTS
 
 JWKS, DISCOVERY, TOKEN = "/.well-known/jwks", "/.well-known/openid-configuration", "/oauth2/token"
 VERDICTS, EVENTS = "/_local/verdicts", "/_local/events"

@@ -19,8 +19,8 @@ from helpers import ABSENT, KID, Issuer, b64, b64_int, guard_of, jwk, key_set, m
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinde_guard import jwks
-from kinde_guard.jwks import Key, KeysRead, UnusableKeySet
+from kinde_guard.keys import key_set as jwks
+from kinde_guard.keys.key_set import Key, KeysRead, UnusableKeySet
 from kinde_guard.settings import ASYMMETRIC
 
 RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})

@@ -11,7 +11,8 @@ from helpers import HEADER, USER, Issuer, b64, guard_of, mint, reason_of, rsa_ke
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinde_guard import Guard, InvalidToken, jws
+from kinde_guard import Guard, InvalidToken
+from kinde_guard.tokens import jws
 
 GOOD_HEADER, GOOD_PAYLOAD = json.dumps(HEADER), json.dumps(USER)
 LIMIT = 16 * 1024

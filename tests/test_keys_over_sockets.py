@@ -23,8 +23,9 @@ from faults import Behaviour, Exchange, Server, after, answering, hanging, head,
 from helpers import AUDIENCE, NOW, Time, b64, jwk, key_set, mint, rsa_key
 from waiting import LONG, in_thread, running, settle, until
 
-from kinde_guard import Guard, InvalidToken, KeysUnavailable, keystore
-from kinde_guard.fetch import MAX_BODY
+from kinde_guard import Guard, InvalidToken, KeysUnavailable
+from kinde_guard.keys import store
+from kinde_guard.net.fetch import MAX_BODY
 
 DAY = 86_400.0
 WORLDS = pytest.mark.parametrize("world", ["thread", "asyncio", "trio"])
@@ -416,7 +417,7 @@ def test_while_a_name_is_looked_up_no_second_thread_does_it(monkeypatch: pytest.
         return resolve(host, *args, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    monkeypatch.setattr(keystore, "TOTAL_TIMEOUT", 0.1)
+    monkeypatch.setattr(store, "TOTAL_TIMEOUT", 0.1)
     with Server(published("a")) as server:
         url, clock = f"http://localhost:{server.port}", Time()
         guard = Guard(url, audience=AUDIENCE, variables=(), clocks=clock.clocks)

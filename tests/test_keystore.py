@@ -22,10 +22,12 @@ import trio
 from helpers import NOW, Time, jwk, key_set, rsa_key
 from waiting import LONG, in_thread, settle
 
-from kinde_guard import InvalidToken, KeysUnavailable, flight, keystore
-from kinde_guard.fetch import Fetcher
-from kinde_guard.jwks import Key
-from kinde_guard.keystore import Clocks, KeyStore
+from kinde_guard import InvalidToken, KeysUnavailable
+from kinde_guard.keys import store as keystore
+from kinde_guard.keys.key_set import Key
+from kinde_guard.keys.store import Clocks, KeyStore
+from kinde_guard.net import flight
+from kinde_guard.net.fetch import Fetcher
 
 DAY = 86_400.0
 ISSUER = "https://acme.kinde.com"

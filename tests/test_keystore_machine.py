@@ -28,10 +28,11 @@ from hypothesis.stateful import (
 )
 from waiting import LONG
 
-from kinde_guard import InvalidToken, KeysUnavailable, keystore
-from kinde_guard.fetch import Fetcher
-from kinde_guard.jwks import Key
-from kinde_guard.keystore import KeyStore
+from kinde_guard import InvalidToken, KeysUnavailable
+from kinde_guard.keys import store
+from kinde_guard.keys.key_set import Key
+from kinde_guard.keys.store import KeyStore
+from kinde_guard.net.fetch import Fetcher
 
 COOL_DOWN, USABLE_FOR, LIFE, DUE = 30.0, 5_000.0, 600.0, 510.0
 URL = "https://acme.kinde.com/.well-known/jwks"
@@ -249,14 +250,14 @@ def _material(key: Key) -> str:
 
 
 def _patience(seconds: float) -> None:
-    keystore.WAIT_COLD = keystore.WAIT_UNKNOWN = seconds
+    store.WAIT_COLD = store.WAIT_UNKNOWN = seconds
 
 
 @pytest.fixture
 def _usual_patience() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("WAIT_COLD", "WAIT_UNKNOWN"):
-            patch.setattr(keystore, name, getattr(keystore, name))
+            patch.setattr(store, name, getattr(store, name))
         yield
 
 

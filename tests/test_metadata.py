@@ -40,13 +40,13 @@ from kinde_guard import (
     InvalidToken,
     KeysUnavailable,
     MissingToken,
-    bearer,
     m2m,
     permission,
     scope,
 )
-from kinde_guard.pages import every_scope, metadata_url
 from kinde_guard.routes import routes_of
+from kinde_guard.web import bearer
+from kinde_guard.web.well_known import every_scope, metadata_url
 
 RESOURCE = "https://api.acme.com"
 PATH = "/.well-known/oauth-protected-resource"

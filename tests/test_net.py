@@ -21,11 +21,11 @@ from faults import Behaviour, Exchange, Server, answering, hanging, head, nobody
 from helpers import AUDIENCE, jwk, key_set, mint
 
 from kinde_guard import ConfigurationError, Guard
-from kinde_guard.fetch import MAX_BODY, Answer, Fetcher, FetchFailed
-from kinde_guard.flight import Watch
 from kinde_guard.m2m import ClientCredentials
 from kinde_guard.net import connect, http1, tls
 from kinde_guard.net.exchange import MAX_HEAD
+from kinde_guard.net.fetch import MAX_BODY, Answer, Fetcher, FetchFailed
+from kinde_guard.net.flight import Watch
 
 LONG = 20.0
 Contexts = tuple[ssl.SSLContext, ssl.SSLContext]

@@ -29,8 +29,8 @@ import kinde_guard.flask
 import kinde_guard.starlette
 import kinde_guard.wsgi
 from kinde_guard import AuthError, Guard, KeysUnavailable, scope
-from kinde_guard.fetch import Answer
 from kinde_guard.m2m import ClientCredentials, TokenRequestFailed
+from kinde_guard.net.fetch import Answer
 
 PACKAGE = str(Path(kinde_guard.__file__).parent)
 GOOD = mint(base=M2M)

@@ -31,7 +31,7 @@ from kinde_guard import (
     KindeGuardError,
     scope,
 )
-from kinde_guard.pages import metadata_url
+from kinde_guard.web.well_known import metadata_url
 
 RESOURCE = "https://api.acme.com/v1"
 DELETE = scope("delete:users")

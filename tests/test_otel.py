@@ -20,7 +20,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import start_http_server
 from waiting import LONG
 
-from kinde_guard import AuthError, Guard, KeysUnavailable, flight, permission, scope
+from kinde_guard import AuthError, Guard, KeysUnavailable, permission, scope
+from kinde_guard.net import flight
 from kinde_guard.otel import Telemetry
 
 Points = dict[tuple[tuple[str, Any], ...], Any]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kinde_guard import ConfigurationError
-from kinde_guard.paths import PublicPaths, is_preflight
+from kinde_guard.web.paths import PublicPaths, is_preflight
 
 PUBLIC = PublicPaths(["/", "/healthz", "/static/*", "/files/open/*", "/ünï"])
 

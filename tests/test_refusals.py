@@ -29,10 +29,10 @@ import kinde_guard.flask as on_flask
 import kinde_guard.starlette as on_starlette
 import kinde_guard.wsgi
 from kinde_guard import Guard, Requirement, flag, m2m, org, permission, role, scope, user
-from kinde_guard.bearer import TEXTS
 from kinde_guard.errors import Reason
 from kinde_guard.issuer import PRESETS, LocalIssuer
 from kinde_guard.requirements import authenticated
+from kinde_guard.web.bearer import TEXTS
 
 Headers = list[tuple[str, str]]
 Answer = tuple[int, dict[str, str], bytes]

@@ -20,12 +20,13 @@ from faults import Server, after, answering, hanging, nobody, sending
 from helpers import AUDIENCE, Issuer, fork, guard_of, mint, reason_of, rsa_key
 from waiting import LONG, running, settle, until
 
-from kinde_guard import ConfigurationError, Guard, InsufficientScope, KeysUnavailable, flight, reports, scope
+from kinde_guard import ConfigurationError, Guard, InsufficientScope, KeysUnavailable, scope
 from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.events import Event, KeysStale, Refused
 from kinde_guard.issuer import LocalIssuer, SigningKey
 from kinde_guard.issuer.journal import Entry
-from kinde_guard.reports import Reporter
+from kinde_guard.net import flight, verdict_reporter
+from kinde_guard.net.verdict_reporter import Reporter
 
 VARIABLE = "KINDE_REPORT_VERDICTS_TO"
 KEY = SigningKey.make()
@@ -202,7 +203,7 @@ def test_without_the_variable_there_is_no_reporter(monkeypatch: pytest.MonkeyPat
 def test_nobody_who_answers(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is said, and as soon as somebody answers, it is told what happens from then on."""
     caplog.set_level(logging.DEBUG, "kinde_guard")
-    monkeypatch.setattr(reports, "WAIT_FOR_NOBODY", 0.0)
+    monkeypatch.setattr(verdict_reporter, "WAIT_FOR_NOBODY", 0.0)
     with nobody() as url:
         reporter = Reporter(url)
         for number in range(50):
@@ -218,7 +219,7 @@ def test_nobody_who_answers(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogC
 def test_an_attempt_that_came_to_nothing_is_not_repeated_at_once(
     monkeypatch: pytest.MonkeyPatch, listener: Server
 ) -> None:
-    monkeypatch.setattr(reports, "GATHERING", 0.0)
+    monkeypatch.setattr(verdict_reporter, "GATHERING", 0.0)
     listener.behave = sending(b"")
     reporter = Reporter(listener.url)
     reporter.observe(refused(0))
@@ -245,7 +246,7 @@ def test_an_answer_of_any_kind_is_an_answer(listener: Server, status: int) -> No
 
 def test_one_that_hangs_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is cut off in time, and what happened since is sent with what happens next."""
-    monkeypatch.setattr(reports, "DEADLINE", 0.3)
+    monkeypatch.setattr(verdict_reporter, "DEADLINE", 0.3)
     with Server(hanging) as server:
         guard = guard_of(Issuer(), observer=Reporter(server.url))
         guard.verify(mint())
@@ -277,7 +278,7 @@ def test_what_happens_while_a_report_is_under_way_is_in_the_next(listener: Serve
 
 def test_too_much_is_dropped(monkeypatch: pytest.MonkeyPatch, listener: Server) -> None:
     """The oldest first."""
-    monkeypatch.setattr(reports, "MAX_WAITING", 10)
+    monkeypatch.setattr(verdict_reporter, "MAX_WAITING", 10)
     free = threading.Event()
     listener.behave = after(free, answering())
     reporter = Reporter(listener.url)

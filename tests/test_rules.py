@@ -27,7 +27,8 @@ from helpers import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinde_guard import AccessToken, Guard, InvalidToken, KeysUnavailable, rules
+from kinde_guard import AccessToken, Guard, InvalidToken, KeysUnavailable
+from kinde_guard.tokens import rules
 
 Changes = dict[str, Any]
 LAST_DATE = 253_402_300_799

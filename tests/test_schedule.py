@@ -7,8 +7,8 @@ from helpers import jwk, key_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinde_guard import jwks
-from kinde_guard.jwks import NEVER, KeySet
+from kinde_guard.keys import key_set as jwks
+from kinde_guard.keys.key_set import NEVER, KeySet
 
 T = 5_000.0
 DAY = 86_400.0

@@ -48,7 +48,6 @@ from kinde_guard import (
     scope,
 )
 from kinde_guard.asgi import GuardMiddleware
-from kinde_guard.demands import enforced
 from kinde_guard.starlette import (
     KindeBackend,
     KindeGuard,
@@ -61,6 +60,7 @@ from kinde_guard.starlette import (
     requires_role,
     requires_scope,
 )
+from kinde_guard.web.decorators import enforced
 
 PREFLIGHT = [("origin", "https://app.example"), ("access-control-request-method", "POST")]
 ORIGIN = PREFLIGHT[:1]

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from kinde_guard import Guard, flight
-from kinde_guard.keystore import KeyStore
+from kinde_guard import Guard
+from kinde_guard.keys.store import KeyStore
+from kinde_guard.net import flight
 
 LONG = 120.0
 """Seconds that no test is to reach: what takes so long hangs."""

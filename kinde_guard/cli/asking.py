@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 
-from .. import flight
-from ..fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
+from ..keys.notices import drift
+from ..net import flight
+from ..net.fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
 from ..net.in_between import hint
-from ..news import drift
 
 _ACCEPT = {"accept": "application/json"}
 

@@ -12,8 +12,8 @@ from cryptography.x509 import DNSName, IPAddress, SubjectAlternativeName
 
 from ..errors import ConfigurationError
 from ..explain.facts import listed
-from ..fetch import CONNECT_TIMEOUT, one_line
 from ..net import tls
+from ..net.fetch import CONNECT_TIMEOUT, one_line
 from .finding import Finding
 from .remedies import remedy
 

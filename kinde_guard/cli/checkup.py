@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from ..explain.facts import is_kinde, listed, shown
-from ..jwks import KeysRead, UnusableKeySet, life_of, read
+from ..keys.key_set import KeysRead, UnusableKeySet, life_of, read
 from ..net.headers import age_of
 from ..settings import is_loopback
 from .asking import Asked, ask

@@ -12,10 +12,10 @@ import httpx
 from ..errors import ConfigurationError, InvalidToken, KeysUnavailable
 from ..explain import Explanation, explain
 from ..explain.facts import is_kinde
-from ..jwks import Key, KeySet
+from ..keys.key_set import Key, KeySet
 from ..m2m import ClientCredentials, TokenEndpointUnavailable, TokenRequestFailed
+from ..m2m.token_request import Application
 from ..settings import DOMAIN_VARIABLES, Settings
-from ..token_request import Application
 from .checkup import Issuer
 from .finding import Finding, State, sentence
 from .remedies import remedy

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .. import reports
 from ..console.variables import exports
 from ..issuer import LocalIssuer
+from ..net import verdict_reporter
 
 if TYPE_CHECKING:
     from .serving import App
@@ -81,6 +81,6 @@ def greeting(issuer: LocalIssuer, *, has_console: bool = True) -> str:
 
 
 def _list(method: str, path: str, status: int) -> None:
-    if path == reports.PATH and status < 400:
+    if path == verdict_reporter.PATH and status < 400:
         return  # a busy API's guard has a lot to tell, and the console tells it better
     print(f"{time.strftime('%H:%M:%S')}  {status}  {method} {path}", file=sys.stderr, flush=True)

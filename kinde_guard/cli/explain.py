@@ -13,12 +13,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ..bearer import TEXTS
 from ..errors import AuthError
 from ..explain import Check, Explanation
 from ..explain import explain as explanation_of
 from ..explain import explain_header as explanation_of_header
 from ..settings import KINDE_AUDIENCE, Settings
+from ..web.bearer import TEXTS
 from .options import AsJson, Audiences, Demands, Domains, TokenFile
 from .progress import working
 from .proxy import Proxy, through

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..errors import ConfigurationError, InvalidToken
-from ..jwks import Key, KeySet, UnusableKeySet, read
-from ..keystore import Clocks, stores
+from ..keys.key_set import Key, KeySet, UnusableKeySet, read
+from ..keys.store import Clocks, stores
 from ..settings import Settings
 from .reading import read_bytes
 

@@ -6,8 +6,8 @@ import json
 import os
 import re
 
-from ..bearer import token_from
 from ..errors import ConfigurationError
+from ..web.bearer import token_from
 from .words import tell
 
 MOST = 1_000_000  # far more than a token may have; enough to end the reading of an endless file

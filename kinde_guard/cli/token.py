@@ -11,7 +11,7 @@ import typer
 
 from ..errors import ConfigurationError
 from ..m2m import ClientCredentials, TokenEndpointUnavailable, TokenRequestFailed
-from ..token_request import Application
+from ..m2m.token_request import Application
 from .options import AsJson
 from .proxy import Proxy, through
 from .reading import read_bytes

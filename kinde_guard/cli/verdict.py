@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from rich.table import Table
 from rich.text import Text
 
-from ..bearer import TEXTS
-from ..claims import AccessToken
 from ..errors import AuthError, KeysUnavailable
-from ..keystore import IssuerHealth
+from ..keys.store import IssuerHealth
+from ..tokens.claims import AccessToken
+from ..web.bearer import TEXTS
 from .remedies import remedy
 from .screen import console
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from .. import jws
 from ..errors import InvalidToken
+from ..tokens import jws
 
 _MEMBER = re.compile(r'^( +)("(?:[^"\\]|\\.)*")(: )', re.M)
 _BREAK = re.compile(r",\n\s+")

@@ -7,15 +7,16 @@ import time
 from dataclasses import dataclass
 from typing import get_args
 
-from .. import jwks, requirements
-from ..bearer import TEXTS
+from .. import requirements
 from ..errors import ConfigurationError, ForbiddenReason, InvalidToken, Reason
 from ..explain import Explanation, explain
 from ..explain.spelling import ABOUT_NAMES, spelled
 from ..issuer import LocalIssuer
-from ..jwks import Key, KeySet, UnusableKeySet
+from ..keys import key_set as jwks
+from ..keys.key_set import Key, KeySet, UnusableKeySet
 from ..requirements import Requirement
 from ..settings import Settings
+from ..web.bearer import TEXTS
 
 
 @dataclass(frozen=True, slots=True)

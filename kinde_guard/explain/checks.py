@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
-from .. import jws, rules
-from ..claims import AccessToken, Json, fingerprint
 from ..errors import AuthError, InsufficientScope, InvalidToken, KeysUnavailable, Reason
-from ..jwks import Key
+from ..keys.key_set import Key
 from ..requirements import Requirement
 from ..settings import Settings
+from ..tokens import jws, rules
+from ..tokens.claims import AccessToken, Json, fingerprint
 from . import looks
 from .facts import Facts
 from .fixes import fix

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from ..claims import Json, client_of, is_m2m, org_of
 from ..errors import ConfigurationError, Reason
 from ..settings import Settings, is_loopback, issuer_url
+from ..tokens.claims import Json, client_of, is_m2m, org_of
 from ..web.wording import few
 from .providers import may_be_kindes, provider
 

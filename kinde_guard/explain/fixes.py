@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ..claims import kind_of, org_of, roles_of
 from ..errors import Reason
 from ..requirements import NOT_PERMITTED, OIDC_SCOPES_ALONE
-from ..rules import TYPES
 from ..settings import is_loopback
+from ..tokens.claims import kind_of, org_of, roles_of
+from ..tokens.rules import TYPES
 from .facts import Facts, is_kinde
 
 Row = tuple[Callable[[Facts], bool], str]

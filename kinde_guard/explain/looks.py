@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .. import jws, rules
-from ..claims import AccessToken, Json, client_of, kind_of, subject_of
-from ..jwks import Key
+from ..keys.key_set import Key
 from ..requirements import AllOf, AnyOf, Demand, Requirement, Scopes
 from ..settings import Settings
+from ..tokens import jws, rules
+from ..tokens.claims import AccessToken, Json, client_of, kind_of, subject_of
 from ..web.wording import few
 from .facts import listed, shown
 

@@ -4,7 +4,7 @@
 "token", "seconds": 3}`` breaks an endpoint (the keys', unless ``at`` names another) and with ``{"fault": null}`` heals
 it; ``DELETE`` heals everything.
 
-``/_local/verdicts``: ``POST`` a list of what guards say (:mod:`kinde_guard.reports`).
+``/_local/verdicts``: ``POST`` a list of what guards say (:mod:`kinde_guard.net.verdict_reporter`).
 
 ``/_local/events``: ``GET`` what has happened; with ``?since=7`` only what came after the entry of that number.
 """

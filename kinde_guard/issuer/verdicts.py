@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import ConfigurationError
-from ..reports import COUNTS, MAX_COUNT, MAX_VERDICTS, TEXTS, VERDICTS
+from ..net.verdict_reporter import COUNTS, MAX_COUNT, MAX_VERDICTS, TEXTS, VERDICTS
 from .journal import Journal
 
 _NEEDED = ("process", "pid", "verdict")

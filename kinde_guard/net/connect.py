@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .exchange import CONNECT_TIMEOUT, TOTAL_TIMEOUT, FetchFailed, one_line
 
 if TYPE_CHECKING:
-    from ..flight import Watch
+    from .flight import Watch
 
 ATTEMPT_DELAY = 0.25  # RFC 8305 §5, Connection Attempt Delay
 _UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
@@ -44,7 +44,7 @@ def connected(host: str, port: int, watch: Watch) -> socket.socket:
 
 
 def _resolved(host: str, port: int, watch: Watch) -> list[AddressInfo]:
-    """Once for each connection. Nothing can hurry a look-up, or end it: see :mod:`kinde_guard.flight`."""
+    """Once for each connection. Nothing can hurry a look-up, or end it: see :mod:`kinde_guard.net.flight`."""
     try:
         with watch.hanging_in(f"the look-up of {host}"):
             return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

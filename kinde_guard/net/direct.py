@@ -17,7 +17,7 @@ from .in_between import unused_proxy
 if TYPE_CHECKING:
     import ssl
 
-    from ..flight import Watch
+    from .flight import Watch
     from .tls import Authorities
 
 

@@ -17,7 +17,7 @@ from .exchange import CONNECT_TIMEOUT, MAX_BODY, TOTAL_TIMEOUT, Answer, FetchFai
 if TYPE_CHECKING:
     import httpx
 
-    from ..flight import Watch
+    from .flight import Watch
 
 _LOADED_LATE = ("encodings.idna", "httpcore", "httpcore2")  # by the socket module for a host's name, and by transports
 

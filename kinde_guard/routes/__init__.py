@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..paths import PublicPaths
+from ..web.paths import PublicPaths
 from .front import Front, Kind, ProtectedRoute
 from .walk import walk
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from .. import demands
 from ..requirements import Requirement
+from ..web import decorators
 from ..web.flask_routes import demands_before, functions_of, layers_in_front, methods_of
 from .front import Declared, Front, ProtectedRoute, combined
 from .walk import behind, declared_by, place_of, walk
@@ -65,7 +65,7 @@ def _declared(before: list[Requirement], functions: list[Any]) -> Declared:
     """By the view, which alone can carry a demand that is not enforced, and by what is within its class."""
     view, *within = functions
     declared = declared_by(view)
-    parts = [*before, declared.demand, *map(demands.enforced, within)]
+    parts = [*before, declared.demand, *map(decorators.enforced, within)]
     found = [part for part in parts if part is not None]
     return replace(declared, demand=combined(found) if found else None)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..paths import PublicPaths
 from ..requirements import AllOf, Requirement, Scopes, authenticated, scope
+from ..web.paths import PublicPaths
 
 Kind = Literal["protected", "public", "optional", "unprotected", "misplaced", "outside"]
 _PARAMETER = re.compile(r"\{[^{}]*\}|<[^<>]*>")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .. import demands
 from ..asgi import GuardMiddleware
+from ..web import decorators
 from ..web.starlette_middleware import is_starlettes_cors, name_of, outside_of
 from .front import Declared, Front, ProtectedRoute, combined
 from .walk import behind, behind_backend, declared_by, is_a, peeled, place_of, walk
@@ -19,7 +19,7 @@ def routes(app: Any, front: Front) -> Iterator[ProtectedRoute]:
     yield from _outside(app, front)
     front = _behind_own_middleware(app, front)
     everything = [leaf for route in app.routes for leaf in _leaves(route)]
-    guarded = demands.guarded_by(getattr(route, "endpoint", None) for route in everything)
+    guarded = decorators.guarded_by(getattr(route, "endpoint", None) for route in everything)
     for route in everything:
         if getattr(route, "endpoint", None) is None:
             # A Mount has a path; a Host has none.
@@ -41,7 +41,7 @@ def _leaves(route: Any) -> Iterator[Any]:
 def _behind_own_middleware(app: Any, front: Front) -> Front:
     for layer in getattr(app, "user_middleware", ()):
         attached = layer.kwargs.get("attached")
-        if is_a(attached, "kinde_guard.attachment", "KindeGuard"):
+        if is_a(attached, "kinde_guard.web.starlette_app", "KindeGuard"):
             passes = attached.preflights.passes
             front = front.behind(attached.public, attached=True, passes_preflights=passes)
         elif layer.cls is GuardMiddleware:
@@ -63,7 +63,7 @@ def _outside(app: Any, front: Front) -> Iterator[ProtectedRoute]:
 
 def _is_gate(layer: Any) -> bool:
     attached, backend = layer.kwargs.get("attached"), layer.kwargs.get("backend")
-    if is_a(attached, "kinde_guard.attachment", "KindeGuard"):
+    if is_a(attached, "kinde_guard.web.starlette_app", "KindeGuard"):
         return attached.public is not None
     return layer.cls is GuardMiddleware or bool(behind_backend(backend, Front()).gates)
 

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Container, Iterator
 from typing import Any
 
-from .. import demands
 from ..errors import ConfigurationError
-from ..paths import PublicPaths
+from ..web import decorators
 from ..web.attributes import named
+from ..web.paths import PublicPaths
 from ..web.way_in import way_in
 from .front import Declared, Front, ProtectedRoute
 
@@ -82,15 +82,15 @@ def is_a(thing: Any, module: str, name: str) -> bool:
 
 
 def declared_by(function: Any, guarded: Container[int] = (), *, strict: bool = True) -> Declared:
-    """What the decorators on *function* say; *guarded* and *strict* as in :func:`kinde_guard.demands.misplaced`."""
-    if demands.misplaced(function, guarded, strict=strict):
-        return Declared(demands.unmet(function), misplaced=True)
-    return Declared(demands.enforced(function))
+    """What the decorators on *function* say; *guarded* and *strict* as :func:`.misplaced` has them."""
+    if decorators.misplaced(function, guarded, strict=strict):
+        return Declared(decorators.unmet(function), misplaced=True)
+    return Declared(decorators.enforced(function))
 
 
 def place_of(thing: Any) -> str:
     """Where a person finds *thing*."""
-    for thing in demands.within(thing):  # noqa: B007, B020  (the last is the one they wrote)
+    for thing in decorators.within(thing):  # noqa: B007, B020  (the last is the one they wrote)
         pass
     if not hasattr(thing, "__qualname__"):
         thing = type(thing)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from ..claims import AccessToken
 from ..errors import ConfigurationError
 from ..guard import Guard
 from ..issuer import LocalIssuer
+from ..tokens.claims import AccessToken
 from .stand_in import StandInGuard
 from .tokens import caller_token, guard_for
 

@@ -11,10 +11,10 @@ try:
 except ModuleNotFoundError as missing:
     raise ImportError("as_caller needs FastAPI: pip install 'kinde-guard[fastapi]'", name=missing.name) from missing
 
-from ..attachment import refused
-from ..claims import AccessToken
 from ..errors import AuthError
 from ..requirements import scope
+from ..tokens.claims import AccessToken
+from ..web.starlette_app import refused
 from .tokens import caller_token
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..cache import CacheStats, TokenCache
-from ..claims import AccessToken
 from ..guard import Guard
-from ..keystore import IssuerHealth
+from ..keys.store import IssuerHealth
+from ..tokens.cache import CacheStats, TokenCache
+from ..tokens.claims import AccessToken
 
 
 class StandInGuard(Guard):

@@ -14,12 +14,12 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from ..claims import AccessToken, Json
 from ..errors import ConfigurationError
 from ..guard import Guard
 from ..issuer import ABSENT, UNSIGNED, LocalIssuer, SigningKey
 from ..issuer.tokens import SUBJECT, granted
-from ..keystore import Clocks
+from ..keys.store import Clocks
+from ..tokens.claims import AccessToken, Json
 
 Texts = str | Iterable[str]
 

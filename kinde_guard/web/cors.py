@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ..errors import ConfigurationError
-from ..paths import PublicPaths
 from .attributes import named
+from .paths import PublicPaths
 
 MOST = 20_000  # apps, routes and layers to look at; more than that are made while one looks
 log = logging.getLogger("kinde_guard")

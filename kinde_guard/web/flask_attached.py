@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app, has_request_context, request
 
-from .. import demands
 from ..errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, KindeGuardError
 from ..guard import Guard
-from ..pages import Page, Pages
-from ..paths import PublicPaths
 from ..requirements import Requirement, authenticated
 from ..wsgi import authenticate, covers, is_cors_preflight, page_for
-from . import layers
+from . import decorators, layers
 from .cors import Preflights
 from .flask_app import is_automatic_options, past_front, put_in_front
 from .flask_refusal import EXTENSION, handle, refused
 from .flask_routes import all_demands, covered_demands, demands_before, demands_of, event_handlers
+from .paths import PublicPaths
 from .socketio import misused
+from .well_known import Page, Pages
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication, WSGIEnvironment
@@ -94,15 +93,15 @@ class Attached:
         """Raise :class:`ConfigurationError` for a demand that nothing enforces, and find those that are beneath
         decorators of others."""
         paths = {rule.endpoint: rule.rule for rule in app.url_map.iter_rules()}
-        guarded = demands.guarded_by(app.view_functions.values())
+        guarded = decorators.guarded_by(app.view_functions.values())
         for name, view in app.view_functions.items():
-            if demands.misplaced(view, guarded):
+            if decorators.misplaced(view, guarded):
                 raise ConfigurationError(
                     f"the demand on the view {name!r} at {paths.get(name)!r} is not enforced: write @requires_…(…) "
                     "below the route decorator (if the route is meant to be open, give it its own function)"
                 )
         for event, handler in event_handlers(app):
-            if demands.misplaced(handler):
+            if decorators.misplaced(handler):
                 raise ConfigurationError(
                     f"the demand on the handler of the Socket.IO event {event!r} is not enforced: write @requires_…(…) "
                     "below the decorator of the event"

@@ -13,9 +13,9 @@ from typing import Any
 from flask import Flask
 from flask.views import MethodView
 
-from .. import demands
 from ..requirements import AllOf, Requirement
 from ..wsgi import GuardMiddleware
+from . import decorators
 from .layers import is_resource_of_its_own
 from .way_in import way_in
 
@@ -81,7 +81,7 @@ def covered_demand(view: Any, method: str) -> Requirement | None:
     does. ``None`` where our own decorators are the outermost ones and ask first."""
     parts, within = functions_of(view, method), view
     while _is_ours(within):
-        within = demands.innermost(within)
+        within = decorators.innermost(within)
     if hasattr(within, "__wrapped__"):  # by somebody: of all parts the view alone can be in front
         parts = [part for part in parts if part is not view or not _is_ours(part)]
     else:
@@ -106,7 +106,7 @@ def layers_in_front(app: Flask) -> list[Any]:
 
 def _is_ours(function: Any) -> bool:
     """Whether it is a wrapper of ours itself, and not one that carries our marks."""
-    return demands.innermost(function) is not function
+    return decorators.innermost(function) is not function
 
 
 def _is_own_way(app: Flask, layer: Any) -> bool:
@@ -131,6 +131,6 @@ def _decorators_of(kind: Any, method: str) -> list[Any]:
 
 def _demands_of(functions: Iterable[Any]) -> Iterator[Requirement]:
     for function in functions:
-        demand = demands.enforced(function)
+        demand = decorators.enforced(function)
         if demand is not None:
             yield demand

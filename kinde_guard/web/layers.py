@@ -13,8 +13,8 @@ from ..requirements import AllOf, Requirement
 
 if TYPE_CHECKING:
     from .. import asgi, wsgi
-    from ..claims import AccessToken
     from ..guard import Guard
+    from ..tokens.claims import AccessToken
 
 _DEMANDED = "kinde_guard.demanded"
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..paths import PublicPaths
 from ..requirements import AllOf, Requirement, Scopes, authenticated
+from .paths import PublicPaths
 from .wording import MEDIA_TYPE
 
 BEARER = "Kinde"

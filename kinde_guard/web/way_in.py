@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import demands
+from . import decorators
 
 MOST_LOOKED_AT = 1_000  # things, on the way in
 
@@ -17,7 +17,7 @@ def way_in(layer: Any, inmost: Callable[[Any], bool]) -> tuple[list[Any], Any]:
     for way in ways:  # grows meanwhile: breadth first, so that the shortest way is found
         if inmost(way[-1]):
             return way[:-1], way[-1]
-        for inner in () if isinstance(way[-1], type) else (demands.inner(way[-1]), *demands.held(way[-1])):
+        for inner in () if isinstance(way[-1], type) else (decorators.inner(way[-1]), *decorators.held(way[-1])):
             if callable(inner) and id(inner) not in seen and len(seen) < MOST_LOOKED_AT:
                 seen.add(id(inner))
                 ways.append([*way, inner])

@@ -17,10 +17,10 @@ from typing import Any
 from helpers import AUDIENCE, HEADER, ISSUER, M2M, NOW, USER, Issuer, b64, guard_of, jwk, key_set, mint, sign
 
 from kinde_guard import ConfigurationError, InvalidRequest, InvalidToken, KeysUnavailable, MissingToken
-from kinde_guard.bearer import token_from
-from kinde_guard.jwks import UnusableKeySet, read
-from kinde_guard.jws import MAX_TOKEN, decode, read_object, split, to_bytes
+from kinde_guard.keys.key_set import UnusableKeySet, read
 from kinde_guard.settings import ASYMMETRIC, MAX_LEEWAY, Settings
+from kinde_guard.tokens.jws import MAX_TOKEN, decode, read_object, split, to_bytes
+from kinde_guard.web.bearer import token_from
 
 Target = Callable[[bytes], None]
 Mutate = Callable[[bytes, int], bytes]

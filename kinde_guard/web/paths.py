@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 _METHOD_OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
 _AMBIGUOUS = re.compile(r"//|\.\.|/\.(?:/|\Z)|[\\%\x00\ufffd]")  # U+FFFD: bytes that were not UTF-8

@@ -18,11 +18,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from .claims import fingerprint
-from .events import CannotTell, Event, KeysFailed, KeysFetched, Refused, Verified
+from ..events import CannotTell, Event, KeysFailed, KeysFetched, Refused, Verified
+from ..settings import local_url
+from ..tokens.claims import fingerprint
 from .fetch import Fetcher, FetchFailed
 from .flight import Flight, Say, Watch
-from .settings import local_url
 
 PATH = "/_local/verdicts"
 TEXTS = {

@@ -1,7 +1,7 @@
 """One bounded HTTP exchange: no redirects, no cookies, no credentials of its own, no content-encoding, 512 KiB.
 
-Used by the key store and by the client half, each in the thread of a :class:`~kinde_guard.flight.Flight`, which also
-enforces the total time: the time-outs of a connection bound a single read, and a server that drips a byte a second
+Used by the key store and by the client half, each in the thread of a :class:`~kinde_guard.net.flight.Flight`, which
+also enforces the total time: the time-outs of a connection bound a single read, and a server that drips a byte a second
 would never exceed them.
 """
 
@@ -10,21 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from . import forks
+from .direct import Direct
+from .exchange import CONNECT_TIMEOUT as CONNECT_TIMEOUT
+from .exchange import MAX_BODY as MAX_BODY
+from .exchange import TOTAL_TIMEOUT as TOTAL_TIMEOUT
+from .exchange import Answer as Answer
+from .exchange import FetchFailed as FetchFailed
+from .exchange import one_line as one_line
 from .flight import Watch
-from .net import forks
-from .net.direct import Direct
-from .net.exchange import CONNECT_TIMEOUT as CONNECT_TIMEOUT
-from .net.exchange import MAX_BODY as MAX_BODY
-from .net.exchange import TOTAL_TIMEOUT as TOTAL_TIMEOUT
-from .net.exchange import Answer as Answer
-from .net.exchange import FetchFailed as FetchFailed
-from .net.exchange import one_line as one_line
 
 if TYPE_CHECKING:
     import httpx
 
-    from .net.tls import Authorities
-    from .net.transports import OverTransport
+    from .tls import Authorities
+    from .transports import OverTransport
 
 # A connection is for one exchange: one that a pool had kept could not be watched from its beginning, and would be
 # shared with a forked child.
@@ -62,6 +62,6 @@ class Fetcher:
 
 
 def _over(transport: httpx.BaseTransport) -> OverTransport:
-    from .net.transports import OverTransport
+    from .transports import OverTransport
 
     return OverTransport(transport)

@@ -3,7 +3,7 @@
 The rules of this file:
 
 * A key that is held never waits: not for a lock, not for a refresh, not behind an unknown kid.
-* There is one fetch at a time (:mod:`kinde_guard.flight`), and its outcome replaces the set whole. Every fetch is
+* There is one fetch at a time (:mod:`kinde_guard.net.flight`), and its outcome replaces the set whole. Every fetch is
   wanted because of a set that was seen: if another has taken its place by then, the fetch is left undone.
 * An outage wipes nothing: the last good keys serve for ``usable_for`` seconds from the last good answer.
 * ``get`` and ``aget`` differ in one line: how they wait.
@@ -18,17 +18,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 
-from . import flight, jwks
-from .errors import InvalidToken, KeysUnavailable
-from .events import Tell
-from .fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
-from .jwks import Key, KeySet, KeysRead, State, UnusableKeySet
-from .net import forks
-from .net.clocks import Clocks as Clocks
-from .net.headers import asked_wait
-from .net.in_between import hint
-from .news import News, drift
-from .settings import Settings
+from ..errors import InvalidToken, KeysUnavailable
+from ..events import Tell
+from ..net import flight, forks
+from ..net.clocks import Clocks as Clocks
+from ..net.fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
+from ..net.headers import asked_wait
+from ..net.in_between import hint
+from ..settings import Settings
+from . import key_set as jwks
+from .key_set import Key, KeySet, KeysRead, State, UnusableKeySet
+from .notices import News, drift
 
 WAIT_COLD = TOTAL_TIMEOUT + 0.25  # the deadline lands its failure first, so that a refusal can say why
 WAIT_UNKNOWN = 1.0

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from .net import forks
+from ..net import forks
 
 BYTES_PER_ENTRY = 2 * 1024  # the bound in bytes of a large cache, for each entry that it may hold
 LEAST_BOUND = 32 * 1024 * 1024  # the bound in bytes of every other

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
-from .errors import InvalidToken
+from ..errors import InvalidToken
 
 MAX_TOKEN = 16 * 1024
 MAX_NESTING = 32

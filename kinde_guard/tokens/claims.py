@@ -10,10 +10,10 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, dataclass_transform
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from .requirements import Requirement
+    from ..requirements import Requirement
 
 Json = dict[str, Any]
 T = TypeVar("T")

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .errors import ConfigurationError
-from .requirements import Requirement
-from .settings import is_loopback
+from ..errors import ConfigurationError
+from ..requirements import Requirement
+from ..settings import is_loopback
 
 if TYPE_CHECKING:
-    from .guard import Guard
+    from ..guard import Guard
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 USABLE = ("fresh", "stale")

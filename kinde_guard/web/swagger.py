@@ -15,11 +15,11 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.applications import Starlette
 
-from . import attachment
-from .errors import ConfigurationError
-from .guard import Guard
-from .settings import Settings
-from .web.openapi import BEARER, SIGN_IN, Described, Gate, Schema
+from ..errors import ConfigurationError
+from ..guard import Guard
+from ..settings import Settings
+from . import starlette_app
+from .openapi import BEARER, SIGN_IN, Described, Gate, Schema
 
 SCOPES = {
     "openid": "who you are",
@@ -39,7 +39,7 @@ def docs_paths(app: FastAPI) -> tuple[str, ...]:
     return tuple(path for path in (app.openapi_url, app.docs_url, redirect, app.redoc_url) if path)
 
 
-class KindeGuard(attachment.KindeGuard):
+class KindeGuard(starlette_app.KindeGuard):
     """One that an app's OpenAPI document tells of, and that can let Swagger UI sign in."""
 
     def __init__(
@@ -87,7 +87,7 @@ class KindeGuard(attachment.KindeGuard):
 
     def _extend(self, app: Starlette) -> None:
         """Have the documents of *app*, and of the apps mounted in it, tell of this guard; once."""
-        for part in attachment.parts_of(app):
+        for part in starlette_app.parts_of(app):
             if isinstance(part.app, FastAPI) and (app, part.prefix) not in self._told_of(part.app):
                 made = part.app.openapi
                 part.app.openapi = functools.partial(  # type: ignore[method-assign]
@@ -105,14 +105,14 @@ class KindeGuard(attachment.KindeGuard):
     def _openapi(self, app: Starlette, prefix: str, make: Callable[[], Schema]) -> Schema:
         """The document of what is at *prefix* in *app*, which *make* may keep and hand out again, with what is ours."""
         document = make()
-        for part in attachment.parts_of(app):
+        for part in starlette_app.parts_of(app):
             if part.prefix == prefix and isinstance(part.app, FastAPI):
                 self._described(part).put_into(document)
         if self._client_id is not None and not prefix:
             self._offer_sign_in(document)
         return document
 
-    def _described(self, part: attachment.Part) -> Described:
+    def _described(self, part: starlette_app.Part) -> Described:
         own = () if self.public is None else (Gate("", self.public),)
         around = (Gate(prefix, gate.public, gate.requires) for prefix, gate in part.gates)
         demanding = [place for route in part.routes() if list(self.demands_of(route)) for place in _places(route)]

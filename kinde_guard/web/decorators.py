@@ -13,9 +13,9 @@ from contextlib import suppress
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Generic, TypeVar, cast
 
-from .errors import ConfigurationError
-from .requirements import AllOf, Requirement, authenticated, org_of_route, permission, role, scope
-from .web.attributes import asked, makes_up, named, own
+from ..errors import ConfigurationError
+from ..requirements import AllOf, Requirement, authenticated, org_of_route, permission, role, scope
+from .attributes import asked, makes_up, named, own
 
 _DEMANDED = "__kinde_guard_demanded__"  # on what was decorated, on everything it wraps, and on the wrapper
 _ENFORCED = "__kinde_guard_enforced__"  # on the wrapper; functools.wraps carries both on to whoever wraps the wrapper

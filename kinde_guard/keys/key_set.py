@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import Algorithm, get_default_algorithms
 
-from .digests import sha256, sha384, sha512
-from .jws import MAX_NESTING
-from .net.headers import age_of, delta_seconds
-from .rules import MAX_KID
-from .settings import ASYMMETRIC
+from ..net.headers import age_of, delta_seconds
+from ..settings import ASYMMETRIC
+from ..tokens.digests import sha256, sha384, sha512
+from ..tokens.jws import MAX_NESTING
+from ..tokens.rules import MAX_KID
 
 LIFE = 600.0
 LEAST_LIFE, MOST_LIFE = 60.0, 3600.0

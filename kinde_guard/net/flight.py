@@ -30,9 +30,9 @@ from concurrent import futures
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
-from .net.clocks import ageing
-from .net.watchdog import watchdog
-from .net.workers import MOST, workers
+from .clocks import ageing
+from .watchdog import watchdog
+from .workers import MOST, workers
 
 T = TypeVar("T")
 Say = Callable[[], None]

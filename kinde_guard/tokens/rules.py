@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import InvalidToken
+from ..settings import Settings
+from ..web.wording import few
 from .claims import Json, client_of, is_m2m, kind_of
-from .errors import InvalidToken
-from .settings import Settings
-from .web.wording import few
 
 MAX_KID = 256
 MAX_DATE = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that datetime can tell

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from . import jwks
-from .events import KeysChanged, KeysFailed, KeysFetched, KeysStale, Tell, log
-from .jwks import KeySet
-from .net.headers import age_of, date_in
-from .web.wording import few
+from ..events import KeysChanged, KeysFailed, KeysFetched, KeysStale, Tell, log
+from ..net.headers import age_of, date_in
+from ..web.wording import few
+from . import key_set as jwks
+from .key_set import KeySet
 
 _CHANGES = {
     "added": (logging.INFO, "added"),

@@ -27,9 +27,8 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from . import asgi, bearer, demands
-from .claims import AccessToken
-from .errors import (
+from .. import asgi
+from ..errors import (
     AuthError,
     ConfigurationError,
     Forbidden,
@@ -38,12 +37,13 @@ from .errors import (
     KindeGuardError,
     MissingToken,
 )
-from .guard import Guard
-from .pages import Pages
+from ..guard import Guard
+from ..requirements import Requirement
+from ..tokens.claims import AccessToken
+from . import bearer, decorators, layers, starlette_middleware
+from .attributes import named
 from .paths import PublicPaths
-from .requirements import Requirement
-from .web import layers, starlette_middleware
-from .web.attributes import named
+from .well_known import Pages
 
 _ONE_OF_EACH = (MissingToken(), InsufficientScope(("any",)), Forbidden("missing_permission"), KeysUnavailable(1))
 MOST_MIDDLEWARE = 100  # around one mounted app; that many layers are a loop
@@ -137,7 +137,7 @@ class KindeGuard(asgi.Attached):
         """What *route* demands by its decorators."""
         endpoint = getattr(route, "endpoint", None)
         for function in (endpoint, *_members(endpoint)) if isinstance(endpoint, type) else (endpoint,):
-            demand = demands.enforced(function) if callable(function) else None
+            demand = decorators.enforced(function) if callable(function) else None
             if demand is not None:
                 yield demand
 
@@ -441,11 +441,11 @@ def _of(app: Any) -> KindeGuard | None:
 
 def _check_demands(routes: list[Any]) -> None:
     endpoints = [(route, route.endpoint) for route in routes if getattr(route, "endpoint", None) is not None]
-    guarded = demands.guarded_by(endpoint for _, endpoint in endpoints)
+    guarded = decorators.guarded_by(endpoint for _, endpoint in endpoints)
     for route, endpoint in endpoints:
         # A plain Starlette route takes its endpoint as it is given: the same one may be open here and guarded there.
         # FastAPI's are written as decorators, and of a stack with two of them the lower one is open by mistake.
-        if demands.misplaced(endpoint, guarded, strict=hasattr(route, "dependant")):
+        if decorators.misplaced(endpoint, guarded, strict=hasattr(route, "dependant")):
             raise ConfigurationError(
                 f"the demand on {name_of(endpoint)}(), which serves {route.path!r}, is not enforced: write "
                 "@requires_…(…) below the route decorator (if the route is meant to be open, give it its own function)"
@@ -465,7 +465,7 @@ def _check_makers(routes: list[Any]) -> None:
         endpoint = getattr(route, "endpoint", None)
         own = "kinde_guard.fastapi" if hasattr(route, "dependant") else "kinde_guard.starlette"
         for function in (endpoint, *_members(endpoint)) if isinstance(endpoint, type) else (endpoint,):
-            maker = demands.made_by(function) if callable(function) else ""
+            maker = decorators.made_by(function) if callable(function) else ""
             if maker in _OTHERS and maker != own and not _is_given_a_request(route, maker):
                 raise ConfigurationError(
                     f"the decorator on {name_of(function)}(), which serves {route.path!r}, is {_OTHERS[maker]}, and "

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .errors import AuthError, InvalidRequest, KeysUnavailable, MissingToken
-from .web.wording import MEDIA_TYPE
-from .web.wording import TEXTS as TEXTS
+from ..errors import AuthError, InvalidRequest, KeysUnavailable, MissingToken
+from .wording import MEDIA_TYPE
+from .wording import TEXTS as TEXTS
 
 Refusal = AuthError | KeysUnavailable
 

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from . import flight
-from .errors import ConfigurationError
-from .events import log
-from .fetch import TOTAL_TIMEOUT, Fetcher, FetchFailed
-from .net.clocks import Clocks, Moment, ageing
-from .settings import checked_transport, is_loopback
+from ..errors import ConfigurationError
+from ..events import log
+from ..net import flight
+from ..net.clocks import Clocks, Moment, ageing
+from ..net.fetch import TOTAL_TIMEOUT, Fetcher, FetchFailed
+from ..settings import checked_transport, is_loopback
 from .token_request import NO_ANSWER, Application, Failure, Held, Outcome, doubled
 from .token_request import TokenEndpointUnavailable as TokenEndpointUnavailable
 from .token_request import TokenRefused as TokenRefused
