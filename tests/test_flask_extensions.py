@@ -165,6 +165,15 @@ class TestCors:
             assert preflight(app, "/own").status_code == status
             assert get(app, "/own", None, "POST").status_code == 401
 
+    def test_no_view_behind_a_demand_runs(self, build: Callable[..., Flask]) -> None:
+        """If no function answers, the demands before the request are made before the view, as a decorator's is."""
+        app = build(cors=False, pass_preflights=True)
+        app.before_request(requires_scope("read:users"))
+        assert preflight(app, "/own").status_code == 401
+        assert preflight(app, "/own", Authorization=f"Bearer {mint()}").status_code == 403
+        assert preflight(app, "/own", Authorization=f"Bearer {mint(base=M2M)}").text == "done"
+        assert preflight(app).status_code == 200  # Flask's own answer
+
     def test_opt_in_is_a_bool(self) -> None:
         with pytest.raises(ConfigurationError, match="pass_preflights"):
             KindeGuard(pass_preflights="no")  # type: ignore[arg-type]

@@ -76,6 +76,8 @@ class GuardedApp(Flask):
             attached = self.extensions[EXTENSION]
             if attached.covered:
                 attached.check_covered(current)
+            if attached.preflights.passes:
+                attached.check_put_off(current)
             return super().dispatch_request(*ctx)
         except (AuthError, KeysUnavailable) as error:
             raise refused(error) from None

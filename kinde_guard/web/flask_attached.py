@@ -31,6 +31,8 @@ MEND = (
     "let Flask answer OPTIONS by itself, and have Flask-CORS set the headers; or, if the app answers every preflight "
     "in a function of its own, write KindeGuard(app, pass_preflights=True)"
 )
+_PUT_OFF = "kinde_guard.put_off"
+"""In the environ, what functions before a preflight's request would have demanded."""
 # Of Flask's proxies what they stand for: one look-up in place of one for each attribute.
 _app: Callable[[], Flask] = current_app._get_current_object  # type: ignore[attr-defined]
 _request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]
@@ -117,6 +119,12 @@ class Attached:
             if demand is not None:
                 admit(demand)
 
+    def check_put_off(self, current: Request) -> None:
+        """No function answered a preflight that was let through: before a view is run for it, the demands are made."""
+        if not is_automatic_options(current):
+            for demand in current.environ.get(_PUT_OFF, ()):
+                admit(demand)
+
     def _deny_by_default(self, endpoint: str | None, values: dict[str, Any] | None) -> None:
         if not self._is_open(_request().environ):
             admit(authenticated)
@@ -163,10 +171,11 @@ def admit(requirement: Requirement) -> None:
 
 def admit_or_answer(requirement: Requirement) -> Any:
     """Before a request: a preflight that Flask answers by itself is answered at once, and no function after this one
-    runs."""
+    runs; one that passes gets to those functions, but to no view."""
     current = _request()
     if is_cors_preflight(current.environ):
         if attached_here().preflights.passes:
+            current.environ[_PUT_OFF] = (*current.environ.get(_PUT_OFF, ()), requirement)
             return None
         if is_automatic_options(current):
             return _app().make_default_options_response()
