@@ -20,7 +20,7 @@ from .tokens.claims import AccessToken
 from .web import bearer, caching, layers
 from .web.cors import Preflights
 from .web.decorators import checked
-from .web.paths import PublicPaths, is_preflight
+from .web.paths import METHOD_OVERRIDES, PublicPaths, is_preflight
 from .web.well_known import Pages
 
 Scope = MutableMapping[str, Any]
@@ -214,7 +214,9 @@ def is_cors_preflight(scope: Scope) -> bool:
     if scope["type"] != "http" or scope["method"] != "OPTIONS":
         return False
     names = {name.decode("latin-1") for name, _ in scope["headers"]}
-    names |= {name.replace("_", "-") for name in names}  # as they come to a WSGI app that is mounted within
+    # With underscores an override comes to a WSGI app that is mounted within. With underscores a preflight is none to
+    # CORS middleware, which would hand it on to a handler.
+    names |= METHOD_OVERRIDES & {name.replace("_", "-") for name in names}
     return is_preflight(scope["method"], names.__contains__)
 
 

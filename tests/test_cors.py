@@ -389,6 +389,10 @@ class TestMiddleware:
         talk(app, lifespan())
         assert ask(app, "/users", headers=PREFLIGHT, method="OPTIONS").status == 200
         assert handlers.asked == told() == []
+        # What CORS middleware does not take for a preflight is none to the guard.
+        spelled = [(name.replace("-", "_"), value) for name, value in PREFLIGHT]
+        assert ask(app, "/users", headers=spelled, method="OPTIONS").status == 401
+        assert handlers.asked == []
 
     def test_what_looks_like_a_starlette_app(self, guard: Guard, told: Told) -> None:
         """Attributes of these names mean other things elsewhere; and nothing is followed for ever."""

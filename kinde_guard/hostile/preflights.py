@@ -28,6 +28,8 @@ def cases(forge: Forge) -> Iterator[Hostile]:
     yield _forged("a forged preflight", PREFLIGHT)
     for name, origin in {"null": "null", "empty": ""}.items():
         yield _forged(f"a forged preflight, Origin is {name}", [("Origin", origin), *PREFLIGHT[1:]])
+    spelled = [(name.replace("-", "_"), value) for name, value in PREFLIGHT]
+    yield _forged("a forged preflight, underscores in its headers", spelled)
     private = ("Access-Control-Request-Private-Network", "true")
     yield _forged("a forged preflight to a private network", [*PREFLIGHT, private])
     for name in _OVERRIDES:

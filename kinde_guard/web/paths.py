@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from ..errors import ConfigurationError
 
-_METHOD_OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
+METHOD_OVERRIDES = frozenset(("x-http-method-override", "x-http-method", "x-method-override"))
 _AMBIGUOUS = re.compile(r"//|\.\.|/\.(?:/|\Z)|[\\%\x00\ufffd]")  # U+FFFD: bytes that were not UTF-8
 
 
@@ -46,7 +46,7 @@ def is_preflight(method: str, has_header: Callable[[str], bool]) -> bool:
     None that a browser makes asks to be taken for another method, which an app with a method override would do.
     """
     wanted = has_header("origin") and has_header("access-control-request-method")
-    return method == "OPTIONS" and wanted and not any(map(has_header, _METHOD_OVERRIDES))
+    return method == "OPTIONS" and wanted and not any(map(has_header, METHOD_OVERRIDES))
 
 
 def _checked(patterns: Iterable[str]) -> tuple[str, ...]:
