@@ -1,0 +1,56 @@
+"""What is written for maintainers is true: each file, folder and module that it names is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "kinde_guard"
+PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md")
+WINGS = sorted(found.name for found in PACKAGE.iterdir() if (found / "__init__.py").exists())
+
+
+def _text(page: str) -> str:
+    return ROOT.joinpath(page).read_text(encoding="utf-8")
+
+
+def _rows() -> Iterator[tuple[str, str]]:
+    """Each row of the table of wings: the wing, and what is said of it."""
+    return iter(re.findall(r"^\| `(\w+)/` \| (.*) \|$", _text("ARCHITECTURE.md"), re.M))
+
+
+def _paths() -> Iterator[Any]:
+    for page in PAGES:
+        for path in re.findall(r"`(?:[^`]* )?((?:\.?\w+/)*\w+\.(?:py|md)|\.ci/run|(?:\w+/)+)`", _text(page)):
+            yield pytest.param(path, id=f"{page}: {path}")
+
+
+@pytest.mark.parametrize("path", list(_paths()))
+def test_every_path_is_there(path: str) -> None:
+    within = (ROOT / path, PACKAGE / path, *(PACKAGE / wing / path for wing in WINGS))
+    assert any(found.exists() for found in within)
+
+
+def test_every_wing_has_a_row() -> None:
+    assert sorted(wing for wing, _ in _rows()) == WINGS
+
+
+@pytest.mark.parametrize(
+    ("wing", "module"), [(wing, name) for wing, said in _rows() for name in re.findall(r"`(\w+)`", said)]
+)
+def test_every_module_of_a_wing_is_there(wing: str, module: str) -> None:
+    assert (PACKAGE / wing / f"{module}.py").exists() or module == "kinde-guard"
+
+
+@pytest.mark.parametrize("module", re.findall(r"(?<![\w/])((?:web|tokens|keys|net)/\w+)", _text("ARCHITECTURE.md")))
+def test_every_room_on_a_tokens_way_is_there(module: str) -> None:
+    assert (PACKAGE / f"{module}.py").exists()
+
+
+def test_contributing_is_short() -> None:
+    assert len(_text("CONTRIBUTING.md").splitlines()) <= 60
