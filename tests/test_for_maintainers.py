@@ -26,7 +26,9 @@ def _rows() -> Iterator[tuple[str, str]]:
 
 def _paths() -> Iterator[Any]:
     for page in PAGES:
-        for path in re.findall(r"`(?:[^`]* )?((?:\.?\w+/)*\w+\.(?:py|md)|\.ci/run|(?:\w+/)+)`", _text(page)):
+        for path in dict.fromkeys(
+            re.findall(r"`(?:[^`]* )?((?:\.?\w+/)*\w+\.(?:py|md)|\.ci/run|(?:\w+/)+)`", _text(page))
+        ):
             yield pytest.param(path, id=f"{page}: {path}")
 
 
@@ -47,8 +49,10 @@ def test_every_module_of_a_wing_is_there(wing: str, module: str) -> None:
     assert (PACKAGE / wing / f"{module}.py").exists() or module == "kinde-guard"
 
 
-@pytest.mark.parametrize("module", re.findall(r"(?<![\w/])((?:web|tokens|keys|net)/\w+)", _text("ARCHITECTURE.md")))
-def test_every_room_on_a_tokens_way_is_there(module: str) -> None:
+@pytest.mark.parametrize(
+    "module", sorted(set(re.findall(r"(?<![\w/])((?:web|tokens|keys|net)/\w+)", _text("ARCHITECTURE.md"))))
+)
+def test_every_room_on_a_way_is_there(module: str) -> None:
     assert (PACKAGE / f"{module}.py").exists()
 
 
