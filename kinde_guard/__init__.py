@@ -6,8 +6,6 @@ The names below are loaded when they are asked for (PEP 562), so that ``import k
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 
 TYPE_CHECKING = False  # typing would be most of what importing this costs
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from .guard import Guard as Guard
     from .requirements import Requirement as Requirement
     from .requirements import flag as flag
-    from .requirements import m2m as m2m
+    from .requirements import machine as machine
     from .requirements import org as org
     from .requirements import permission as permission
     from .requirements import role as role
@@ -49,7 +47,7 @@ _HOME = {
     "MissingToken": "errors",
     "Requirement": "requirements",
     "flag": "requirements",
-    "m2m": "requirements",
+    "machine": "requirements",
     "org": "requirements",
     "permission": "requirements",
     "role": "requirements",
@@ -57,17 +55,6 @@ _HOME = {
     "user": "requirements",
 }
 __all__ = sorted(_HOME)
-
-
-class _Package(ModuleType):
-    """``m2m`` is a requirement here, and a module below: importing the module must not take the requirement's name."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name == "m2m" and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> typing.Any:

@@ -222,7 +222,9 @@ def flag(key: str, value: object = True) -> Requirement:
     return Demand(_spelling("flag", (key, value)), "missing_flag", holds, hint)
 
 
-m2m: Requirement = Demand("m2m", "wrong_subject", lambda token: token.is_m2m, "this is for apps, and a user called")
+machine: Requirement = Demand(
+    "machine", "wrong_subject", lambda token: token.is_m2m, "this is for apps, and a user called"
+)
 """The caller is a machine-to-machine app."""
 
 user: Requirement = Demand(
@@ -237,7 +239,9 @@ authenticated: Requirement = AllOf(())
 def _parts(kind: type[AllOf] | type[AnyOf], *sides: Requirement) -> tuple[Requirement, ...]:
     for side in sides:
         if not isinstance(side, Requirement):
-            raise ConfigurationError(f"{side!r} is not a requirement: write scope(…), permission(…), role(…), org(…) …")
+            raise ConfigurationError(
+                f"{side!r} is not a requirement: write scope(…), permission(…), role(…), org(…), machine …"
+            )
     nested = [side.parts if isinstance(side, kind) else (side,) for side in sides]
     return tuple(part for parts in nested for part in parts)
 

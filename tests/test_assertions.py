@@ -17,7 +17,7 @@ from starlette.routing import Route
 import kinde_guard.fastapi as of_fastapi
 import kinde_guard.flask as of_flask
 import kinde_guard.starlette as of_starlette
-from kinde_guard import Requirement, flag, m2m, org, permission, role, scope, user
+from kinde_guard import Requirement, flag, machine, org, permission, role, scope, user
 from kinde_guard.errors import ConfigurationError
 from kinde_guard.testing import assert_no_unprotected_routes, assert_requires, guard_for, local_issuer
 
@@ -70,10 +70,10 @@ DEMANDS = [
     flag("beta"),
     flag("theme", "dark"),
     flag("limit", 3),
-    m2m,
+    machine,
     user,
     scope("a") & permission("p") & user,
-    scope("a") & m2m,
+    scope("a") & machine,
     scope("a") | permission("p"),
     (scope("a") | role("r")) & (org("org_1") | permission("p")),
 ]
@@ -95,7 +95,7 @@ def test_what_all_callers_have_besides(client_of: Any) -> None:
 
 @everywhere
 def test_any_valid_token(client_of: Any) -> None:
-    assert_requires(client_of(scope("a") | m2m), "GET", "/users/1")
+    assert_requires(client_of(scope("a") | machine), "GET", "/users/1")
 
 
 @everywhere

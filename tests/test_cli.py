@@ -359,6 +359,7 @@ def test_a_hint_is_given(verify: Run, kinde: LocalIssuer) -> None:
     [
         ("scope:read:users", 0),
         ("scope:delete:all", 1),
+        ("machine", 0),
         ("m2m", 0),
         ("user", 1),
         ("permission:x", 1),
@@ -367,6 +368,7 @@ def test_a_hint_is_given(verify: Run, kinde: LocalIssuer) -> None:
         ("flag:x", 1),
         ("read:users", 2),
         ("scope:", 2),
+        ("machine:x", 2),
         ("m2m:x", 2),
     ],
 )

@@ -24,7 +24,7 @@ from kinde_guard import (
     KeysUnavailable,
     Requirement,
     flag,
-    m2m,
+    machine,
     org,
     permission,
     role,
@@ -273,7 +273,7 @@ WAYS = {
         lambda it: it.m2m_token(), "demand wrong_subject", "Sign a user in", user,
     ),
     "a user, where apps are served": Way(
-        lambda it: it.user_token(), "demand wrong_subject", "by client credentials", m2m,
+        lambda it: it.user_token(), "demand wrong_subject", "by client credentials", machine,
     ),
     # Time.
     "an app's token has expired": Way(
@@ -544,7 +544,7 @@ def test_without_keys_there_is_no_verdict(acme: LocalIssuer) -> None:
         (scope(READ) & org("org_1"), "scopes read:users, write:flags; organization none"),
         (permission("x") | role("y"), "permissions none; roles none"),
         (flag("beta"), "flags {}"),
-        (m2m, "an M2M app"),
+        (machine, "an M2M app"),
     ],
 )
 def test_what_a_demand_finds(acme: LocalIssuer, demand: Requirement, found: str) -> None:

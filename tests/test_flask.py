@@ -30,7 +30,7 @@ from kinde_guard import (
     KindeGuardError,
     MissingToken,
     Requirement,
-    m2m,
+    machine,
     org,
     permission,
     scope,
@@ -240,8 +240,8 @@ ROWS: list[tuple[Any, dict[str, Any], int]] = [
     (requires_org(path="code"), {"org_code": "org_9"}, 200),
     (requires_org(path="code"), {"org_code": "org_2"}, 403),
     (requires_org(path="code"), {"org_code": None}, 403),
-    (requires(m2m), {}, 403),
-    (requires(m2m | org("org_1")), {"org_code": "org_1"}, 200),
+    (requires(machine), {}, 403),
+    (requires(machine | org("org_1")), {"org_code": "org_1"}, 200),
 ]
 
 

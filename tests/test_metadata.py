@@ -40,7 +40,7 @@ from kinde_guard import (
     InvalidToken,
     KeysUnavailable,
     MissingToken,
-    m2m,
+    machine,
     permission,
     scope,
 )
@@ -355,7 +355,7 @@ def test_what_is_mounted_for_other_tokens_is_another_resource(guard: Guard) -> N
     [
         Route("/", kinde_guard.starlette.requires_scope("inner")(page)),
         APIRoute("/", kinde_guard.fastapi.requires_scope("inner")(lambda: None)),
-        APIRoute("/", kinde_guard.fastapi.requires(scope("inner") & m2m)(lambda: None)),
+        APIRoute("/", kinde_guard.fastapi.requires(scope("inner") & machine)(lambda: None)),
     ],
     ids=["starlette", "fastapi", "fastapi, more than scopes"],
 )
@@ -492,7 +492,7 @@ def test_a_demand_inside_an_endpoint() -> None:
 
     @app.get("/")
     def endpoint(token: kinde_guard.fastapi.Token) -> None:
-        token.require(m2m & permission("p"))
+        token.require(machine & permission("p"))
 
     kinde_guard.fastapi.KindeGuard(app, guard=guard, resource=RESOURCE)
     assert ask(app, "/", mint(base=M2M)).challenge.endswith(POINTER)

@@ -28,7 +28,7 @@ import kinde_guard.fastapi as on_fastapi
 import kinde_guard.flask as on_flask
 import kinde_guard.starlette as on_starlette
 import kinde_guard.wsgi
-from kinde_guard import Guard, Requirement, flag, m2m, org, permission, role, scope, user
+from kinde_guard import Guard, Requirement, flag, machine, org, permission, role, scope, user
 from kinde_guard.errors import Reason
 from kinde_guard.issuer import PRESETS, LocalIssuer
 from kinde_guard.requirements import authenticated
@@ -46,7 +46,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "/role": role("admin"),
     "/org": org("org_1"),
     "/flag": flag("beta"),
-    "/app": m2m,
+    "/app": machine,
     "/person": user,
     "/all": scope("read:users") & permission("users:read") & scope("write:flags"),
     "/permission-first": permission("users:read") & scope("read:users"),

@@ -18,7 +18,7 @@ from kinde_guard import (
     InsufficientScope,
     Requirement,
     flag,
-    m2m,
+    machine,
     org,
     permission,
     role,
@@ -62,7 +62,7 @@ MET = [
     permission("p:read"), permission("p:read", "p:write"), role("admin"), role("dev", "admin"), org("org_1"),
     flag("on"), flag("off", False), flag("limit", 1), flag("zero", 0), flag("theme", "pink"), flag("json", {"a": [1]}),
     user, authenticated, scope("x") | role("dev"), scope("read:users") & org("org_1") & flag("on"),
-    (scope("x") | scope("read:users")) & (org("x") | org("org_1")), m2m | user,
+    (scope("x") | scope("read:users")) & (org("x") | org("org_1")), machine | user,
 ]  # fmt: skip
 
 
@@ -89,7 +89,7 @@ UNMET = [
     *((flag(key, value), "missing_flag", None) for key, value in (
         ("absent", True), ("off", True), ("on", False), ("on", 1), ("limit", True), ("limit", 2), ("limit", 1.0),
         ("limit", "1"), ("zero", False), ("theme", "Pink"), ("json", {"a": [2]}), ("absent", None))),
-    (m2m, "wrong_subject", None),
+    (machine, "wrong_subject", None),
     # & reports the first part that is not met; a refusal for scopes names all of them
     (scope("x") & permission("p:delete"), "insufficient_scope", ("x",)),
     (permission("p:delete") & scope("x"), "missing_permission", None),
@@ -103,7 +103,7 @@ UNMET = [
     (permission("p:delete") | scope("x") | scope("y"), "insufficient_scope", ("x",)),
     (org("org_2") | (role("owner") & scope("x")), "missing_role", None),
     (org("org_2") | (scope("x", "y") & role("owner")), "insufficient_scope", ("x", "y")),
-    (m2m & scope("x") | org("org_2"), "wrong_subject", None),
+    (machine & scope("x") | org("org_2"), "wrong_subject", None),
 ]  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def test_a_token_that_says_nothing_meets_nothing(requirement: Requirement) -> No
 
 
 def test_users_and_apps() -> None:
-    assert m2m.met_by(app())
+    assert machine.met_by(app())
     assert not user.met_by(app())
     with pytest.raises(Forbidden) as caught:
         app().require(user)
@@ -149,7 +149,7 @@ def test_the_organization_of_a_path() -> None:
         with pytest.raises(Forbidden) as caught:
             token.require(in_path.bound({"org_code": code}))
         assert caught.value.reason == "wrong_org"
-    both = scope("read:users") & (in_path | m2m)
+    both = scope("read:users") & (in_path | machine)
     assert both.bound({"org_code": "org_1"}).met_by(rich())
     assert not both.bound({"org_code": "org_2"}).met_by(rich())
     assert org_of_route("org_1", None).bound({}).met_by(rich())
@@ -181,7 +181,7 @@ ANY: Any = scope("a")  # so that type checkers let the mistakes pass
     pytest.param(lambda: scope("a") and scope("b"), id="and"),
     pytest.param(lambda: scope("a") or scope("b"), id="or"),
     pytest.param(lambda: not scope("a"), id="not"),
-    pytest.param(lambda: bool(m2m), id="bool"),
+    pytest.param(lambda: bool(machine), id="bool"),
     pytest.param(lambda: 1 if authenticated else 2, id="if"),
 ])  # fmt: skip
 def test_a_mistake_is_an_error_where_it_is_made(mistake: Callable[[], object]) -> None:
@@ -198,11 +198,12 @@ def test_a_requirement_of_nothing_cannot_be_made() -> None:
 @pytest.mark.parametrize(("requirement", "text"), [
     (scope("a", "b"), "scope('a', 'b')"), (permission("p"), "permission('p')"), (role("r"), "role('r')"),
     (org("o"), "org('o')"), (flag("f"), "flag('f', True)"), (flag("f", "True"), "flag('f', 'True')"),
-    (m2m, "m2m"), (user, "user"), (authenticated, "any valid token"), (org_of_route(None, "o"), "org(path='o')"),
+    (machine, "machine"), (user, "user"), (authenticated, "any valid token"),
+    (org_of_route(None, "o"), "org(path='o')"),
     (org_of_route(None, "o").bound({"o": "org_1"}), "org(path='o')"),
-    (scope("a") & (m2m | user) & org("o"), "scope('a') & (m2m | user) & org('o')"),
-    (scope("a") & m2m | user, "scope('a') & m2m | user"),
-    (m2m & (m2m & user), "m2m & m2m & user"),
+    (scope("a") & (machine | user) & org("o"), "scope('a') & (machine | user) & org('o')"),
+    (scope("a") & machine | user, "scope('a') & machine | user"),
+    (machine & (machine & user), "machine & machine & user"),
 ])  # fmt: skip
 def test_a_requirement_reads_as_it_was_written(requirement: Requirement, text: str) -> None:
     assert str(requirement) == text
@@ -210,7 +211,7 @@ def test_a_requirement_reads_as_it_was_written(requirement: Requirement, text: s
 
 def test_a_hint_says_what_to_do_and_nothing_of_the_caller() -> None:
     token = token_of(permissions=["read:users"], scp=["secret:scope"], sub="kp_secret", org_code="org_secret")
-    demands = [scope("read:users"), scope("a", "b"), permission("p"), role("r"), org("o"), flag("f"), m2m]
+    demands = [scope("read:users"), scope("a", "b"), permission("p"), role("r"), org("o"), flag("f"), machine]
     hints = []
     for demand in demands:
         refusal = demand.refusal(token)

@@ -27,7 +27,7 @@ def verify(
 
     Prints the claims of a good one; of another the reason and what to do about it. The token comes from a file or from
     stdin, alone or as the JSON of the token endpoint. Exit status: 0 valid, 1 refused, 2 usage or settings, 3 cannot
-    tell. --require takes scope:NAME, permission:KEY, role:KEY, org:CODE, flag:KEY, m2m and user.
+    tell. --require takes scope:NAME, permission:KEY, role:KEY, org:CODE, flag:KEY, machine and user.
 
     \b
     Example, with the variables that kinde-guard dev prints:

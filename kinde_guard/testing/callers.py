@@ -83,7 +83,7 @@ def _refused(requirement: Requirement, options: Options) -> Options:
     word, _ = _spelt(requirement)
     if word == "org":
         return {name: value for name, value in options.items() if name != "org_code"}
-    if word in ("m2m", "user"):
+    if word in ("machine", "user"):
         return {**options, "m2m": word == "user"}
     return options
 
@@ -109,6 +109,6 @@ _GRANTS: Mapping[str, Callable[[Options, tuple[Any, ...]], Options]] = {
     "role": lambda options, keys: _more(options, "roles", keys),
     "org": lambda options, codes: {"org_code": codes[0]},
     "flag": lambda options, flag: {"feature_flags": {**options.get("feature_flags", {}), flag[0]: flag[1]}},
-    "m2m": lambda options, _: {"m2m": True},
+    "machine": lambda options, _: {"m2m": True},
     "user": lambda options, _: {"m2m": False},
 }

@@ -15,7 +15,7 @@ from kinde_guard import (
     KeysUnavailable,
     Requirement,
     flag,
-    m2m,
+    machine,
     org,
     permission,
     role,
@@ -61,7 +61,7 @@ print(token.made_up)  # type: ignore[attr-defined]
 print(token.scope)  # type: ignore[attr-defined]
 AccessToken(subject="somebody")  # type: ignore[call-arg]
 
-demand: Requirement = scope("a", "b") & permission("p") | role("r") & (org("o") | flag("f", 1)) & m2m | user
+demand: Requirement = scope("a", "b") & permission("p") | role("r") & (org("o") | flag("f", 1)) & machine | user
 token.require(demand)
 assert_type(demand.met_by(token), bool)
 token.require("read:users")  # type: ignore[arg-type]
