@@ -827,15 +827,36 @@ def test_one_route_that_always_says_no_beside_one_that_does_not() -> None:
 
 
 def test_every_rotation_is_met_at_once_after_one_that_was() -> None:
-    """A token that helped starts the waits anew."""
+    """A token that helped, and for more than four minutes, starts the waits anew."""
     kinde, clock, api = Kinde(), Clock(), Told()
     auth = credentials(kinde, clock)
     with httpx.Client(auth=auth, transport=httpx.MockTransport(api)) as client:
         for number in range(1, 9):
             api.wanted = f"token-{number}"
             assert client.get(API).status_code == 200
-            clock.now += 61
+            clock.now += 241
     assert len(kinde.requests) == 8
+
+
+class AtRandom(Told):
+    """An API of several machines, one of which refuses all tokens: each *nth* request is for that one."""
+
+    def __init__(self, nth: int) -> None:
+        super().__init__()
+        self.asked, self.nth = 0, nth
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        return httpx.Response(200 if self.asked % self.nth else 401)
+
+
+@pytest.mark.parametrize("nth", [2, 3, 5])
+def test_an_api_that_says_no_at_random_costs_few_tokens(nth: int) -> None:
+    """The request that is sent once more gets through, and the new token is refused as soon as the one before."""
+    kinde, clock = Kinde(), Clock()
+    asked = billed(credentials(kinde, clock), kinde, clock, AtRandom(nth), "/users", hours=8)
+    assert len([second for second in asked if second < 3_600]) <= 6
+    assert len(asked) <= 6 + 8
 
 
 def test_after_an_hour_of_no_a_rotation_is_met_within_an_hour() -> None:

@@ -28,7 +28,7 @@ from ..net import flight
 from ..net.clocks import Clocks, Moment, ageing
 from ..net.fetch import TOTAL_TIMEOUT, Fetcher, FetchFailed
 from ..settings import checked_transport, is_loopback
-from .token_request import NO_ANSWER, Application, Failure, Held, Outcome, doubled
+from .token_request import NO_ANSWER, WELL_USED, Application, Failure, Held, Outcome, doubled
 from .token_request import TokenEndpointUnavailable as TokenEndpointUnavailable
 from .token_request import TokenRefused as TokenRefused
 from .token_request import TokenRequestFailed as TokenRequestFailed
@@ -105,7 +105,8 @@ class ClientCredentials(_Auth):
 
     Where the API answers 401, in whatever form, to a token older than 60 s, another is fetched and the request sent
     once more, if its body is in memory (no stream, no multipart: then the other token is for the next request). Where
-    that was of no use, the next one is not fetched before the token is two minutes old, then four, up to an hour.
+    that was of no use, or only for minutes, the next one is not fetched before the token is two minutes old, then four,
+    up to an hour.
     Otherwise the 401 is yours. Where there is no token, the request raises :class:`TokenRequestFailed`. Settings that
     cannot be used raise :class:`ConfigurationError` here.
 
@@ -136,6 +137,7 @@ class ClientCredentials(_Auth):
         # Set by callers, in one step each; the state is the flight's alone to set.
         self._forgotten: Held | None = None
         self._helped: Held | None = None
+        self._first_refusal: tuple[Held, Moment] | None = None
         self._flight: flight.Flight[Outcome | None] = flight.Flight(self._land, _crashed, deadline=TOTAL_TIMEOUT)
 
     def __repr__(self) -> str:
@@ -230,6 +232,8 @@ class ClientCredentials(_Auth):
         state, now = self._known(), self._clocks.now()
         if response.status_code != 401 or not self._went_out(refused, response.request):
             return None
+        if refused is state.held and (self._first_refusal is None or self._first_refusal[0] is not refused):
+            self._first_refusal = refused, now
         if not refused.renewable(now, self._renewals_up_to(refused)):
             return None
         renewal = _AT_ONCE  # another request has had the token renewed meanwhile
@@ -245,7 +249,15 @@ class ClientCredentials(_Auth):
         return request.headers.get("Authorization") == held.authorization and self._carries(request.url)
 
     def _renewals_up_to(self, held: Held | None) -> int:
-        return 0 if held is None or held is self._helped else held.renewals
+        """How many were of no use in a row. One that helped begins a new row, unless it was soon refused itself: of
+        several machines behind one name, say, one may refuse all tokens."""
+        if held is None or (held is self._helped and not self._is_soon_refused(held)):
+            return 0
+        return held.renewals
+
+    def _is_soon_refused(self, held: Held) -> bool:
+        first = self._first_refusal
+        return first is not None and first[0] is held and first[1].since(held.since) <= WELL_USED
 
     def _other_than(self, refused: Held) -> Held | None:
         held = self._known().held

@@ -29,6 +29,7 @@ MARGIN = 10.0  # for the way to the API, and for clocks that differ
 DEFAULT_LIFE = 300.0  # where the answer does not say, which Kinde's does
 SHORTEST_LIFE = 1.0  # a shorter one would be over on the way: a token, and a bill, for each request
 RENEWABLE_AGE = 60  # a younger token that is refused is not refused for its age
+WELL_USED = 240  # a token that the API takes for so long is not one that it refuses at random
 LONGEST_PATIENCE = 3600.0  # with an API that refuses whatever it is sent
 
 # Kinde's own first: docs.kinde.com/developer-tools/kinde-api/api-rate-limits
