@@ -25,12 +25,12 @@ except ModuleNotFoundError as missing:
         "kinde_guard.fastapi needs FastAPI: pip install 'kinde-guard[fastapi]'", name=missing.name
     ) from missing
 
-from . import asgi, requirements
+from . import requirements
 from .errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, MissingToken
 from .guard import Guard
 from .requirements import AllOf, Requirement, Scopes, authenticated
 from .tokens.claims import AccessToken
-from .web import decorators, layers, openapi, swagger
+from .web import asgi_scope, decorators, layers, openapi, swagger
 from .web.socketio import misused
 from .web.starlette_app import introduce, is_async, name_of, refused, routes_of
 from .web.swagger import docs_paths
@@ -72,15 +72,15 @@ class AccessTokenSecurity(SecurityBase):
 
     async def __call__(self, conn: HTTPConnection, scopes: SecurityScopes) -> AccessToken:
         scope = conn.scope
-        guard = asgi.guard_in_force(scope) if self._guard is None else self._guard
+        guard = asgi_scope.guard_in_force(scope) if self._guard is None else self._guard
         try:
-            token = asgi.recognise(scope, guard) or await asgi.aauthenticate(scope, guard)
+            token = asgi_scope.recognise(scope, guard) or await asgi_scope.aauthenticate(scope, guard)
             introduce(scope, token)
             if scopes.scopes and not token.scopes.issuperset(scopes.scopes):
                 # FastAPI ends at the first dependency that refuses; the challenge speaks for the whole route.
                 guard.demand(token, _demand_of_route(self, requirements.scope(*scopes.scopes), scope))
         except (AuthError, KeysUnavailable) as error:
-            raise refused(error, HTTPException, asgi.metadata_url(scope)) from None
+            raise refused(error, HTTPException, asgi_scope.metadata_url(scope)) from None
         return token
 
 
@@ -133,7 +133,7 @@ class _Check:
         self.requirement = requirement
 
     async def __call__(self, conn: HTTPConnection, token: Token) -> AccessToken:
-        attached = asgi.nearest(conn.scope)
+        attached = asgi_scope.nearest(conn.scope)
         requirement = self.requirement.bound(conn.path_params)
         try:
             if attached is None or attached.guard is None:  # a test has overridden access_token
@@ -141,7 +141,7 @@ class _Check:
             elif not requirement.met_by(token):
                 attached.guard.demand(token, _demand_of_route(access_token, self.requirement, conn.scope))
         except AuthError as error:
-            raise refused(error, HTTPException, asgi.metadata_url(conn.scope)) from None
+            raise refused(error, HTTPException, asgi_scope.metadata_url(conn.scope)) from None
         return token
 
 
@@ -305,7 +305,7 @@ def _unused(name: str, signature: inspect.Signature) -> str:
     return name
 
 
-def _demand_of_route(security: AccessTokenSecurity, unmet: Requirement, scope: asgi.Scope) -> Requirement:
+def _demand_of_route(security: AccessTokenSecurity, unmet: Requirement, scope: asgi_scope.Scope) -> Requirement:
     """Everything that the route demands of this token, in the order in which it was written, *unmet* included
     (RFC 6750 §3: ``scope`` is for the resource, not for the one dependency that refused)."""
     route = scope.get("route")

@@ -25,7 +25,7 @@ from .web.flask_attached import MEND, Attached, admit, admit_or_answer, attached
 from .web.flask_refusal import EXTENSION, refused
 from .web.paths import PublicPaths
 from .web.well_known import Pages
-from .wsgi import authenticate
+from .web.wsgi_environ import authenticate
 
 __all__ = [
     "KindeGuard",

@@ -21,12 +21,12 @@ except ModuleNotFoundError as missing:
         "kinde_guard.starlette needs Starlette: pip install 'kinde-guard[starlette]'", name=missing.name
     ) from missing
 
-from . import asgi
+
 from .errors import AuthError, KeysUnavailable, MissingToken
 from .guard import Guard
 from .requirements import Requirement
 from .tokens.claims import AccessToken
-from .web import decorators, layers
+from .web import asgi_scope, decorators, layers
 from .web.socketio import misused
 from .web.starlette_app import Credentials, KindeGuard, KindeUser, Refusal, both, introduce, is_async, name_of, refused
 
@@ -81,9 +81,9 @@ def token_or_none(conn: HTTPConnection) -> AccessToken | None:
     """The caller's token, on a route that demands none; ``None`` for a caller without one, with a bad one, and as long
     as it cannot be told. Refuses nobody. For ``def``; it may wait for a key."""
     scope = conn.scope
-    guard = asgi.guard_in_force(scope)
+    guard = asgi_scope.guard_in_force(scope)
     try:
-        token = asgi.recognise(scope, guard) or asgi.authenticate(scope, guard)
+        token = asgi_scope.recognise(scope, guard) or asgi_scope.authenticate(scope, guard)
     except (AuthError, KeysUnavailable):
         return None
     introduce(scope, token)
@@ -93,9 +93,9 @@ def token_or_none(conn: HTTPConnection) -> AccessToken | None:
 async def atoken_or_none(conn: HTTPConnection) -> AccessToken | None:
     """:func:`token_or_none` for ``async def``."""
     scope = conn.scope
-    guard = asgi.guard_in_force(scope)
+    guard = asgi_scope.guard_in_force(scope)
     try:
-        token = asgi.recognise(scope, guard) or await asgi.aauthenticate(scope, guard)
+        token = asgi_scope.recognise(scope, guard) or await asgi_scope.aauthenticate(scope, guard)
     except (AuthError, KeysUnavailable):
         return None
     introduce(scope, token)
@@ -112,19 +112,19 @@ class KindeBackend(AuthenticationBackend):
 
     def __init__(self, guard: Guard | None = None, *, anonymous: bool = False) -> None:
         self.anonymous = anonymous
-        self._attached = None if guard is None else asgi.Attached(guard, {}, mend=_MEND)
+        self._attached = None if guard is None else asgi_scope.Attached(guard, {}, mend=_MEND)
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
-        if self._attached is not None and asgi.nearest(conn.scope) is None:
-            asgi.attach(conn.scope, self._attached)
-        guard = asgi.guard_in_force(conn.scope) if self._attached is None else self._attached.ready()
+        if self._attached is not None and asgi_scope.nearest(conn.scope) is None:
+            asgi_scope.attach(conn.scope, self._attached)
+        guard = asgi_scope.guard_in_force(conn.scope) if self._attached is None else self._attached.ready()
         try:
-            token = asgi.recognise(conn.scope, guard) or await asgi.aauthenticate(conn.scope, guard)
+            token = asgi_scope.recognise(conn.scope, guard) or await asgi_scope.aauthenticate(conn.scope, guard)
         except (AuthError, KeysUnavailable) as error:
             if isinstance(error, MissingToken) and self.anonymous:
                 return None
-            asgi.note_refusal(conn.scope, asgi.nearest(conn.scope))
-            error.name_metadata(asgi.metadata_url(conn.scope))
+            asgi_scope.note_refusal(conn.scope, asgi_scope.nearest(conn.scope))
+            error.name_metadata(asgi_scope.metadata_url(conn.scope))
             raise both(error, AuthenticationError) from None
         return Credentials(token), KindeUser(token)
 
@@ -132,7 +132,7 @@ class KindeBackend(AuthenticationBackend):
 def on_error(conn: HTTPConnection, error: AuthenticationError) -> Response:
     """For ``AuthenticationMiddleware(…, on_error=on_error)``: 401 with a challenge where Starlette answers 400."""
     if isinstance(error, AuthError | KeysUnavailable):
-        return Refusal(error, asgi.metadata_url(conn.scope))
+        return Refusal(error, asgi_scope.metadata_url(conn.scope))
     return AuthenticationMiddleware.default_on_error(conn, error)
 
 
@@ -140,12 +140,12 @@ def _async_wrapper(function: Callable[..., Any], requirement: Requirement) -> Ca
     @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         scope = _scope_in(function, args, kwargs)
-        guard = asgi.guard_in_force(scope)
+        guard = asgi_scope.guard_in_force(scope)
         try:
-            token = asgi.recognise(scope, guard) or await asgi.aauthenticate(scope, guard)
+            token = asgi_scope.recognise(scope, guard) or await asgi_scope.aauthenticate(scope, guard)
             _judge(guard, token, requirement, scope)
         except (AuthError, KeysUnavailable) as error:
-            raise refused(error, metadata_url=asgi.metadata_url(scope)) from None
+            raise refused(error, metadata_url=asgi_scope.metadata_url(scope)) from None
         return await function(*args, **kwargs)
 
     return wrapper
@@ -157,12 +157,12 @@ def _sync_wrapper(function: Callable[..., Any], requirement: Requirement) -> Cal
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         scope = _scope_in(function, args, kwargs)
-        guard = asgi.guard_in_force(scope)
+        guard = asgi_scope.guard_in_force(scope)
         try:
-            token = asgi.recognise(scope, guard) or asgi.authenticate(scope, guard)
+            token = asgi_scope.recognise(scope, guard) or asgi_scope.authenticate(scope, guard)
             _judge(guard, token, requirement, scope)
         except (AuthError, KeysUnavailable) as error:
-            raise refused(error, metadata_url=asgi.metadata_url(scope)) from None
+            raise refused(error, metadata_url=asgi_scope.metadata_url(scope)) from None
         return function(*args, **kwargs)
 
     return wrapper

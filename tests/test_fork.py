@@ -28,12 +28,13 @@ from faults import Behaviour, Exchange, Server, answering, tls_contexts
 from helpers import AUDIENCE, NOW, Time, fork, jwk, key_set, mint
 from waiting import LONG, in_thread
 
-from kinde_guard import Guard, InvalidToken, KeysUnavailable, asgi
+from kinde_guard import Guard, InvalidToken, KeysUnavailable
 from kinde_guard.asgi import Attached
 from kinde_guard.errors import MissingToken
 from kinde_guard.keys.store import Clocks
 from kinde_guard.net import forks
 from kinde_guard.tokens.cache import SIZE, TokenCache
+from kinde_guard.web import asgi_scope
 
 FORKS = 15
 
@@ -463,7 +464,7 @@ def test_a_fork_while_a_guard_is_made() -> None:
     def ready() -> str:
         return repr(app.ready())
 
-    with asgi._making.now:
+    with asgi_scope._making.now:
         assert in_child(ready) == f"<Guard of https://acme.kinde.com for {AUDIENCE}>"
 
 

@@ -16,9 +16,9 @@ from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ..errors import AuthError, KeysUnavailable
-from ..wsgi import private_to_caller, send_page
 from .flask_refusal import EXTENSION, refused
 from .flask_routes import layers_in_front
+from .wsgi_environ import private_to_caller, send_page
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

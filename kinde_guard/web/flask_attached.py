@@ -12,7 +12,6 @@ from flask import Flask, current_app, has_request_context, request
 from ..errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, KindeGuardError
 from ..guard import Guard
 from ..requirements import Requirement, authenticated
-from ..wsgi import authenticate, covers, is_cors_preflight, page_for
 from . import decorators, layers
 from .cors import Preflights
 from .flask_app import is_automatic_options, past_front, put_in_front
@@ -21,6 +20,7 @@ from .flask_routes import all_demands, covered_demands, demands_before, demands_
 from .paths import PublicPaths
 from .socketio import misused
 from .well_known import Page, Pages
+from .wsgi_environ import authenticate, covers, is_cors_preflight, page_for
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication, WSGIEnvironment

@@ -50,7 +50,7 @@ def all_demands(app: Flask) -> Iterator[Requirement]:
     """Everything that anything in *app* demands, and in front of its views: but nothing of what is mounted there as a
     resource of its own."""
     issuers = app.extensions["kinde_guard"].guard.health()
-    yield from (gate.requires for gate in _gates(app) if not is_resource_of_its_own(gate, issuers))
+    yield from (gate.requires for gate in _gates(app) if not is_resource_of_its_own(gate.pages, gate.guard, issuers))
     yield from demands_before(app, [name for name in app.before_request_funcs if name is not None])
     for view in app.view_functions.values():
         for method in getattr(view, "methods", None) or ("GET",):

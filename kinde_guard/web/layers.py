@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ..requirements import AllOf, Requirement
 
 if TYPE_CHECKING:
-    from .. import asgi, wsgi
     from ..guard import Guard
     from ..tokens.claims import AccessToken
+    from .well_known import Pages
 
 _DEMANDED = "kinde_guard.demanded"
 
@@ -42,8 +42,9 @@ def around(request: Mapping[str, Any]) -> tuple[Requirement, ...]:
     return before
 
 
-def is_resource_of_its_own(gate: asgi.GuardMiddleware | wsgi.GuardMiddleware, issuers: Collection[str]) -> bool:
-    """Whether what is behind *gate* has metadata of its own (RFC 9728), or is not for tokens of *issuers* alone: then
-    what it demands is nothing that a client of the resource around could ask for."""
-    has_metadata = gate.pages is not None and gate.pages.metadata_url != ""
-    return has_metadata or not (gate.guard is None or set(gate.guard.health()) <= set(issuers))
+def is_resource_of_its_own(pages: Pages | None, guard: Guard | None, issuers: Collection[str]) -> bool:
+    """Whether what is behind middleware with these *pages* and this *guard* has metadata of its own (RFC 9728), or is
+    not for tokens of *issuers* alone: then what it demands is nothing that a client of the resource around could ask
+    for."""
+    has_metadata = pages is not None and pages.metadata_url != ""
+    return has_metadata or not (guard is None or set(guard.health()) <= set(issuers))

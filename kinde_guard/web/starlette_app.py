@@ -40,7 +40,7 @@ from ..errors import (
 from ..guard import Guard
 from ..requirements import Requirement
 from ..tokens.claims import AccessToken
-from . import bearer, decorators, layers, starlette_middleware
+from . import asgi_scope, bearer, decorators, layers, starlette_middleware
 from .attributes import named
 from .paths import PublicPaths
 from .well_known import Pages
@@ -53,7 +53,7 @@ _MEND = (
 )
 
 
-class KindeGuard(asgi.Attached):
+class KindeGuard(asgi_scope.Attached):
     """Puts a guard in front of a Starlette app; found again as ``app.state.kinde_guard``.
 
     Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
@@ -160,10 +160,10 @@ class KindeGuard(asgi.Attached):
         """The exception handler: the app's own handler for a refusal has precedence over ours."""
         if not isinstance(error, AuthError | KeysUnavailable):
             raise error  # ours, not the caller's: 500
-        asgi.note_refusal(conn.scope, asgi.nearest(conn.scope))
-        url = asgi.metadata_url(conn.scope)
+        asgi_scope.note_refusal(conn.scope, asgi_scope.nearest(conn.scope))
+        url = asgi_scope.metadata_url(conn.scope)
         raised = refused(error, self.http_exception, url).with_traceback(error.__traceback__)
-        handler = _handler_of(conn.app, raised) if asgi.can_answer(conn.scope) else None
+        handler = _handler_of(conn.app, raised) if asgi_scope.can_answer(conn.scope) else None
         return Refusal(error, url) if handler is None else await _called(handler, conn, raised)
 
     def _answer_for(self, app: Starlette) -> None:
@@ -199,7 +199,7 @@ class _InFront:
     def __init__(self, app: ASGIApp, attached: KindeGuard) -> None:
         self.app = app
         self._attached = attached
-        self._beginning = {asgi.IN_FORCE: attached, "user": _NOBODY, "auth": _NOTHING}
+        self._beginning = {asgi_scope.IN_FORCE: attached, "user": _NOBODY, "auth": _NOTHING}
         self._checked = self._passes_on = False
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -212,7 +212,7 @@ class _InFront:
     async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
         attached = self._attached
         if scope["type"] == "lifespan":
-            return await asgi.run_lifespan(
+            return await asgi_scope.run_lifespan(
                 self.app, functools.partial(attached.start, scope["app"]), scope, receive, send
             )
         if not self._checked:
@@ -221,17 +221,17 @@ class _InFront:
         _begin(scope, attached)
         if attached.pages is not None:
             demanded = functools.partial(attached.all_demands, scope["app"])
-            if await asgi.answered(attached, demanded, scope, send):
+            if await asgi_scope.answered(attached, demanded, scope, send):
                 return None
         if scope["type"] == "websocket":
             send = _closing_when_too_late(send)
-        if attached.public is not None and not asgi.is_open(scope, attached.public, attached.preflights):
+        if attached.public is not None and not asgi_scope.is_open(scope, attached.public, attached.preflights):
             try:
                 guard = attached.ready()
-                introduce(scope, asgi.recognise(scope, guard) or await asgi.aauthenticate(scope, guard))
+                introduce(scope, asgi_scope.recognise(scope, guard) or await asgi_scope.aauthenticate(scope, guard))
             except (AuthError, KeysUnavailable) as error:
                 return await _refuse(attached, error, scope, receive, send)
-            send = asgi.private_to_caller(send)
+            send = asgi_scope.private_to_caller(send)
         await self.app(scope, receive, send)
         return None
 
@@ -290,10 +290,10 @@ class Refusal(Response):
         super().__init__(answer.body, answer.status, dict(answer.headers), answer.media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if asgi.can_answer(scope):
+        if asgi_scope.can_answer(scope):
             await super().__call__(scope, receive, send)
         else:
-            await asgi.refuse(self.refusal, scope, send)
+            await asgi_scope.refuse(self.refusal, scope, send)
 
 
 _KINDS: dict[tuple[type, type], Any] = {}
@@ -344,7 +344,7 @@ def name_of(function: Any) -> str:
 
 def _is_part(route: Any, issuers: frozenset[str]) -> bool:
     """Whether what *route* serves or mounts is for tokens of *issuers*, and not a resource of its own."""
-    others = (layers.is_resource_of_its_own(gate, issuers) for gate in _gates(route))
+    others = (layers.is_resource_of_its_own(gate.pages, gate.guard, issuers) for gate in _gates(route))
     return _of(_mounted(route)) is None and not any(others)
 
 
@@ -480,12 +480,12 @@ def _is_given_a_request(route: Any, maker: str) -> bool:
     return maker == "kinde_guard.starlette" and any(getattr(dependant, name, None) for name in names)
 
 
-def _begin(scope: Scope, attached: asgi.Attached) -> None:
-    outer = asgi.nearest(scope)
+def _begin(scope: Scope, attached: asgi_scope.Attached) -> None:
+    outer = asgi_scope.nearest(scope)
     if "user" not in scope or (outer is not None and outer.guard is not attached.guard):
         # Whom another guard let in, in the app around, is nobody here.
         scope["user"], scope["auth"] = _NOBODY, _NOTHING
-    asgi.attach(scope, attached)
+    asgi_scope.attach(scope, attached)
 
 
 async def _refuse(attached: KindeGuard, error: bearer.Refusal, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,0 +1,101 @@
+"""What a WSGI adapter does with an environ: verify its token, once for each request and guard, and answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from ..errors import AuthError, KeysUnavailable
+from ..guard import Guard
+from ..requirements import Requirement
+from ..tokens.claims import AccessToken
+from . import bearer, caching
+from .paths import PublicPaths, is_preflight
+from .well_known import Page, Pages
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+_VERIFIED = "kinde_guard.verified"
+
+
+def authenticate(environ: WSGIEnvironment, guard: Guard) -> AccessToken:
+    """The token of a request. The guard judges it once, and says the same for the rest of the request; what another
+    guard said counts for nothing.
+
+    Raises :class:`AuthError` or :class:`KeysUnavailable`.
+    """
+    header = environ.get("HTTP_AUTHORIZATION")
+    seen = environ.get(_VERIFIED)
+    # Looked at as well is the header, because an app may copy the environ for a request of its own to itself.
+    if seen is not None and seen[0] is guard and seen[1] == hash(header):
+        if isinstance(seen[2], AccessToken):
+            return seen[2]
+        raise seen[2].anew()
+    token = None if header is None else guard.recognise(header.encode("latin-1", "replace"))
+    if token is None:
+        try:
+            # The server has joined several headers with commas, which no bearer token contains.
+            token = guard.authenticate([] if header is None else [header])
+        except (AuthError, KeysUnavailable) as refusal:
+            _remember(environ, guard, header, refusal.anew())
+            raise
+    _remember(environ, guard, header, token)
+    return token
+
+
+def covers(public: PublicPaths, environ: WSGIEnvironment) -> bool:
+    """Whether the request's path, as the app sees it, is public. One that is not UTF-8 never is."""
+    try:
+        # PEP 3333: the bytes of the path, each as the character of that number.
+        return public.cover(environ.get("PATH_INFO", "").encode("latin-1").decode())
+    except UnicodeError:
+        return False
+
+
+def is_cors_preflight(environ: WSGIEnvironment) -> bool:
+    """Whether the request calls itself a CORS preflight."""
+    return is_preflight(
+        environ.get("REQUEST_METHOD", ""), lambda name: f"HTTP_{name.upper().replace('-', '_')}" in environ
+    )
+
+
+def page_for(
+    environ: WSGIEnvironment, pages: Pages, guard: Callable[[], Guard], demands: Callable[[], Iterable[Requirement]]
+) -> Page | None:
+    """The answer, if the request is for one of *pages*."""
+    return pages.answer(environ.get("REQUEST_METHOD", ""), environ.get("PATH_INFO", ""), guard, demands)
+
+
+def send_page(page: Page, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with it."""
+    start_response(f"{page.status} {HTTPStatus(page.status).phrase}", list(page.headers))
+    return [page.body]
+
+
+def send_answer(answer: bearer.Answer, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with a refusal."""
+    start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", list(answer.all_headers))
+    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [answer.body]
+
+
+def private_to_caller(environ: WSGIEnvironment, start_response: StartResponse) -> StartResponse:
+    """*start_response*, which tells caches whose the answer is, if a token was verified for it."""
+
+    def starting(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
+        verified = environ.get("kinde_guard.token") is not None
+        return start_response(status, list(caching.for_wsgi(headers)) if verified else headers, *exc_info)
+
+    return starting
+
+
+def _remember(
+    environ: WSGIEnvironment, guard: Guard, header: str | None, verdict: AccessToken | bearer.Refusal
+) -> None:
+    """Of the header its hash alone, which Python keeps with the text: error reporters print the whole environ."""
+    environ[_VERIFIED] = guard, hash(header), verdict
+    if isinstance(verdict, AccessToken):
+        environ["kinde_guard.token"] = verdict
+    else:
+        environ.pop("kinde_guard.token", None)
