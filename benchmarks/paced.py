@@ -18,7 +18,7 @@ if "FETCH_TIMEOUT" in os.environ:
     exchange.TOTAL_TIMEOUT = exchange.CONNECT_TIMEOUT = float(os.environ["FETCH_TIMEOUT"])
 
 from kinde_guard import Guard, KeysUnavailable
-from kinde_guard.keys.store import Clocks
+from kinde_guard.net.clocks import Clocks
 
 _LAYOUT = struct.Struct("3d")
 

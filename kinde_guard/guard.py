@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from . import events
 from .errors import AuthError, ConfigurationError, InvalidToken, KeysUnavailable, MissingToken, Reason
 from .events import CannotTell, Refused, Verified, log
-from .keys.key_set import Key, KeySet
-from .keys.store import WAIT_COLD, Clocks, IssuerHealth, KeyStore, stores
+from .keys.jwk import Key
+from .keys.key_set import KeySet
+from .keys.store import WAIT_COLD, IssuerHealth, KeyStore, stores
 from .net import flight
+from .net.clocks import Clocks
 from .requirements import Requirement
 from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
 from .tokens import jws, rules

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from kinde_guard import Guard, InvalidToken
-from kinde_guard.keys.store import Clocks
+from kinde_guard.net.clocks import Clocks
 
 Json = dict[str, Any]
 

@@ -31,7 +31,7 @@ from helpers import (
 from waiting import settle
 
 from kinde_guard import AuthError, Guard, InvalidRequest, InvalidToken, KeysUnavailable, MissingToken
-from kinde_guard.keys.key_set import Key
+from kinde_guard.keys.jwk import Key
 from kinde_guard.tokens.cache import SIZE, USED, Entry, TokenCache
 from kinde_guard.tokens.claims import AccessToken, size_of
 

@@ -44,9 +44,9 @@ from kinde_guard.events import (
     Verified,
 )
 from kinde_guard.flask import KindeGuard
-from kinde_guard.keys import key_set as jwks
 from kinde_guard.keys import notices
-from kinde_guard.keys.key_set import Changes, KeySet
+from kinde_guard.keys.jwk import read_jwk_set
+from kinde_guard.keys.key_set import Changes, KeySet, changes_between
 from kinde_guard.net import flight
 
 WEAK = jwk({"kid": "weak", "n": b64_int((1 << 1023) | (1 << 512) | 1)})
@@ -324,7 +324,7 @@ def test_how_long_a_fetch_took_is_told_by_the_clock(seen: Recorder) -> None:
 
 def read(*keys: object, at: float = 0.0, before: KeySet | None = None) -> KeySet:
     before = before or KeySet()
-    found = jwks.read(key_set(*keys), ("RS256",), before.keys)
+    found = read_jwk_set(key_set(*keys), ("RS256",), before.keys)
     return before.loaded(found, at, life=600, usable_for=3600, chance=1.0)
 
 
@@ -351,11 +351,11 @@ A, B, OTHER = jwk({"kid": "a"}), jwk({"kid": "b"}), jwk({"kid": "a"}, key=rsa_ke
 def test_what_a_new_key_set_changes(before: list[Any], after: list[Any], changed: dict[str, Any]) -> None:
     old = read(*before)
     nothing = dict.fromkeys(Changes._fields, ())
-    assert jwks.changes(old, read(*after, before=old))._asdict() == {**nothing, **changed}
+    assert changes_between(old, read(*after, before=old))._asdict() == {**nothing, **changed}
 
 
 def test_of_the_first_set_only_what_should_not_be_there_is_news() -> None:
-    assert jwks.changes(KeySet(), read(A, WEAK, LEAKED)) == Changes((), (), (), ("weak",), ("leaked",))
+    assert changes_between(KeySet(), read(A, WEAK, LEAKED)) == Changes((), (), (), ("weak",), ("leaked",))
 
 
 def test_a_changed_key_set_is_told_and_logged(seen: Recorder, caplog: pytest.LogCaptureFixture) -> None:

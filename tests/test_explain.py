@@ -39,9 +39,9 @@ from kinde_guard.explain.fixes import FIXES, fix
 from kinde_guard.explain.looks import LOOKS
 from kinde_guard.hostile import Benign, Hostile, benign, corpus
 from kinde_guard.issuer import ABSENT, PRESETS, UNSIGNED, LocalIssuer, SigningKey
-from kinde_guard.keys import key_set as jwks
-from kinde_guard.keys.key_set import Key, KeySet
-from kinde_guard.keys.store import Clocks
+from kinde_guard.keys.jwk import Key, read_jwk_set
+from kinde_guard.keys.key_set import KeySet
+from kinde_guard.net.clocks import Clocks
 from kinde_guard.settings import Settings
 from kinde_guard.tokens import rules
 from kinde_guard.web import bearer
@@ -69,7 +69,7 @@ class Keys:
         self.asked.append((issuer, kid, alg))
         if self.down:
             raise KeysUnavailable(1)
-        read = jwks.read(json.dumps(self.issuer.jwks()).encode(), ("RS256",), {})
+        read = read_jwk_set(json.dumps(self.issuer.jwks()).encode(), ("RS256",), {})
         key = KeySet(read.keys).find(kid, alg)
         if key is None:
             raise InvalidToken("unknown_key", "no key of that name")

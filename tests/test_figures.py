@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from helpers import Issuer, Json, guard_of, jwk, reason_of
 
-from kinde_guard.keys import key_set as jwks
+from kinde_guard.keys.jwk import read_jwk_set
+from kinde_guard.keys.key_set import KeySet
 from kinde_guard.settings import ASYMMETRIC
 
 # RFC 7515, appendix A.2.1, A.3.1, A.4.1
@@ -120,7 +121,7 @@ def holds(token: str, alg: str, key: Json) -> bool:
     """Whether *key* is one for *alg*, and the signature is its."""
     signing_input, _, signature = token.rpartition(".")
     body = json.dumps({"keys": [{"kid": "lent", **key}, jwk()]}).encode()
-    found = jwks.KeySet(jwks.read(body, ASYMMETRIC, {}).keys).find("lent", alg)
+    found = KeySet(read_jwk_set(body, ASYMMETRIC, {}).keys).find("lent", alg)
     return found is not None and found.verifies(alg, signing_input.encode(), base64.urlsafe_b64decode(signature + "=="))
 
 
@@ -175,6 +176,6 @@ def test_as_an_access_token_each_is_refused(name: str) -> None:
 )
 def test_which_keys_of_a_set_are_used(keys: list[Any], skipped: list[str]) -> None:
     """RFC 7517, appendix A."""
-    read = jwks.read(json.dumps({"keys": keys}).encode(), ASYMMETRIC, {})
+    read = read_jwk_set(json.dumps({"keys": keys}).encode(), ASYMMETRIC, {})
     assert [kid for kid, _ in read.keys] == ["2011-04-29"]
     assert [text.partition(": ")[2] for text in read.skipped] == skipped

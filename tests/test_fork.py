@@ -31,8 +31,8 @@ from waiting import LONG, in_thread
 from kinde_guard import Guard, InvalidToken, KeysUnavailable
 from kinde_guard.asgi import Attached
 from kinde_guard.errors import MissingToken
-from kinde_guard.keys.store import Clocks
 from kinde_guard.net import forks
+from kinde_guard.net.clocks import Clocks
 from kinde_guard.tokens.cache import SIZE, TokenCache
 from kinde_guard.web import asgi_scope
 

@@ -38,7 +38,7 @@ from kinde_guard.hostile.forge import Forge
 from kinde_guard.hostile.published import publish_odd_keys
 from kinde_guard.hostile.trial import Finding, benign_of, findings, hostile_of, judge
 from kinde_guard.issuer import LocalIssuer, SigningKey
-from kinde_guard.keys.store import Clocks
+from kinde_guard.net.clocks import Clocks
 from kinde_guard.requirements import authenticated
 from kinde_guard.testing import trust
 

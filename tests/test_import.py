@@ -21,7 +21,8 @@ FRAMEWORKS = {"fastapi", "starlette", "flask", "werkzeug", "django", "pydantic",
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
     "net.clocks", "net.forks", "net.headers", "tokens.digests", "web.wording", "errors", "events", "leavings",
-    "settings", "tokens.jws", "tokens.claims", "requirements", "tokens.rules", "keys.key_set", "keys.notices",
+    "settings", "tokens.jws", "tokens.claims", "requirements", "tokens.rules",
+    "keys.signatures", "keys.jwk", "keys.key_set", "keys.notices",
     "web.bearer", "net.watchdog", "net.workers", "net.flight", "net.exchange", "net.connect", "net.tls",
     "net.http1", "net.in_between", "net.direct", "net.transports", "net.fetch", "keys.store", "tokens.cache",
     "net.verdict_reporter", "tokens.alike", "guard", "web.well_known",

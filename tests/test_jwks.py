@@ -19,8 +19,8 @@ from helpers import ABSENT, KID, Issuer, b64, b64_int, guard_of, jwk, key_set, m
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinde_guard.keys import key_set as jwks
-from kinde_guard.keys.key_set import Key, KeysRead, UnusableKeySet
+from kinde_guard.keys.jwk import Key, KeysRead, UnusableKeySet, read_jwk_set
+from kinde_guard.keys.key_set import KeySet, changes_between, life_of
 from kinde_guard.settings import ASYMMETRIC
 
 RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 
 def read(*keys: object, algorithms: tuple[str, ...] = ("RS256",), known: Any = None) -> KeysRead:
-    return jwks.read(key_set(*keys), algorithms, known or {})
+    return read_jwk_set(key_set(*keys), algorithms, known or {})
 
 
 @functools.cache
@@ -133,7 +133,7 @@ def test_an_odd_member_spoils_no_other_key(member: str) -> None:
     """RFC 7517 §5. What a JSON parser would refuse the whole document for included."""
     odd_key = json.dumps(odd(alg="RS256"))[:-1].encode() + b"," + member.encode("utf-8", "surrogateescape") + b"}"
     for keys in ((odd_key, json.dumps(jwk()).encode()), (json.dumps(jwk()).encode(), odd_key)):
-        found = jwks.read(b'{"keys":[' + b",".join(keys) + b"]}", ("RS256",), {})
+        found = read_jwk_set(b'{"keys":[' + b",".join(keys) + b"]}", ("RS256",), {})
         assert (KID, "RSA") in found.keys
         assert all(kid.encode() for kid, _ in found.keys)
         assert len(found.keys) + len(found.skipped) == 2
@@ -141,7 +141,7 @@ def test_an_odd_member_spoils_no_other_key(member: str) -> None:
 
 def test_a_member_that_is_not_read_may_be_nested_however_deep() -> None:
     deep = json.dumps(jwk())[:-1] + ',"mine":' + "[" * 5_000 + "]" * 5_000 + "}"
-    (key,) = jwks.read(f'{{"keys":[{deep}]}}'.encode(), ("RS256",), {}).keys.values()
+    (key,) = read_jwk_set(f'{{"keys":[{deep}]}}'.encode(), ("RS256",), {}).keys.values()
     assert key.kid == KID
 
 
@@ -204,7 +204,7 @@ def test_a_curve_for_key_agreement_is_not_even_read() -> None:
 def test_a_key_verifies_what_its_members_agree_on(key: Json, algorithms: set[str]) -> None:
     (found,) = read(key, algorithms=ASYMMETRIC).keys.values()
     assert found.algorithms == algorithms
-    known = jwks.KeySet({(found.kid, found.kty): found})
+    known = KeySet({(found.kid, found.kty): found})
     assert {alg for alg in ASYMMETRIC if known.find(found.kid, alg) is not None} == algorithms
     assert known.find("another", min(algorithms)) is None
 
@@ -326,7 +326,7 @@ def test_a_signature_is_as_long_as_the_modulus(change: Callable[[bytes], bytes])
 ], ids=lambda body: repr(body[:16]) + str(len(body)))  # fmt: skip
 def test_what_is_no_key_set(body: bytes) -> None:
     with pytest.raises(UnusableKeySet):
-        jwks.read(body, ("RS256",), {})
+        read_jwk_set(body, ("RS256",), {})
 
 
 def test_two_keys_with_one_name_are_neither_used() -> None:
@@ -405,7 +405,7 @@ def test_an_unchanged_key_stays_the_same_object() -> None:
         assert found.keys[KID, "RSA"] is not before.keys[KID, "RSA"]
     wide = read(jwk({"alg": ABSENT}), algorithms=("RS256", "PS256"))
     assert read(jwk({"alg": ABSENT}), known=wide.keys).keys[KID, "RSA"] is not wide.keys[KID, "RSA"]
-    holder = jwks.KeySet(again.keys)
+    holder = KeySet(again.keys)
     assert holder.holds(before.keys[KID, "RSA"])
     assert not holder.holds(read(jwk()).keys[KID, "RSA"])
     assert not holder.holds(read(jwk({"kid": "gone"})).keys["gone", "RSA"])
@@ -482,8 +482,8 @@ def test_a_guard_that_accepts_other_algorithms_holds_each_key_to_its_own() -> No
     ("max-age=" + "9" * 5000, 3600), ("max-age=100,max-age=900", 100), (" max-age=900 ,public", 900),
 ])  # fmt: skip
 def test_how_long_keys_are_fresh(cache_control: str, life: float) -> None:
-    assert jwks.life_of({"cache-control": cache_control}) == life
-    assert jwks.life_of({"cache-control": cache_control, "age": "0"}) == life
+    assert life_of({"cache-control": cache_control}) == life
+    assert life_of({"cache-control": cache_control, "age": "0"}) == life
 
 
 @pytest.mark.parametrize(("age", "life"), [
@@ -493,13 +493,13 @@ def test_how_long_keys_are_fresh(cache_control: str, life: float) -> None:
 ])  # fmt: skip
 def test_the_time_that_caches_held_the_keys_counts_against_their_life(age: str, life: float) -> None:
     """RFC 9111 §4.2: ``Age`` is taken off ``max-age``; but for a minute they are fresh in any case."""
-    assert jwks.life_of({"cache-control": "max-age=1800", "age": age}) == life
+    assert life_of({"cache-control": "max-age=1800", "age": age}) == life
 
 
 @pytest.mark.parametrize(("cache_control", "life"), [("max-age=86400", 3600), ("max-age=4000", 3100), ("", 600)])
 def test_age_is_taken_off_before_the_bounds(cache_control: str, life: float) -> None:
     """And off ``max-age`` alone: the ten minutes without it are our own."""
-    assert jwks.life_of({"cache-control": cache_control, "age": "900"}) == life
+    assert life_of({"cache-control": cache_control, "age": "900"}) == life
 
 
 json_values = st.recursive(
@@ -524,11 +524,11 @@ def test_whatever_is_published_a_good_key_is_read(changes: list[tuple[Json, Json
 @given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps({"keys": value}).encode()))
 def test_whatever_the_answer_is_it_is_keys_or_unusable(body: bytes) -> None:
     with pytest.raises(UnusableKeySet):
-        jwks.read(body, ASYMMETRIC, {})
+        read_jwk_set(body, ASYMMETRIC, {})
 
 
-def loaded(*keys: object, before: jwks.KeySet | None = None) -> jwks.KeySet:
-    return (before or jwks.KeySet()).loaded(read(*keys), 0.0, life=600, usable_for=86_400, chance=0.5)
+def loaded(*keys: object, before: KeySet | None = None) -> KeySet:
+    return (before or KeySet()).loaded(read(*keys), 0.0, life=600, usable_for=86_400, chance=0.5)
 
 
 def test_keys_that_should_not_be_published_are_called_by_their_kid() -> None:
@@ -544,6 +544,6 @@ def test_what_changes_from_one_set_to_the_next() -> None:
     first = loaded(jwk(), odd(), odd(kid="p", d="AAAA"))
     other = jwk({"kid": "odd"}, key=rsa_key("a stranger's"))
     second = loaded(other, jwk({"kid": "new"}), {**rsa_jwk(1024), "kid": "w"}, odd(kid="p", d="AAAA"), before=first)
-    assert jwks.changes(jwks.KeySet(), first) == ((), (), (), (), ("p",))
-    assert jwks.changes(first, second) == (("new",), (KID,), ("odd",), ("w",), ())
-    assert jwks.changes(second, second) == ((), (), (), (), ())
+    assert changes_between(KeySet(), first) == ((), (), (), (), ("p",))
+    assert changes_between(first, second) == (("new",), (KID,), ("odd",), ("w",), ())
+    assert changes_between(second, second) == ((), (), (), (), ())

@@ -24,9 +24,10 @@ from waiting import LONG, in_thread, settle
 
 from kinde_guard import InvalidToken, KeysUnavailable
 from kinde_guard.keys import store as keystore
-from kinde_guard.keys.key_set import Key
-from kinde_guard.keys.store import Clocks, KeyStore
+from kinde_guard.keys.jwk import Key
+from kinde_guard.keys.store import KeyStore
 from kinde_guard.net import flight
+from kinde_guard.net.clocks import Clocks
 from kinde_guard.net.fetch import Fetcher
 
 DAY = 86_400.0

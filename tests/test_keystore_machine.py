@@ -30,7 +30,7 @@ from waiting import LONG
 
 from kinde_guard import InvalidToken, KeysUnavailable
 from kinde_guard.keys import store
-from kinde_guard.keys.key_set import Key
+from kinde_guard.keys.jwk import Key
 from kinde_guard.keys.store import KeyStore
 from kinde_guard.net.fetch import Fetcher
 

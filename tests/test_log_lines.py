@@ -13,7 +13,7 @@ from waiting import settle
 from kinde_guard import AuthError, ConfigurationError, Guard, InvalidToken, permission, role, scope
 from kinde_guard.events import log
 from kinde_guard.explain import explain
-from kinde_guard.keys.key_set import Key
+from kinde_guard.keys.jwk import Key
 from kinde_guard.settings import Settings
 from kinde_guard.web.wording import few, shortened
 

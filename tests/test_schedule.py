@@ -7,12 +7,12 @@ from helpers import jwk, key_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinde_guard.keys import key_set as jwks
+from kinde_guard.keys.jwk import read_jwk_set
 from kinde_guard.keys.key_set import NEVER, KeySet
 
 T = 5_000.0
 DAY = 86_400.0
-READ = jwks.read(key_set(jwk(), None), ("RS256",), {})
+READ = read_jwk_set(key_set(jwk(), None), ("RS256",), {})
 chances = st.floats(0, 1)
 
 
@@ -47,9 +47,9 @@ def test_an_edition_is_known_by_its_keys() -> None:
     the ones that were there before; and never that of a set without keys."""
     first = fresh()
     same = failed(first.cooling(T + 1), T).loaded(READ, T + 600, life=600, usable_for=DAY, chance=0.5)
-    more = jwks.read(key_set(jwk(), jwk({"kid": "another"})), ("RS256",), first.keys)
+    more = read_jwk_set(key_set(jwk(), jwk({"kid": "another"})), ("RS256",), first.keys)
     other = same.loaded(more, T, life=600, usable_for=DAY, chance=0.5)
-    again = other.loaded(jwks.read(key_set(jwk(), None), ("RS256",), {}), T, life=600, usable_for=DAY, chance=0.5)
+    again = other.loaded(read_jwk_set(key_set(jwk(), None), ("RS256",), {}), T, life=600, usable_for=DAY, chance=0.5)
     assert first.edition is same.edition is not None
     assert len({id(keys.edition) for keys in (KeySet(), first, other, again, fresh())}) == 5
 

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from ..explain.facts import is_kinde, listed, shown
-from ..keys.key_set import KeysRead, UnusableKeySet, life_of, read
+from ..keys.jwk import KeysRead, UnusableKeySet, read_jwk_set
+from ..keys.key_set import life_of
 from ..net.headers import age_of
 from ..settings import is_loopback
 from .asking import Asked, ask
@@ -104,7 +105,7 @@ def keys(issuer: Issuer) -> Iterator[Finding]:
         yield Finding("keys", "failed", asked.problem, issuer.remedy(asked.problem), issuer.url)
         return
     try:
-        issuer.keys = read(asked.answer.body, ALGORITHMS, {})
+        issuer.keys = read_jwk_set(asked.answer.body, ALGORITHMS, {})
     except UnusableKeySet as problem:
         yield Finding("keys", "failed", str(problem), _unusable(str(problem), issuer), issuer.url)
         return

@@ -12,7 +12,8 @@ import httpx
 from ..errors import ConfigurationError, InvalidToken, KeysUnavailable
 from ..explain import Explanation, explain
 from ..explain.facts import is_kinde
-from ..keys.key_set import Key, KeySet
+from ..keys.jwk import Key
+from ..keys.key_set import KeySet
 from ..m2m import ClientCredentials, TokenEndpointUnavailable, TokenRequestFailed
 from ..m2m.token_request import Application
 from ..settings import DOMAIN_VARIABLES, Settings

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ..errors import ConfigurationError, InvalidToken
-from ..keys.key_set import Key, KeySet, UnusableKeySet, read
-from ..keys.store import Clocks, stores
+from ..keys.jwk import Key, UnusableKeySet, read_jwk_set
+from ..keys.key_set import KeySet
+from ..keys.store import stores
+from ..net.clocks import Clocks
 from ..settings import Settings
 from .reading import read_bytes
 
@@ -44,7 +46,7 @@ class SavedKeys:
         if len(settings.issuers) > 1:
             raise ConfigurationError("--jwks holds the keys of one issuer: pass --domain with the one whose they are")
         try:
-            self._read = read(read_bytes(file), settings.algorithms, {})
+            self._read = read_jwk_set(read_bytes(file), settings.algorithms, {})
         except UnusableKeySet as problem:
             raise ConfigurationError(f"--jwks: {problem}") from None
         self.problems: dict[str, str] = {}

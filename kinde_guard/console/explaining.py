@@ -12,8 +12,8 @@ from ..errors import ConfigurationError, ForbiddenReason, InvalidToken, Reason
 from ..explain import Explanation, explain
 from ..explain.spelling import ABOUT_NAMES, spelled
 from ..issuer import LocalIssuer
-from ..keys import key_set as jwks
-from ..keys.key_set import Key, KeySet, UnusableKeySet
+from ..keys.jwk import Key, KeysRead, UnusableKeySet, read_jwk_set
+from ..keys.key_set import KeySet
 from ..requirements import Requirement
 from ..settings import Settings
 from ..web.bearer import TEXTS
@@ -38,9 +38,9 @@ class IssuerKeys:
 
     def __init__(self, issuer: LocalIssuer, settings: Settings) -> None:
         try:
-            self._read = jwks.read(json.dumps(issuer.jwks()).encode(), settings.algorithms, {})
+            self._read = read_jwk_set(json.dumps(issuer.jwks()).encode(), settings.algorithms, {})
         except UnusableKeySet:  # nothing but weak keys, say
-            self._read = jwks.KeysRead({}, ())
+            self._read = KeysRead({}, ())
 
     def find(self, issuer: str, kid: str, alg: str) -> Key:
         """As :class:`~kinde_guard.explain.KeySource` has it."""

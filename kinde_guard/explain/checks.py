@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from ..errors import AuthError, InsufficientScope, InvalidToken, KeysUnavailable, Reason
-from ..keys.key_set import Key
+from ..keys.jwk import Key
 from ..requirements import Requirement
 from ..settings import Settings
 from ..tokens import jws, rules

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..keys.key_set import Key
+from ..keys.jwk import Key
 from ..requirements import AllOf, AnyOf, Demand, Requirement, Scopes
 from ..settings import Settings
 from ..tokens import jws, rules

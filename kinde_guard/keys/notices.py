@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from ..events import KeysChanged, KeysFailed, KeysFetched, KeysStale, Tell, log
 from ..net.headers import age_of, date_in
 from ..web.wording import few
-from . import key_set as jwks
-from .key_set import KeySet
+from .key_set import Changes, KeySet, changes_between
 
 _CHANGES = {
     "added": (logging.INFO, "added"),
@@ -56,7 +55,7 @@ class News:
         if after.skipped != before.skipped:
             for sentence in _first(after.skipped):
                 log.warning("keys of %s: skipped %s", self._issuer, sentence)
-        changes = jwks.changes(before, after)
+        changes = changes_between(before, after)
         self._say_changes(changes)
         self._say_drift(*drifts)
         if self._tell is None:
@@ -66,7 +65,7 @@ class News:
         if any(changes):
             self._tell(KeysChanged(self._issuer, *changes))
 
-    def _say_changes(self, changes: jwks.Changes) -> None:
+    def _say_changes(self, changes: Changes) -> None:
         for change, kids in changes._asdict().items():
             if kids:
                 level, words = _CHANGES[change]

@@ -21,13 +21,13 @@ from functools import partial
 from ..errors import InvalidToken, KeysUnavailable
 from ..events import Tell
 from ..net import flight, forks
-from ..net.clocks import Clocks as Clocks
+from ..net.clocks import Clocks
 from ..net.fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
 from ..net.headers import asked_wait
 from ..net.in_between import hint
 from ..settings import Settings
-from . import key_set as jwks
-from .key_set import Key, KeySet, KeysRead, State, UnusableKeySet
+from .jwk import Key, KeysRead, UnusableKeySet, load_libraries, read_jwk_set
+from .key_set import COLD_WAIT, NEVER, KeySet, State, life_of
 from .notices import News, drift
 
 WAIT_COLD = TOTAL_TIMEOUT + 0.25  # the deadline lands its failure first, so that a refusal can say why
@@ -63,7 +63,7 @@ class _Fetched:
     problem: str = ""
     retry_after: float | None = None
     drift: float | None = None
-    cool_until: float = jwks.NEVER
+    cool_until: float = NEVER
 
 
 class KeyStore:
@@ -83,7 +83,7 @@ class KeyStore:
         leeway: float = 30,
         tell: Tell | None = None,
     ) -> None:
-        jwks.load_libraries(algorithms)
+        load_libraries(algorithms)
         self.issuer = issuer
         self._url = url
         self._algorithms = algorithms
@@ -187,7 +187,7 @@ class KeyStore:
         # Counted from the fetch's beginning: or as long as it hangs, strangers would hold a worker for a second each.
         return future, max(0.0, WAIT_UNKNOWN - self._flight.age)
 
-    def _start(self, seen: KeySet, cool_until: float = jwks.NEVER) -> Future[None]:
+    def _start(self, seen: KeySet, cool_until: float = NEVER) -> Future[None]:
         return self._flight.start(partial(self._fetch, seen, cool_until))
 
     def _require(self, kid: str, alg: str) -> Key:
@@ -217,10 +217,10 @@ class KeyStore:
             if answer.status != 200:
                 return _refused(answer, self._clocks.wall(), cool_until)
             with forks.steady:  # cryptography has an OpenSSL of its own, with locks of its own
-                read = jwks.read(answer.body, self._algorithms, seen.keys)
+                read = read_jwk_set(answer.body, self._algorithms, seen.keys)
         except (FetchFailed, UnusableKeySet) as error:
             return _Fetched(kind=type(error).__name__, problem=str(error), cool_until=cool_until)
-        life = min(jwks.life_of(answer.headers), self._usable_for)
+        life = min(life_of(answer.headers), self._usable_for)
         ahead = drift(answer.headers, sent, self._clocks.wall())
         return _Fetched(read, life, drift=ahead, cool_until=cool_until)
 
@@ -239,7 +239,7 @@ class KeyStore:
                 retry_after=fetched.retry_after,
             )
             # Keys that run out during the wait end the patience that goes with having keys.
-            keys = replace(keys, retry_at=min(keys.retry_at, max(now, keys.usable_until) + jwks.COLD_WAIT))
+            keys = replace(keys, retry_at=min(keys.retry_at, max(now, keys.usable_until) + COLD_WAIT))
             self._set = keys
             return partial(self._news.of_failure, keys, now, seconds, fetched.kind)
         keys = keys.loaded(fetched.read, now, life=fetched.life, usable_for=self._usable_for, chance=self._chance())

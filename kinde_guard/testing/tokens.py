@@ -18,7 +18,7 @@ from ..errors import ConfigurationError
 from ..guard import Guard
 from ..issuer import ABSENT, UNSIGNED, LocalIssuer, SigningKey
 from ..issuer.tokens import SUBJECT, granted
-from ..keys.store import Clocks
+from ..net.clocks import Clocks
 from ..tokens.claims import AccessToken, Json
 
 Texts = str | Iterable[str]

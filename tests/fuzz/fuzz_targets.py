@@ -17,7 +17,7 @@ from typing import Any
 from helpers import AUDIENCE, HEADER, ISSUER, M2M, NOW, USER, Issuer, b64, guard_of, jwk, key_set, mint, sign
 
 from kinde_guard import ConfigurationError, InvalidRequest, InvalidToken, KeysUnavailable, MissingToken
-from kinde_guard.keys.key_set import UnusableKeySet, read
+from kinde_guard.keys.jwk import UnusableKeySet, read_jwk_set
 from kinde_guard.settings import ASYMMETRIC, MAX_LEEWAY, Settings
 from kinde_guard.tokens.jws import MAX_TOKEN, decode, read_object, split, to_bytes
 from kinde_guard.web.bearer import token_from
@@ -105,7 +105,7 @@ def jwks(watch: Watch) -> Target:
 
     def target(data: bytes) -> None:
         algorithms = ASYMMETRIC if data[-1:] == b"\n" else ("RS256",)
-        found = watch.ask((UnusableKeySet,), read, data, algorithms, {})
+        found = watch.ask((UnusableKeySet,), read_jwk_set, data, algorithms, {})
         for (kid, kty), key in found.keys.items() if found is not None else ():
             assert (kid, kty) == (key.kid, key.kty)
             assert key.algorithms <= set(algorithms)
