@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import AsyncMock, MagicMock, Mock, call
 from xmlrpc.client import ServerProxy
@@ -117,15 +118,30 @@ def test_bound_methods_are_marked_through_their_function() -> None:
     assert misplaced(Views().get)
 
 
-def test_what_has_no_attributes_can_be_decorated() -> None:
+class Slotted:
+    __slots__ = ()
+
+    def __call__(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    def __call__(self) -> None: ...
+
+
+class Closed:
+    """As some models are, with an exception of their own."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise KeyError(name)
+
+    def __call__(self) -> None: ...
+
+
+@pytest.mark.parametrize("made", [Slotted, Frozen, Closed, lambda: functools.partial(dict)])
+def test_what_takes_no_attributes_can_be_decorated(made: Callable[[], Any]) -> None:
     """A mark has no place on it; the wrapper's is what counts."""
-
-    class Callable_:  # noqa: N801
-        __slots__ = ()
-
-        def __call__(self) -> None: ...
-
-    assert enforced(wrapped(Callable_())) == REQUIREMENT
+    assert enforced(wrapped(made())) == REQUIREMENT
 
 
 def test_stack_is_one_requirement_outermost_first() -> None:

@@ -215,9 +215,7 @@ def _is_wrapper(function: Any) -> bool:
 
 
 def _set(function: Any, name: str, value: object) -> None:
-    # A bound method has no attributes of its own; a callable instance may have none at all.
-    target = _function_of(function)
-    try:
-        setattr(target, name, value)
-    except AttributeError:
-        return
+    # A bound method has no attributes of its own. A callable instance may have none at all, or take no others: frozen
+    # dataclasses, models and builtin classes each raise something else.
+    with suppress(Exception):
+        setattr(_function_of(function), name, value)
