@@ -13,7 +13,7 @@ from browser import PHONE, Locator, Page, Visitor, example, expect, violations
 from playwright.sync_api import Browser, Response
 
 from kinde_guard import Guard
-from kinde_guard.cli.demo_api import protected_api
+from kinde_guard.cli.demo.api import protected_api
 from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.console import Console, live
 from kinde_guard.console.explaining import status_of

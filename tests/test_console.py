@@ -22,7 +22,7 @@ from waiting import LONG
 
 from kinde_guard import Guard
 from kinde_guard.cli import dev
-from kinde_guard.cli.demo_api import protected_api
+from kinde_guard.cli.demo.api import protected_api
 from kinde_guard.console import Console, sending
 from kinde_guard.console.app import PAGES
 from kinde_guard.console.chooser import destination

@@ -63,7 +63,7 @@ def outcome(environment: dict[str, str], *arguments: str, **moment: str) -> tupl
     ("command", "module"),
     [
         *(("dev", module) for module in [*LOADED, "jinja2", "uvicorn.protocols.http.auto"]),
-        *(("demo", module) for module in [*LOADED, "kinde_guard.cli.play", "kinde_guard.m2m"]),
+        *(("demo", module) for module in [*LOADED, "kinde_guard.cli.demo.scenes", "kinde_guard.m2m"]),
     ],
 )
 @pytest.mark.parametrize("where", ["WHEN_LOADED", "DESTROYED_WHEN_LOADED"])

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from waiting import LONG
 
 from kinde_guard import Guard
-from kinde_guard.cli import demo_api, main
+from kinde_guard.cli import main
 
 DEMO = [sys.executable, "-W", "error", "-m", "kinde_guard.cli", "demo"]
 ENVIRONMENT = {
@@ -113,7 +113,7 @@ def careless(guard: Guard) -> Starlette:
 
 def test_a_wrong_answer_is_seen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """In front of an API that lets everybody in, the demo fails, and says where."""
-    monkeypatch.setattr(demo_api, "protected_api", careless)
+    monkeypatch.setattr("kinde_guard.cli.demo.run.protected_api", careless)
     with pytest.raises(SystemExit) as end:
         main(["demo"])
     out = capsys.readouterr().out

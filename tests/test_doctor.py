@@ -23,10 +23,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from faults import Server, answering, nobody
 from waiting import LONG
 
-from kinde_guard.cli import certificate, checkup, main
-from kinde_guard.cli.asking import Asked, ask
-from kinde_guard.cli.checkup import Issuer
-from kinde_guard.cli.finding import Finding
+from kinde_guard.cli import main
+from kinde_guard.cli.doctor import certificate
+from kinde_guard.cli.doctor import issuer as checkup
+from kinde_guard.cli.doctor.finding import Finding
+from kinde_guard.cli.doctor.issuer import Issuer
+from kinde_guard.cli.doctor.timed_get import TimedAnswer, timed_get
 from kinde_guard.cli.remedies import remedy
 from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.issuer import LocalIssuer
@@ -258,7 +260,7 @@ def test_the_clock_is_ten_minutes_slow(doctor: Run, well: LocalIssuer) -> None:
 )
 def test_how_far_clocks_may_differ(drifts: tuple[float | None, ...], state: str) -> None:
     """The answer that leaves the least doubt decides; the guard's leeway is the limit."""
-    issuer = Issuer("https://acme.kinde.com", [Asked(drift=drift) for drift in drifts])
+    issuer = Issuer("https://acme.kinde.com", [TimedAnswer(drift=drift) for drift in drifts])
     assert [each.state for each in checkup.clock(issuer)] == [state]
 
 
@@ -407,9 +409,9 @@ def test_slow_keys(doctor: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """In time, and the socket is cut."""
-    monkeypatch.setattr("kinde_guard.cli.asking.TOTAL_TIMEOUT", 0.3)
+    monkeypatch.setattr("kinde_guard.cli.doctor.timed_get.TOTAL_TIMEOUT", 0.3)
     with Server(lambda exchange: exchange.server.deserted.set() if exchange.hung_up(LONG) else None) as server:
-        asked = ask(server.url)
+        asked = timed_get(server.url)
         assert server.deserted.wait(LONG)
     assert asked.problem == "TimeoutError: no whole answer within 0.3 s"
 

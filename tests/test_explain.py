@@ -34,9 +34,9 @@ from kinde_guard import (
 from kinde_guard.cli import main
 from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.explain import Check, Explanation, explain
-from kinde_guard.explain.facts import Facts
+from kinde_guard.explain.descriptions import DESCRIPTIONS
 from kinde_guard.explain.fixes import FIXES, fix
-from kinde_guard.explain.looks import LOOKS
+from kinde_guard.explain.refusal_context import RefusalContext
 from kinde_guard.hostile import Benign, Hostile, benign, corpus
 from kinde_guard.issuer import ABSENT, PRESETS, UNSIGNED, LocalIssuer, SigningKey
 from kinde_guard.keys.jwk import Key, read_jwk_set
@@ -435,7 +435,7 @@ def test_every_fix_is_some_way_s(acme: LocalIssuer) -> None:
     dead = [row for row in rows if row.partition("{")[0] not in told_of]
     assert sorted(dead) == sorted(FIXES[reason][0][1] for reason in ("missing_token", "invalid_request"))
     for reason in FIXES:
-        assert fix(Facts(reason, "size", settings_of(), NOW, "x.y.z"))
+        assert fix(RefusalContext(reason, "size", settings_of(), NOW, "x.y.z"))
 
 
 def test_it_agrees_with_the_guard_about_the_whole_corpus() -> None:
@@ -467,7 +467,7 @@ def verdict_of(guard: Guard, raw: str, demand: Requirement) -> str | None:
 
 def test_every_rule_of_the_guard_is_told_of() -> None:
     """A new rule needs a look."""
-    assert set(LOOKS) == {*rules.HEADER_RULES, *rules.CLAIMS_RULES}
+    assert set(DESCRIPTIONS) == {*rules.HEADER_RULES, *rules.CLAIMS_RULES}
 
 
 def test_a_good_token_passes_every_check_in_the_guard_s_order(acme: LocalIssuer) -> None:

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .demo import demo
+from .demo.command import demo
 from .dev import dev
-from .doctor import doctor
+from .doctor.command import doctor
 from .explain import explain
 from .routes import routes
 from .token import token

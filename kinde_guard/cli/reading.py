@@ -8,7 +8,7 @@ import re
 
 from ..errors import ConfigurationError
 from ..web.bearer import token_from
-from .words import tell
+from .messages import tell
 
 MOST = 1_000_000  # far more than a token may have; enough to end the reading of an endless file
 _NAME = re.compile(r"authorization\s*:\s*", re.I)

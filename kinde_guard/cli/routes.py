@@ -10,8 +10,8 @@ import typer
 
 from ..routes import ProtectedRoute, routes_of, unserved
 from .loading import load
+from .messages import tell
 from .options import AsJson
-from .words import tell
 
 
 def routes(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..errors import ConfigurationError
 from . import ctrl_c
-from .words import tell
+from .messages import tell
 
 EXTRA = frozenset({"typer", "rich", "uvicorn", "starlette"})
 _SILENT = logging.NullHandler()  # what the library warns of is said here in the command's own words

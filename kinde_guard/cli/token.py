@@ -12,11 +12,11 @@ import typer
 from ..errors import ConfigurationError
 from ..m2m import ClientCredentials, TokenEndpointUnavailable, TokenRequestFailed
 from ..m2m.token_request import Application
+from .messages import tell
 from .options import AsJson
 from .proxy import Proxy, through
 from .reading import read_bytes
 from .remedies import remedy
-from .words import tell
 
 _VARIABLE = "KINDE_M2M_CLIENT_SECRET"
 

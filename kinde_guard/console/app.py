@@ -18,12 +18,12 @@ from ..issuer import LocalIssuer
 from . import keys, mint, people, setup
 from .chooser import chooser
 from .csrf import Stamps
-from .desk import Desk
 from .files import Files
 from .forms import MAX_FORM, MEDIA_TYPE, Form
 from .guarding import Guarded
 from .live import begin_anew, live
 from .pages import Action, Page, Renderer, View
+from .state import ConsoleState
 
 PAGES = (mint.PAGE, keys.PAGE, people.PAGE, setup.PAGE)
 STATIC = "/static"
@@ -41,7 +41,7 @@ class Console:
         """*behind* answers in place of ``issuer.asgi``."""
         stamps = Stamps()
         renderer = Renderer(stamps)
-        endpoints = Reception(Desk(issuer), stamps, renderer).endpoints()
+        endpoints = PageEndpoints(ConsoleState(issuer), stamps, renderer).endpoints()
         issuer.chooser = chooser(renderer)
         routes = [Route(path, endpoint, methods=["GET", "POST"]) for path, endpoint in endpoints.items()]
         files = Route(f"{STATIC}/{{name}}", Files().answer)
@@ -54,11 +54,11 @@ class Console:
         await (self._pages if ours else self._behind)(scope, receive, send)
 
 
-class Reception:
+class PageEndpoints:
     """Takes requests in, and shows what comes of them."""
 
-    def __init__(self, desk: Desk, stamps: Stamps, renderer: Renderer) -> None:
-        self._desk, self._stamps, self._renderer = desk, stamps, renderer
+    def __init__(self, state: ConsoleState, stamps: Stamps, renderer: Renderer) -> None:
+        self._state, self._stamps, self._renderer = state, stamps, renderer
 
     def endpoints(self) -> Mapping[str, Endpoint]:
         """By path."""
@@ -81,7 +81,7 @@ class Reception:
                 form = Form.read(await _body(request))
                 if not self._stamps.holds(path, form.text("stamp")):
                     return self._shown(request, page, form, View(notice=_STALE), 403)
-                view = await _done(action, self._desk, form)
+                view = await _done(action, self._state, form)
             except ClientDisconnect:
                 return Response(status_code=400)
             except ConfigurationError as error:
@@ -94,7 +94,7 @@ class Reception:
 
     async def _events(self, request: Request) -> Response:
         """What is new since an entry; nothing, if nothing is. A page of an earlier run is told so."""
-        asked, issuer, render = request.query_params, self._desk.issuer, self._renderer.render
+        asked, issuer, render = request.query_params, self._state.issuer, self._renderer.render
         text, run = asked.get("since", "0"), self._stamps.run
         since, last = int(text) if _NUMBER.fullmatch(text) else 0, issuer.journal.last
         earlier = asked.get("run", run) != run
@@ -107,26 +107,26 @@ class Reception:
 
     def _shown(self, request: Request, page: Page, form: Form, view: View, status: int = 200) -> Response:
         """A whole page; for htmx what has changed, and if something is wrong, that alone."""
-        desk, render, wrong = self._desk, self._renderer.render, status != 200
-        values = {"issuer": desk.issuer, "pages": PAGES, "page": page, "notice": view.notice, "wrong": wrong}
-        values |= live(desk.issuer)
+        state, render, wrong = self._state, self._renderer.render, status != 200
+        values = {"issuer": state.issuer, "pages": PAGES, "page": page, "notice": view.notice, "wrong": wrong}
+        values |= live(state.issuer)
         form = form if wrong or view.part else Form()  # what has been done need not be done again
         if "hx-request" not in request.headers:
-            return HTMLResponse(render("layout.html", {**values, **page.show(desk, form), **view.values}), status)
+            return HTMLResponse(render("layout.html", {**values, **page.show(state, form), **view.values}), status)
         beside = render("beside.html", values)
         if wrong:
             return HTMLResponse(beside, status, {"hx-reswap": "none"})
         if not view.part:
-            return HTMLResponse(render(page.template, {**values, **page.show(desk, form), **view.values}) + beside)
+            return HTMLResponse(render(page.template, {**values, **page.show(state, form), **view.values}) + beside)
         headers = {"hx-retarget": view.target} if view.target else None
         return HTMLResponse(render(view.part, {**values, **view.values}) + beside, headers=headers)
 
 
-async def _done(action: Action, desk: Desk, form: Form) -> View:
+async def _done(action: Action, state: ConsoleState, form: Form) -> View:
     """What comes of the action; one that is no coroutine may take its time, in a thread of its own."""
     if inspect.iscoroutinefunction(action):
-        return cast(View, await action(desk, form))
-    return cast(View, await run_in_threadpool(action, desk, form))
+        return cast(View, await action(state, form))
+    return cast(View, await run_in_threadpool(action, state, form))
 
 
 async def _body(request: Request) -> bytes:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from ..errors import ConfigurationError
 from ..issuer import FAULTS, LocalIssuer, SigningKey
 from ..issuer.tenant import PLACE_NAMES, Place
-from .desk import Desk
 from .forms import Form
 from .pages import Page, Values, View
+from .state import ConsoleState
 
 PLACES = {"keys": "keys", "token": "token endpoint", "discovery": "discovery"}
 
@@ -24,9 +24,9 @@ class Row:
     signs: bool
 
 
-def show(desk: Desk, form: Form) -> Values:
+def show(state: ConsoleState, form: Form) -> Values:
     """Keys, faults at work, faults to be had."""
-    issuer = desk.issuer
+    issuer = state.issuer
     return {
         "keys": [_row(issuer, key) for key in issuer.keys],
         "fetches": issuer.jwks_fetches,
@@ -39,57 +39,57 @@ def show(desk: Desk, form: Form) -> Values:
     }
 
 
-def rotate(desk: Desk, form: Form) -> View:
+def rotate(state: ConsoleState, form: Form) -> View:
     """Softly, hard, or but announced."""
     how = form.text("how")
     if how == "next":
-        already = "already " if desk.issuer.upcoming else ""
-        key = desk.issuer.upcoming or desk.issuer.publish_next()
+        already = "already " if state.issuer.upcoming else ""
+        key = state.issuer.upcoming or state.issuer.publish_next()
         return View(notice=f"{_short(key)} is {already}published, and signs after the next rotation.")
     if how not in ("soft", "hard"):
         raise ConfigurationError("keys are rotated softly or hard")
-    key = desk.issuer.rotate(hard=how == "hard")
+    key = state.issuer.rotate(hard=how == "hard")
     older = "No older key is published any more." if how == "hard" else "Older keys stay published."
     return View(notice=f"{_short(key)} signs now. {older}")
 
 
-def withdraw(desk: Desk, form: Form) -> View:
+def withdraw(state: ConsoleState, form: Form) -> View:
     """Publish one of the older keys no more."""
     kid = form.text("kid")
-    if kid not in {key.kid for key in desk.issuer.keys}:
+    if kid not in {key.kid for key in state.issuer.keys}:
         raise ConfigurationError("no key of that name is published")
     try:
-        desk.issuer.withdraw(kid)
+        state.issuer.withdraw(kid)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     return View(notice="The key is withdrawn: a guard refuses what it signed once it has fetched the keys again.")
 
 
-def break_down(desk: Desk, form: Form) -> View:
+def break_down(state: ConsoleState, form: Form) -> View:
     """Break an endpoint, with the fault's option if one is given."""
     name, at = form.text("fault"), _place(form)
     value = form.number("value")
     options = {} if value is None or name not in FAULTS else dict.fromkeys(FAULTS[name].options, value)
     if value is not None and not options:
         raise ConfigurationError(f"the fault {name!r} takes no number: leave it out")
-    desk.issuer.break_down(name, at, **options)
+    state.issuer.break_down(name, at, **options)
     return View(notice=f"Broken: {PLACES[at]}, {FAULTS[name].summary}.")
 
 
-def heal(desk: Desk, form: Form) -> View:
+def heal(state: ConsoleState, form: Form) -> View:
     """Heal an endpoint, or all of them."""
     if form.text("at"):
         at = _place(form)
-        desk.issuer.heal(at)
+        state.issuer.heal(at)
         return View(notice=f"Well again: {PLACES[at]}.")
-    desk.issuer.heal()
-    return View(notice="Nothing is broken, but it is still down." if desk.issuer.down else "Everything is well again.")
+    state.issuer.heal()
+    return View(notice="Nothing is broken, but it is still down." if state.issuer.down else "Everything is well again.")
 
 
-def power(desk: Desk, form: Form) -> View:
+def power(state: ConsoleState, form: Form) -> View:
     """Take the local Kinde down, or bring it up again. The console stays."""
-    desk.issuer.down = form.text("down") == "yes"
-    return View(notice="The local Kinde is down: 503 to everybody." if desk.issuer.down else "The local Kinde is up.")
+    state.issuer.down = form.text("down") == "yes"
+    return View(notice="The local Kinde is down: 503 to everybody." if state.issuer.down else "The local Kinde is up.")
 
 
 def _place(form: Form) -> Place:

@@ -12,80 +12,80 @@ from ..issuer import PRESETS
 from . import sending
 from .by_hand import FIELDS, KINDS, made
 from .decoded import decoded
-from .desk import Desk, Target
 from .explaining import told
 from .forms import Form
 from .pages import Page, Values, View
+from .state import ConsoleState, Target
 from .variables import exports
 
 RESULT, ANSWER = "result.html", "answer.html"
 _AROUND = re.compile(r"(?:authorization:\s*)?bearer\s+", re.I)  # RFC 6750 §2.1
 
 
-def show(desk: Desk, form: Form) -> Values:
+def show(state: ConsoleState, form: Form) -> Values:
     """The page, around a token that *form* may bring with it."""
-    registry = desk.issuer.registry
+    registry = state.issuer.registry
     given = {name: form.text(name) for name in FIELDS}
     return {
         "good": {name: each for name, each in PRESETS.items() if each.reason is None},
         "wrong": {name: each for name, each in PRESETS.items() if each.reason is not None},
         "kinds": KINDS,
-        "exports": exports(desk.issuer),
+        "exports": exports(state.issuer),
         "organizations": {one.org_code: one.name for user in registry.users for one in user.memberships},
-        "by_hand": given if "kind" in form else {**given, "kind": "m2m", "aud": desk.issuer.audience},
-        **_around(desk, form),
+        "by_hand": given if "kind" in form else {**given, "kind": "m2m", "aud": state.issuer.audience},
+        **_around(state, form),
     }
 
 
-def by_name(desk: Desk, form: Form) -> View:
+def by_name(state: ConsoleState, form: Form) -> View:
     """Mint a token of ``PRESETS``."""
     name = form.text("preset")
-    token = desk.issuer.preset(name)
+    token = state.issuer.preset(name)
     lacks_scope = PRESETS[name].reason == "insufficient_scope"  # which shows only where one is demanded
-    demands = " ".join(desk.issuer.registry.apis[0].scopes[:1]) if lacks_scope else ""
+    demands = " ".join(state.issuer.registry.apis[0].scopes[:1]) if lacks_scope else ""
     form = form.having(token=token, audience="", demands=demands)
-    return _minted(desk, form, f"{name}: {PRESETS[name].summary}")
+    return _minted(state, form, f"{name}: {PRESETS[name].summary}")
 
 
-def by_hand(desk: Desk, form: Form) -> View:
+def by_hand(state: ConsoleState, form: Form) -> View:
     """Mint a token as the fields say."""
-    token, registry = made(desk.issuer, form), desk.issuer.registry
+    token, registry = made(state.issuer, form), state.issuer.registry
     whose = registry.user(form.text("user")) if form.text("kind") == "user" else registry.app(form.text("app"))
-    return _minted(desk, form.having(token=token), f"by hand: of {whose.name if whose else 'nobody'}")
+    return _minted(state, form.having(token=token), f"by hand: of {whose.name if whose else 'nobody'}")
 
 
-def explained(desk: Desk, form: Form) -> View:
+def explained(state: ConsoleState, form: Form) -> View:
     """Explain the token that is in the form, wherever it comes from."""
     _token(form)
-    values = _around(desk, form, strict=True)
+    values = _around(state, form, strict=True)
     return View(values, f"Explained: {_verdict(values)}", RESULT)
 
 
-async def sent(desk: Desk, form: Form) -> View:
+async def sent(state: ConsoleState, form: Form) -> View:
     """Send the token that is in the form to an API on this machine."""
     token = _token(form)
-    desk.target = sending.checked(_target(desk, form))
-    answer = await sending.send(desk.target, token)
-    where = desk.target.url.partition("?")[0]  # behind it may be what is for the API alone
-    values = {**_around(desk, form), "target": desk.target, "curl": curl(desk.target, token), "answer": answer}
-    desk.issuer.journal.add("sent", f"{desk.target.method} {where}: {answer.summary}", **_named(values))
+    state.target = sending.checked(_target(state, form))
+    answer = await sending.send(state.target, token)
+    where = state.target.url.partition("?")[0]  # behind it may be what is for the API alone
+    values = {**_around(state, form), "target": state.target, "curl": curl(state.target, token), "answer": answer}
+    state.issuer.journal.add("sent", f"{state.target.method} {where}: {answer.summary}", **_named(values))
     if token == form.text("last_token"):
         return View(values, f"Sent: {answer.summary}", ANSWER)
     return View(values, f"Sent: {answer.summary}", RESULT, "#result")  # what the page explains is another token
 
 
-def _minted(desk: Desk, form: Form, title: str) -> View:
-    values = _around(desk, form, strict=True)
-    desk.issuer.journal.add("minted", title, **_named(values))
+def _minted(state: ConsoleState, form: Form, title: str) -> View:
+    values = _around(state, form, strict=True)
+    state.issuer.journal.add("minted", title, **_named(values))
     return View({**values, "title": title}, f"Minted {title}. {_verdict(values)}", RESULT)
 
 
-def _around(desk: Desk, form: Form, *, strict: bool = False) -> dict[str, Any]:
+def _around(state: ConsoleState, form: Form, *, strict: bool = False) -> dict[str, Any]:
     """All that is shown of the token in the form. Unless *strict*, what it cannot be explained for is passed over."""
     token, audience, demands = pasted(latest(form, "token")), latest(form, "audience"), latest(form, "demands")
-    audience, target = audience or desk.issuer.audience, _target(desk, form)
+    audience, target = audience or state.issuer.audience, _target(state, form)
     try:
-        explanation = told(desk.issuer, token, audience.split(), demands.replace(",", " ").split()) if token else None
+        explanation = told(state.issuer, token, audience.split(), demands.replace(",", " ").split()) if token else None
     except ConfigurationError:
         if strict:
             raise
@@ -136,9 +136,9 @@ def _token(form: Form) -> str:
     return token
 
 
-def _target(desk: Desk, form: Form) -> Target:
+def _target(state: ConsoleState, form: Form) -> Target:
     if "url" not in form:
-        return desk.target
+        return state.target
     return Target(form.text("method") or "GET", form.text("url"), form.text("body"))
 
 

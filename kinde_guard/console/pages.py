@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .csrf import Stamps
-from .desk import Desk
 from .forms import Form
+from .state import ConsoleState
 
 Values = Mapping[str, Any]
 
@@ -29,8 +29,8 @@ class View:
     """The selector of what *part* replaces, if that is not what the form says."""
 
 
-Show = Callable[[Desk, Form], Values]
-Action = Callable[[Desk, Form], View | Awaitable[View]]
+Show = Callable[[ConsoleState, Form], Values]
+Action = Callable[[ConsoleState, Form], View | Awaitable[View]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from itertools import zip_longest
 
 from ..errors import ConfigurationError
 from ..issuer.users import Membership, User
-from .desk import Desk
 from .forms import Form
 from .pages import Page, Values, View
+from .state import ConsoleState
 
 NEW = ""
 """In place of an id."""
@@ -30,9 +30,9 @@ class Draft:
     rows: tuple[tuple[str, ...], ...] = (_ANOTHER,)
 
 
-def show(desk: Desk, form: Form) -> Values:
+def show(state: ConsoleState, form: Form) -> Values:
     """Everybody. What *form* brings stays in its place."""
-    users = desk.issuer.registry.users
+    users = state.issuer.registry.users
     drafts = {NEW: Draft(), **{user.id: _draft(user) for user in users}}
     opened = (form.text("id") or NEW) if "email" in form else None
     if opened is not None:
@@ -41,7 +41,7 @@ def show(desk: Desk, form: Form) -> Values:
     return {"users": users, "drafts": drafts, "organizations": organizations, "opened": opened}
 
 
-def save(desk: Desk, form: Form) -> View:
+def save(state: ConsoleState, form: Form) -> View:
     """Add somebody, or replace who has that id."""
     user = User(
         form.text("id") or f"kp_{secrets.token_hex(16)}",
@@ -51,17 +51,17 @@ def save(desk: Desk, form: Form) -> View:
         tuple(_memberships(form)),
         form.members("feature_flags"),
     )
-    desk.issuer.add_user(user)
-    return View({"opened": user.id}, f"{desk.changed(f'{user.name} is saved')} Tokens from now on say so.")
+    state.issuer.add_user(user)
+    return View({"opened": user.id}, f"{state.changed(f'{user.name} is saved')} Tokens from now on say so.")
 
 
-def remove(desk: Desk, form: Form) -> View:
+def remove(state: ConsoleState, form: Form) -> View:
     """Nobody of that id signs in any more."""
-    user = desk.issuer.registry.user(form.text("id"))
+    user = state.issuer.registry.user(form.text("id"))
     if user is None:
         raise ConfigurationError("there is no such user any more")
-    desk.issuer.registry.remove_user(user.id)
-    removed = desk.changed(f"{user.name} is removed")
+    state.issuer.registry.remove_user(user.id)
+    removed = state.changed(f"{user.name} is removed")
     return View(notice=f"{removed} Tokens that are out stay good until they expire.")
 
 

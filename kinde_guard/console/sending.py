@@ -17,7 +17,7 @@ from markupsafe import Markup
 from ..errors import ConfigurationError
 from ..settings import is_loopback
 from .decoded import pretty
-from .desk import Target
+from .state import Target
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 TIMEOUT = 5.0

@@ -6,15 +6,15 @@ from ..errors import ConfigurationError
 from ..issuer import Api, App, LocalIssuer
 from ..issuer.names import word
 from ..issuer.redirects import LOOPBACK
-from .desk import Desk
 from .forms import Form
 from .pages import Page, Values, View
+from .state import ConsoleState
 from .variables import exports
 
 
-def show(desk: Desk, form: Form) -> Values:
+def show(state: ConsoleState, form: Form) -> Values:
     """All that is set up, and a token request to paste. What *form* brings stays in its place."""
-    issuer = desk.issuer
+    issuer = state.issuer
     registry = issuer.registry
     return {
         "apps": registry.apps,
@@ -37,40 +37,40 @@ def token_request(issuer: LocalIssuer) -> str:
     return f"curl -sS {issuer.url}/oauth2/token -d 'grant_type=client_credentials&{form}'"
 
 
-def save_api(desk: Desk, form: Form) -> View:
+def save_api(state: ConsoleState, form: Form) -> View:
     """Add an API, or give it other scopes."""
-    api = desk.issuer.add_api(form.text("audience"), form.words("scopes"))
+    api = state.issuer.add_api(form.text("audience"), form.words("scopes"))
     many = f"{len(api.scopes) or 'no'} scope{'' if len(api.scopes) == 1 else 's'}"
-    return View(notice=desk.changed(f"{api.audience} has {many}"))
+    return View(notice=state.changed(f"{api.audience} has {many}"))
 
 
-def add_app(desk: Desk, form: Form) -> View:
+def add_app(state: ConsoleState, form: Form) -> View:
     """Add a machine-to-machine app, or a front-end app."""
     name, uris, org_code = form.text("name"), form.text("redirect_uris").split(), form.text("org_code")
     if not name:
         raise ConfigurationError("the app needs a name")
     if form.text("kind") == "front_end":
-        app: App = desk.issuer.add_front_end_app(name, redirect_uris=uris or LOOPBACK)
+        app: App = state.issuer.add_front_end_app(name, redirect_uris=uris or LOOPBACK)
     else:
         org_code = word("an organization's code", org_code) if org_code else ""
-        app = desk.issuer.add_app(name, org_code=org_code or None, redirect_uris=uris)
-    added = desk.changed(f"{app.name} is added")
+        app = state.issuer.add_app(name, org_code=org_code or None, redirect_uris=uris)
+    added = state.changed(f"{app.name} is added")
     return View({"opened": app.client_id}, f"{added} Authorise it for an API next.")
 
 
-def authorize(desk: Desk, form: Form) -> View:
+def authorize(state: ConsoleState, form: Form) -> View:
     """Let an app use an API, with the scopes that are ticked."""
-    app, api, scopes = _app(desk.issuer, form), _api(desk.issuer, form), form.all("scope")
-    desk.issuer.authorize(app, api.audience, scopes)
+    app, api, scopes = _app(state.issuer, form), _api(state.issuer, form), form.all("scope")
+    state.issuer.authorize(app, api.audience, scopes)
     with_what = f", with {' '.join(scopes)}" if scopes else ", with no scope" if api.scopes else ""
-    return View({"opened": app.client_id}, desk.changed(f"{app.name} may use {api.audience}{with_what}"))
+    return View({"opened": app.client_id}, state.changed(f"{app.name} may use {api.audience}{with_what}"))
 
 
-def forbid(desk: Desk, form: Form) -> View:
+def forbid(state: ConsoleState, form: Form) -> View:
     """Let an app use an API no more."""
-    app, api = _app(desk.issuer, form), _api(desk.issuer, form)
-    desk.issuer.registry.forbid(app, api.audience)
-    forbidden = desk.changed(f"{app.name} may not use {api.audience} any more")
+    app, api = _app(state.issuer, form), _api(state.issuer, form)
+    state.issuer.registry.forbid(app, api.audience)
+    forbidden = state.changed(f"{app.name} may not use {api.audience} any more")
     return View({"opened": app.client_id}, f"{forbidden} Tokens that are out stay good until they expire.")
 
 

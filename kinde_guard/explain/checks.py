@@ -20,9 +20,9 @@ from ..requirements import Requirement
 from ..settings import Settings
 from ..tokens import jws, rules
 from ..tokens.claims import AccessToken, Json, fingerprint
-from . import looks
-from .facts import Facts
+from . import descriptions
 from .fixes import fix
+from .refusal_context import RefusalContext
 
 Outcome = Literal["passed", "failed", "not_reached", "cannot_tell"]
 Also = Literal["passed", "failed"]
@@ -106,8 +106,8 @@ def explain(
 def explain_header(refusal: AuthError, settings: Settings, now: float) -> Explanation:
     """What is to be said of an Authorization header that has no token, by its *refusal*."""
     name = "authorization"
-    mend = fix(Facts(refusal.reason, name, settings, now, ""))
-    check = Check(name, looks.AUTHORIZATION, refusal.hint, "failed", reason=refusal.reason, fix=mend)
+    mend = fix(RefusalContext(refusal.reason, name, settings, now, ""))
+    check = Check(name, descriptions.AUTHORIZATION, refusal.hint, "failed", reason=refusal.reason, fix=mend)
     return Explanation((check,), "")
 
 
@@ -137,25 +137,26 @@ class _Examination:
 
     def go(self) -> None:
         """All but the demands."""
-        data = self._ask("size", looks.SIZE, lambda _: looks.size(self._raw), jws.to_bytes, self._raw)
-        parts = self._ask("form", looks.FORM, lambda _: looks.parts(self._raw), jws.split, data)
+        data = self._ask("size", descriptions.SIZE, lambda _: descriptions.size(self._raw), jws.to_bytes, self._raw)
+        parts = self._ask("form", descriptions.FORM, lambda _: descriptions.parts(self._raw), jws.split, data)
         header, body, signature, signing_input = parts or (None, None, None, None)
-        self._header = self._ask("header", looks.OBJECT, looks.members, _read_object, header)
+        self._header = self._ask("header", descriptions.OBJECT, descriptions.members, _read_object, header)
         for about_header in rules.HEADER_RULES:
             self._rule(about_header, self._header, self._settings)
-        self._claims = self._ask("payload", looks.OBJECT, looks.members, _read_object, body)
+        self._claims = self._ask("payload", descriptions.OBJECT, descriptions.members, _read_object, body)
         for about_claims in rules.CLAIMS_RULES:
             self._rule(about_claims, self._claims, self._settings, self._now)
-        decoded = self._ask("encoding", looks.BASE64URL, looks.size_of, jws.decode, signature)
-        key = self._ask("key", self._key_expected(), looks.key, self._keys.find, *self._key_named())
+        decoded = self._ask("encoding", descriptions.BASE64URL, descriptions.size_of, jws.decode, signature)
+        key = self._ask("key", self._key_expected(), descriptions.key, self._keys.find, *self._key_named())
         alg = None if self._header is None else self._header.get("alg")
-        if self._ask("signature", looks.SIGNATURE, looks.signature, _verify, key, alg, signing_input, decoded):
+        signed = key, alg, signing_input, decoded
+        if self._ask("signature", descriptions.SIGNATURE, descriptions.signature, _verify, *signed):
             self._token = self._made_token(jws.decode(body or b""))
 
     def demand(self, demand: Requirement) -> None:
         """Asked of a token that is the issuer's: nobody vouches for what another says."""
         token = self._token
-        self._ask("demand", str(demand), lambda _: looks.held(demand, token), _require, token, demand)
+        self._ask("demand", str(demand), lambda _: descriptions.held(demand, token), _require, token, demand)
 
     def check(self, made: _Made) -> Check:
         """As it is told."""
@@ -164,16 +165,16 @@ class _Examination:
             return told
         if problem is None:
             return replace(told, also="passed") if made.second else replace(told, outcome="passed")
-        told = replace(told, reason=problem.reason, fix=fix(self._facts(made, problem)))
+        told = replace(told, reason=problem.reason, fix=fix(self._context(made, problem)))
         if isinstance(problem, KeysUnavailable):
             return told if made.second else replace(told, outcome="cannot_tell")
         return replace(told, also="failed") if made.second else replace(told, outcome="failed")
 
     def _rule(self, rule: Callable[..., object], members: Json | None, *others: Any) -> None:
-        look = looks.LOOKS[rule]
-        expected = look.expected(self._settings, self._now)
+        told = descriptions.DESCRIPTIONS[rule]
+        expected = told.expected(self._settings, self._now)
         self._ask(
-            look.name, expected, lambda _: look.found(members or {}, self._settings, self._now), rule, members, *others
+            told.name, expected, lambda _: told.found(members or {}, self._settings, self._now), rule, members, *others
         )
 
     def _ask(self, name: str, expected: str, found: Callable[[Any], str], run: Callable[..., Any], *given: Any) -> Any:
@@ -202,7 +203,9 @@ class _Examination:
         return self._claims["iss"], self._header["kid"], self._header["alg"]
 
     def _key_expected(self) -> str:
-        return f"a key of that name at {self._claims['iss']}" if self._claims and self._passed("iss") else looks.KEY
+        if self._claims and self._passed("iss"):
+            return f"a key of that name at {self._claims['iss']}"
+        return descriptions.KEY
 
     def _made_token(self, payload: bytes) -> AccessToken | None:
         """What the demands are asked of; ``None`` where claims are not of the types that its attributes need."""
@@ -210,9 +213,9 @@ class _Examination:
             return None
         return AccessToken._of(payload, self.digest, self._settings.permissions_as_scopes)
 
-    def _facts(self, made: _Made, problem: AuthError | KeysUnavailable) -> Facts:
+    def _context(self, made: _Made, problem: AuthError | KeysUnavailable) -> RefusalContext:
         token = self._token
-        return Facts(
+        return RefusalContext(
             problem.reason,
             made.name,
             self._settings,

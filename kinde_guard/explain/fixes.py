@@ -13,9 +13,10 @@ from ..requirements import NOT_PERMITTED, OIDC_SCOPES_ALONE
 from ..settings import is_loopback
 from ..tokens.claims import kind_of, org_of, roles_of
 from ..tokens.rules import TYPES
-from .facts import Facts, is_kinde
+from .providers import is_kinde
+from .refusal_context import RefusalContext
 
-Row = tuple[Callable[[Facts], bool], str]
+Row = tuple[Callable[[RefusalContext], bool], str]
 
 _APPLICATION = "Kinde → Settings → Applications → the application"
 _AUTHORISE = f"authorise the app for the API: {_APPLICATION} → APIs → Authorize application"
@@ -28,12 +29,12 @@ _IS_IT_YOURS = (
 _CLOCK = "Set the clock of this machine (timedatectl set-ntp true): it is {off} by the issuer's."
 
 
-def fix(facts: Facts) -> str:
+def fix(context: RefusalContext) -> str:
     """What to do."""
-    return next(sentence for fits, sentence in FIXES[facts.reason] if fits(facts)).format(**facts.words())
+    return next(sentence for fits, sentence in FIXES[context.reason] if fits(context)).format(**context.words())
 
 
-def _otherwise(facts: Facts) -> bool:
+def _otherwise(context: RefusalContext) -> bool:
     return True
 
 

@@ -45,6 +45,11 @@ _PROVIDERS = (
 )
 
 
+def is_kinde(host: str) -> bool:
+    """Whether *host* is a domain that Kinde hands out, and not a custom one."""
+    return host.endswith(".kinde.com")
+
+
 def provider(host: str) -> str:
     """Whose *host* is, if it is one of those that are known, and not Kinde's."""
     return next((name for name, pattern in _PROVIDERS if re.fullmatch(pattern, host, re.I)), "")

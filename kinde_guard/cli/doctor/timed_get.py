@@ -1,4 +1,4 @@
-"""One question to an issuer, asked as the guard asks it: the same limits, no redirects, no credentials, timed."""
+"""One GET to an issuer, made as the guard makes it (the same limits, no redirects, no credentials) and timed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 
 import httpx
 
-from ..keys.notices import drift
-from ..net import flight
-from ..net.fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
-from ..net.in_between import hint
+from ...keys.notices import drift
+from ...net import flight
+from ...net.fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
+from ...net.in_between import hint
 
 _ACCEPT = {"accept": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TimedAnswer:
     """The answer with status 200, or why there is none."""
 
     answer: Answer | None = None
@@ -38,18 +38,18 @@ class Asked:
         return found if isinstance(found, dict) else None
 
 
-def ask(url: str, transport: httpx.BaseTransport | None = None) -> Asked:
+def timed_get(url: str, transport: httpx.BaseTransport | None = None) -> TimedAnswer:
     """GET *url*, over *transport* if there is one; at most 5 s, whatever happens."""
-    landed: list[Asked] = []
+    landed: list[TimedAnswer] = []
 
-    def land(asked: Asked) -> flight.Say:
-        landed.append(asked)
+    def land(answered: TimedAnswer) -> flight.Say:
+        landed.append(answered)
         return lambda: None
 
     fetcher, began = _fetcher(transport), time.monotonic()
     call = flight.Flight(land, _crashed, deadline=TOTAL_TIMEOUT)
     flight.join(call.start(partial(_get, fetcher, url, began)), TOTAL_TIMEOUT + 1)
-    return landed[0] if landed else Asked(problem="no whole answer in time")
+    return landed[0] if landed else TimedAnswer(problem="no whole answer in time")
 
 
 @functools.cache
@@ -57,18 +57,18 @@ def _fetcher(transport: httpx.BaseTransport | None) -> Fetcher:
     return Fetcher(transport)
 
 
-def _get(fetcher: Fetcher, url: str, began: float, watch: flight.Watch) -> Asked:
+def _get(fetcher: Fetcher, url: str, began: float, watch: flight.Watch) -> TimedAnswer:
     sent = time.time()
     try:
         answer = fetcher.send("GET", url, watch, headers=_ACCEPT)
     except FetchFailed as error:
-        return Asked(problem=str(error))
+        return TimedAnswer(problem=str(error))
     taken, ahead = time.monotonic() - began, drift(answer.headers, sent, time.time())
     if answer.status != 200:
         problem = f"it answered {answer.status}{hint(answer.status, answer.headers)}"
-        return Asked(problem=problem, seconds=taken, drift=ahead)
-    return Asked(answer, seconds=taken, drift=ahead)
+        return TimedAnswer(problem=problem, seconds=taken, drift=ahead)
+    return TimedAnswer(answer, seconds=taken, drift=ahead)
 
 
-def _crashed(error: Exception) -> Asked:
-    return Asked(problem=f"{type(error).__name__}: {one_line(error)}")
+def _crashed(error: Exception) -> TimedAnswer:
+    return TimedAnswer(problem=f"{type(error).__name__}: {one_line(error)}")

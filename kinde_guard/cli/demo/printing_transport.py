@@ -15,14 +15,14 @@ from urllib.parse import parse_qsl
 import httpx
 from rich.text import Text
 
-from ..tokens.claims import fingerprint
-from .screen import Screen
+from ...tokens.claims import fingerprint
+from ..screen import Screen
 
 _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 _SHOWN_HEADERS = ("WWW-Authenticate", "Retry-After")
 
 
-class ShownTransport(httpx.BaseTransport):
+class PrintingTransport(httpx.BaseTransport):
     """From *who* to *whom*, over real sockets; the environment's proxies are not used."""
 
     def __init__(self, screen: Screen, who: str, whom: str) -> None:

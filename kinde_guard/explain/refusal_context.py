@@ -1,9 +1,7 @@
-"""What there is to go by when a fix is looked for. What a token says may be untrue: it decides about words alone."""
+"""What a fix is chosen by: a refusal, and what is known around it. A token may lie: it decides about words alone."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -11,17 +9,17 @@ from ..errors import ConfigurationError, Reason
 from ..settings import Settings, is_loopback, issuer_url
 from ..tokens.claims import Json, client_of, is_m2m, org_of
 from ..web.wording import few
-from .providers import may_be_kindes, provider
+from .display import shown
+from .providers import is_kinde, may_be_kindes, provider
 
-MOST_SHOWN = 200
 # What scripts send in place of a token that is not there: Kinde's getAccessToken() may return undefined.
 _STAND_INS = frozenset({"undefined", "null", "None", "NaN", "[object Object]", "[object Promise]"})
 _MANAGEMENT = (".kinde.com/api", ".kinde.com/api/v1")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """A refusal, and what is known around it."""
+class RefusalContext:
+    """The circumstances of one refusal: its reason, the settings, the clock, and what the token says, true or not."""
 
     reason: Reason
     check: str
@@ -168,26 +166,6 @@ class Facts:
             "demand": self.demand,
             "off": f"{abs(drift):.0f} s {'fast' if drift > 0 else 'slow'}",
         }
-
-
-def shown(value: object) -> str:
-    """A value from a token, fit for a terminal: ASCII, in one line, not endless."""
-    text = json.dumps(value)
-    return _cut(text[1:-1] if isinstance(value, str) else text)
-
-
-def listed(values: Iterable[object]) -> str:
-    """Several such values."""
-    return _cut(", ".join(map(shown, values)))
-
-
-def is_kinde(host: str) -> bool:
-    """Whether *host* is a domain that Kinde hands out, and not a custom one."""
-    return host.endswith(".kinde.com")
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def _host(url: str) -> str:

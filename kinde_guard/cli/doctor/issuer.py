@@ -8,14 +8,15 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ..explain.facts import is_kinde, listed, shown
-from ..keys.jwk import KeysRead, UnusableKeySet, read_jwk_set
-from ..keys.key_set import life_of
-from ..net.headers import age_of
-from ..settings import is_loopback
-from .asking import Asked, ask
+from ...explain.display import listed, shown
+from ...explain.providers import is_kinde
+from ...keys.jwk import KeysRead, UnusableKeySet, read_jwk_set
+from ...keys.key_set import life_of
+from ...net.headers import age_of
+from ...settings import is_loopback
+from ..remedies import DOMAIN, remedy
 from .finding import Finding
-from .remedies import DOMAIN, remedy
+from .timed_get import TimedAnswer, timed_get
 
 ALGORITHMS = ("RS256",)
 SLOW = 2.0  # the guard gives up at 5 s
@@ -29,19 +30,19 @@ class Issuer:
     """One issuer, and what is known of it by now."""
 
     url: str
-    answers: list[Asked] = field(default_factory=list)
+    answers: list[TimedAnswer] = field(default_factory=list)
     keys: KeysRead | None = None
     silent: bool = False
     """Whether it did not answer at all."""
     transport: httpx.BaseTransport | None = None
     """A proxy's."""
 
-    def ask(self, path: str) -> Asked:
+    def get(self, path: str) -> TimedAnswer:
         """The answer is kept."""
-        asked = ask(f"{self.url}{path}", self.transport)
-        self.answers.append(asked)
-        self.silent = asked.answer is None and not asked.seconds
-        return asked
+        answered = timed_get(f"{self.url}{path}", self.transport)
+        self.answers.append(answered)
+        self.silent = answered.answer is None and not answered.seconds
+        return answered
 
     def remedy(self, problem: str) -> str:
         """What to do about it."""
@@ -50,7 +51,7 @@ class Issuer:
     @property
     def drift(self) -> float | None:
         """By how many seconds the clock here is ahead of its; the answer that leaves the least doubt decides."""
-        drifts = [asked.drift for asked in self.answers if asked.drift is not None]
+        drifts = [answered.drift for answered in self.answers if answered.drift is not None]
         return min(drifts, key=abs, default=None)
 
 
@@ -59,11 +60,11 @@ def discovery(issuer: Issuer) -> Iterator[Finding]:
     if issuer.silent:
         yield Finding("discovery", "skipped", "there is no connection", about=issuer.url)
         return
-    asked = issuer.ask("/.well-known/openid-configuration")
-    if asked.answer is None:
-        yield Finding("discovery", "failed", asked.problem, issuer.remedy(asked.problem), issuer.url)
+    answered = issuer.get("/.well-known/openid-configuration")
+    if answered.answer is None:
+        yield Finding("discovery", "failed", answered.problem, issuer.remedy(answered.problem), issuer.url)
         return
-    document = asked.document()
+    document = answered.document()
     if document is None:
         yield Finding("discovery", "failed", "the answer is not JSON", issuer.remedy("not JSON"), issuer.url)
         return
@@ -100,19 +101,19 @@ def keys(issuer: Issuer) -> Iterator[Finding]:
     if issuer.silent:
         yield Finding("keys", "skipped", "it does not answer", about=issuer.url)
         return
-    asked = issuer.ask("/.well-known/jwks")
-    if asked.answer is None:
-        yield Finding("keys", "failed", asked.problem, issuer.remedy(asked.problem), issuer.url)
+    answered = issuer.get("/.well-known/jwks")
+    if answered.answer is None:
+        yield Finding("keys", "failed", answered.problem, issuer.remedy(answered.problem), issuer.url)
         return
     try:
-        issuer.keys = read_jwk_set(asked.answer.body, ALGORITHMS, {})
+        issuer.keys = read_jwk_set(answered.answer.body, ALGORITHMS, {})
     except UnusableKeySet as problem:
         yield Finding("keys", "failed", str(problem), _unusable(str(problem), issuer), issuer.url)
         return
     yield Finding("keys", "well", _usable(issuer.keys), about=issuer.url)
     yield from _odd(issuer.keys, issuer.url)
-    yield _cached(asked.answer.headers, issuer.url)
-    yield _speed(asked.seconds, issuer.url)
+    yield _cached(answered.answer.headers, issuer.url)
+    yield _speed(answered.seconds, issuer.url)
 
 
 def _usable(found: KeysRead) -> str:

@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from ..guard import Guard
-from ..starlette import KindeGuard, requires_scope
+from ...guard import Guard
+from ...starlette import KindeGuard, requires_scope
 
 
 @requires_scope("read:users")

@@ -17,7 +17,7 @@ class Target:
 
 
 @dataclass(slots=True)
-class Desk:
+class ConsoleState:
     """The local Kinde, and what its owner did last."""
 
     issuer: LocalIssuer

@@ -9,18 +9,18 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ..errors import ConfigurationError, InvalidToken, KeysUnavailable
-from ..explain import Explanation, explain
-from ..explain.facts import is_kinde
-from ..keys.jwk import Key
-from ..keys.key_set import KeySet
-from ..m2m import ClientCredentials, TokenEndpointUnavailable, TokenRequestFailed
-from ..m2m.token_request import Application
-from ..settings import DOMAIN_VARIABLES, Settings
-from .checkup import Issuer
+from ...errors import ConfigurationError, InvalidToken, KeysUnavailable
+from ...explain import Explanation, explain
+from ...explain.providers import is_kinde
+from ...keys.jwk import Key
+from ...keys.key_set import KeySet
+from ...m2m import ClientCredentials, TokenEndpointUnavailable, TokenRequestFailed
+from ...m2m.token_request import Application
+from ...settings import DOMAIN_VARIABLES, Settings
+from ..remedies import remedy
+from .environment import M2M
 from .finding import Finding, State, sentence
-from .remedies import remedy
-from .variables import M2M
+from .issuer import Issuer
 
 
 class _Fetched:

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.x509 import DNSName, IPAddress, SubjectAlternativeName
 
-from ..errors import ConfigurationError
-from ..explain.facts import listed
-from ..net import tls
-from ..net.fetch import CONNECT_TIMEOUT, one_line
+from ...errors import ConfigurationError
+from ...explain.display import listed
+from ...net import tls
+from ...net.fetch import CONNECT_TIMEOUT, one_line
+from ..remedies import remedy
 from .finding import Finding
-from .remedies import remedy
 
 SOON = 14 * 86_400
 _EXPIRED, _NOT_YET, _WRONG_NAME, _WRONG_ADDRESS = 10, 9, 62, 64  # X509_V_ERR_…, as OpenSSL numbers them

@@ -11,14 +11,15 @@ from typing import Annotated
 import httpx
 import typer
 
-from . import certificate, checkup, credentials, variables
-from .checkup import Issuer
+from ..messages import tell
+from ..options import AsJson
+from ..progress import working
+from ..proxy import Proxy, through
+from ..screen import Screen
+from . import certificate, environment, m2m_token
+from . import issuer as checkup
 from .finding import Finding, State
-from .options import AsJson
-from .progress import working
-from .proxy import Proxy, through
-from .screen import Screen
-from .words import tell
+from .issuer import Issuer
 
 _MARKS: dict[State, tuple[str, str]] = {
     "well": ("✓", "green"),
@@ -48,7 +49,7 @@ def doctor(
     Example, with the variables that kinde-guard dev prints:
       kinde-guard doctor
     """
-    if not variables.any_domain(domain or (), os.environ):
+    if not environment.any_domain(domain or (), os.environ):
         tell("kinde-guard: name a Kinde domain: kinde-guard doctor acme.kinde.com, or set KINDE_DOMAIN")
         raise typer.Exit(2)
     findings = list(_told(steps(domain or (), through(proxy)), as_json))
@@ -62,7 +63,7 @@ def doctor(
 
 def steps(domains: Sequence[str], transport: httpx.BaseTransport | None = None) -> Iterator[Step]:
     """What there is to do, in order, each with what to say meanwhile."""
-    setup, about_settings = variables.examine(domains, os.environ)
+    setup, about_settings = environment.examine(domains, os.environ)
     yield "Reading the settings", lambda: about_settings
     issuers = [Issuer(url, transport=transport) for url in setup.issuers]
     for issuer in issuers:
@@ -70,7 +71,7 @@ def steps(domains: Sequence[str], transport: httpx.BaseTransport | None = None) 
     if issuers:
         yield "Comparing the domains", lambda: checkup.together(issuers)
     if setup.settled:
-        yield "Requesting a token", lambda: credentials.end_to_end(issuers, setup.audience, bool(domains), transport)
+        yield "Requesting a token", lambda: m2m_token.end_to_end(issuers, setup.audience, bool(domains), transport)
 
 
 def _examination(issuer: Issuer) -> Iterator[Step]:

@@ -16,7 +16,7 @@ def demo() -> None:
     Example:
       kinde-guard demo
     """
-    from .play import play  # only now: the other commands need no server
+    from .scenes import run_demo  # only now: the other commands need no server
 
-    if not play():
+    if not run_demo():
         raise typer.Exit(1)

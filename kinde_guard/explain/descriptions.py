@@ -1,4 +1,4 @@
-"""How each check is told: its name, what it expects, what it finds. Pure; what the token says is shown in ASCII."""
+"""Each check in words: its name, what it expects, what it finds. Pure; what the token says is shown in ASCII."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..settings import Settings
 from ..tokens import jws, rules
 from ..tokens.claims import AccessToken, Json, client_of, kind_of, subject_of
 from ..web.wording import few
-from .facts import listed, shown
+from .display import listed, shown
 
 AUTHORIZATION = "Bearer, a space, one token"
 _OR = " or ", " or "
@@ -26,8 +26,8 @@ SIGNATURE = "made with that key"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """How a rule is told."""
+class Description:
+    """One check in words: its name, what it expects by the settings, what it finds in a token."""
 
     name: str
     expected: Callable[[Settings, float], str]
@@ -148,16 +148,18 @@ def _says(text: str) -> Callable[[Settings, float], str]:
     return lambda settings, now: text
 
 
-LOOKS: Mapping[Callable[..., object], Look] = {
-    rules.check_algorithm: Look("alg", lambda settings, now: " or ".join(settings.algorithms), _value_of("alg")),
-    rules.check_type: Look("typ", _says("JWT or at+jwt, or none"), _value_of("typ")),
-    rules.check_extensions: Look("crit", _says("no crit, b64, zip, cty"), _which_of("crit", "b64", "zip", "cty")),
-    rules.check_key_id: Look("kid", _says("the name of a key"), _value_of("kid")),
-    rules.check_kind: Look("kind", _says("no ID token, no webhook"), _kind),
-    rules.check_subject: Look("caller", _says("a user, or an M2M app"), _caller),
-    rules.check_issuer: Look("iss", lambda settings, now: few(settings.issuers, *_OR), _value_of("iss")),
-    rules.check_audience: Look("aud", _audience_expected, _audience_found),
-    rules.check_times: Look(
+DESCRIPTIONS: Mapping[Callable[..., object], Description] = {
+    rules.check_algorithm: Description("alg", lambda settings, now: " or ".join(settings.algorithms), _value_of("alg")),
+    rules.check_type: Description("typ", _says("JWT or at+jwt, or none"), _value_of("typ")),
+    rules.check_extensions: Description(
+        "crit", _says("no crit, b64, zip, cty"), _which_of("crit", "b64", "zip", "cty")
+    ),
+    rules.check_key_id: Description("kid", _says("the name of a key"), _value_of("kid")),
+    rules.check_kind: Description("kind", _says("no ID token, no webhook"), _kind),
+    rules.check_subject: Description("caller", _says("a user, or an M2M app"), _caller),
+    rules.check_issuer: Description("iss", lambda settings, now: few(settings.issuers, *_OR), _value_of("iss")),
+    rules.check_audience: Description("aud", _audience_expected, _audience_found),
+    rules.check_times: Description(
         "dates", lambda settings, now: f"{_utc(now)} UTC, give or take {settings.leeway:g} s", _dates
     ),
 }

@@ -1,4 +1,4 @@
-"""What the demo is played on: a local Kinde and an API, both served on loopback, and a client that calls them."""
+"""One run of the demo: a local Kinde and an API, both served on loopback, and a client that calls them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import httpx
 
-from ..guard import Guard
-from ..issuer import LocalIssuer
-from ..m2m import ClientCredentials, TokenEndpointUnavailable, TokenRequestFailed
-from . import demo_api
-from .screen import Screen
-from .serving import listen, serving, url_of
-from .wire import ShownTransport
+from ...guard import Guard
+from ...issuer import LocalIssuer
+from ...m2m import ClientCredentials, TokenEndpointUnavailable, TokenRequestFailed
+from ..screen import Screen
+from ..serving import listen, serving, url_of
+from .api import protected_api
+from .printing_transport import PrintingTransport
 
 AUDIENCE = "https://api.example.com"
 OTHER_AUDIENCE = "https://billing.example.com"
@@ -37,7 +37,7 @@ class Result:
         return self.expected == self.seen
 
 
-class LogOfApi(logging.Handler):
+class ApiLogHandler(logging.Handler):
     """Shows the refusals that the guard logs, and remembers the reason of the last."""
 
     def __init__(self, screen: Screen) -> None:
@@ -53,30 +53,30 @@ class LogOfApi(logging.Handler):
             self._screen.line("API's log", f"{record.levelname} {record.getMessage()}", style="magenta")
 
 
-class Stage:
-    """One play of the demo."""
+class DemoRun:
+    """One run of the demo: the local Kinde and the API that it serves, the client that calls them, each answer."""
 
-    def __init__(self, screen: Screen, props: ExitStack) -> None:
+    def __init__(self, screen: Screen, resources: ExitStack) -> None:
         self.screen = screen
         self.results: list[Result] = []
-        self._props = props
-        self._log = LogOfApi(screen)
-        self._kinde_served = props.enter_context(ExitStack())
+        self._resources = resources
+        self._log = ApiLogHandler(screen)
+        self._kinde_served = resources.enter_context(ExitStack())
         sock = self._kinde_served.enter_context(listen(0))
         self._port = sock.getsockname()[1]
         self.kinde = LocalIssuer(url_of(sock))
         self._kinde_served.enter_context(serving(self.kinde.asgi, sock))
         self.app = self.kinde.add_app("Nightly report")
-        props.enter_context(_listening_to_guards(self._log))
+        resources.enter_context(_listening_to_guards(self._log))
         self.api = self.serve_api("API")
 
     def serve_api(self, name: str) -> httpx.Client:
         """Start an API with a guard of its own, whose keys are still to be fetched; a client for it."""
-        guard = Guard(self.kinde.url, audience=AUDIENCE, transport=ShownTransport(self.screen, name, "Kinde"))
-        sock = self._props.enter_context(listen(0))
-        self._props.enter_context(serving(demo_api.protected_api(guard), sock))
-        transport = ShownTransport(self.screen, "client", name)
-        return self._props.enter_context(httpx.Client(base_url=url_of(sock), transport=transport, trust_env=False))
+        guard = Guard(self.kinde.url, audience=AUDIENCE, transport=PrintingTransport(self.screen, name, "Kinde"))
+        sock = self._resources.enter_context(listen(0))
+        self._resources.enter_context(serving(protected_api(guard), sock))
+        transport = PrintingTransport(self.screen, "client", name)
+        return self._resources.enter_context(httpx.Client(base_url=url_of(sock), transport=transport, trust_env=False))
 
     @contextmanager
     def kinde_is_down(self) -> Iterator[None]:
@@ -94,7 +94,7 @@ class Stage:
             client_secret=self.app.client_secret,
             audience=audience,
             scopes=scopes or None,
-            transport=ShownTransport(self.screen, "client", "Kinde"),
+            transport=PrintingTransport(self.screen, "client", "Kinde"),
         )
         try:
             text, seen = credentials.token(), "a token"
