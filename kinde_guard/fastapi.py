@@ -25,15 +25,15 @@ except ModuleNotFoundError as missing:
         "kinde_guard.fastapi needs FastAPI: pip install 'kinde-guard[fastapi]'", name=missing.name
     ) from missing
 
-from . import requirements
+from . import requirements, starlette
 from .errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, MissingToken
 from .guard import Guard
 from .requirements import AllOf, Requirement, Scopes, authenticated
 from .tokens.claims import AccessToken
-from .web import asgi_scope, decorators, layers, openapi, swagger
+from .web import asgi_scope, decorators, layers, openapi
 from .web.socketio import misused
 from .web.starlette_app import introduce, is_async, name_of, refused, routes_of
-from .web.swagger import docs_paths
+from .web.swagger import Swagger, docs_paths
 
 __all__ = [
     "AccessTokenSecurity",
@@ -191,7 +191,7 @@ requires_org = _decorators.requires_org
 requires = _decorators.requires
 
 
-class KindeGuard(swagger.KindeGuard):
+class KindeGuard(starlette.KindeGuard):
     """Puts a guard in front of a FastAPI app; found again as ``app.state.kinde_guard``.
 
     Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
@@ -204,15 +204,41 @@ class KindeGuard(swagger.KindeGuard):
 
     http_exception = HTTPException
 
-    def demands_of(self, route: Any) -> Iterator[Requirement]:
-        """Those of decorators are among the dependencies."""
-        dependant = getattr(route, "dependant", None)
-        return super().demands_of(route) if dependant is None else _demands(dependant, access_token)
+    def __init__(
+        self,
+        app: Starlette | None = None,
+        *,
+        guard: Guard | None = None,
+        public: Iterable[str] | None = None,
+        healthz: str | None = None,
+        readyz: str | None = None,
+        resource: str | None = None,
+        pass_preflights: bool = False,
+        swagger_client_id: str | None = None,
+        **settings: Any,
+    ) -> None:
+        self._swagger = Swagger(self, swagger_client_id, schemes_of)
+        super().__init__(
+            app,
+            guard=guard,
+            public=public,
+            healthz=healthz,
+            readyz=readyz,
+            resource=resource,
+            pass_preflights=pass_preflights,
+            **settings,
+        )
 
-    def schemes_of(self, app: FastAPI) -> Iterable[str]:
-        """As :meth:`kinde_guard.web.swagger.KindeGuard.schemes_of`."""
-        dependants = (getattr(route, "dependant", None) for route in routes_of(app, lambda mount: False))
-        return {security.scheme_name for dependant in dependants for security in securities(dependant)}
+    def init_app(self, app: Starlette) -> None:
+        """As :meth:`kinde_guard.starlette.KindeGuard.init_app`."""
+        self._swagger.check(app)
+        super().init_app(app)
+        self._swagger.extend(app)
+
+    def check(self, app: Starlette) -> None:
+        """As :meth:`kinde_guard.starlette.KindeGuard.check`, and have the docs pages tell of the guard."""
+        super().check(app)
+        self._swagger.start(app)
 
     def start(self, app: Starlette) -> None:
         """A test that overrides ``access_token`` needs no settings."""
@@ -220,6 +246,17 @@ class KindeGuard(swagger.KindeGuard):
             self.check(app)
         else:
             super().start(app)
+
+    def demands_of(self, route: Any) -> Iterator[Requirement]:
+        """Those of decorators are among the dependencies."""
+        dependant = getattr(route, "dependant", None)
+        return super().demands_of(route) if dependant is None else _demands(dependant, access_token)
+
+
+def schemes_of(app: FastAPI) -> set[str]:
+    """The names of the security schemes of ours that the routes of *app* use."""
+    dependants = (getattr(route, "dependant", None) for route in routes_of(app, lambda mount: False))
+    return {security.scheme_name for dependant in dependants for security in securities(dependant)}
 
 
 def _inject(function: Callable[..., Any], demand: Requires) -> Callable[..., Any]:

@@ -28,7 +28,7 @@ from .requirements import Requirement
 from .tokens.claims import AccessToken
 from .web import asgi_scope, decorators, layers
 from .web.socketio import misused
-from .web.starlette_app import Credentials, KindeGuard, KindeUser, Refusal, both, introduce, is_async, name_of, refused
+from .web.starlette_app import AppGuard, Credentials, KindeUser, Refusal, both, introduce, is_async, name_of, refused
 
 __all__ = [
     "KindeBackend",
@@ -47,6 +47,18 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MEND = "put CORSMiddleware before AuthenticationMiddleware: it answers preflights then"
+
+
+class KindeGuard(AppGuard):
+    """Puts a guard in front of a Starlette app; found again as ``app.state.kinde_guard``.
+
+    Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
+    too, unknown ones among them, before the body is read. *settings* are those of :class:`Guard`; what they leave out
+    is read from the environment when the app starts, and a mistake in it stops the server. *healthz* and *readyz* are
+    paths to answer health checks at; *resource* is the https URL of this API, whose metadata (RFC 9728) is then served
+    and named in challenges. With *public*, a ``CORSMiddleware`` that *app* has already is moved to just outside of the
+    guard, and answers preflights there; *pass_preflights* lets them through to an app that answers every one itself.
+    """
 
 
 class Requires:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import pydoc
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -186,6 +187,16 @@ def test_names_stay_where_they_were(module: str, names: str) -> None:
     loaded = importlib.import_module(f"kinde_guard.{module}")
     assert set(loaded.__all__) == set(names.split())
     assert all(getattr(loaded, name) is not None for name in loaded.__all__)
+
+
+@pytest.mark.parametrize("module", ["kinde_guard.fastapi", "kinde_guard.starlette", "kinde_guard.flask"])
+def test_an_adapter_is_called_by_the_name_it_is_imported_by(module: str) -> None:
+    kind = importlib.import_module(module).KindeGuard
+    assert (kind.__module__, kind.__qualname__) == (module, "KindeGuard")
+    assert repr(kind()).startswith(f"<{module}.KindeGuard object")
+    shown = pydoc.render_doc(kind, renderer=pydoc.plaintext)
+    assert shown.startswith(f"Python Library Documentation: class KindeGuard in module {module}\n")
+    assert "Puts a guard in front of a" in shown
 
 
 def test_a_name_that_is_not_there() -> None:

@@ -41,7 +41,7 @@ def _leaves(route: Any) -> Iterator[Any]:
 def _behind_own_middleware(app: Any, front: Front) -> Front:
     for layer in getattr(app, "user_middleware", ()):
         attached = layer.kwargs.get("attached")
-        if is_a(attached, "kinde_guard.web.starlette_app", "KindeGuard"):
+        if is_a(attached, "kinde_guard.web.starlette_app", "AppGuard"):
             passes = attached.preflights.passes
             front = front.behind(attached.public, attached=True, passes_preflights=passes)
         elif layer.cls is GuardMiddleware:
@@ -63,7 +63,7 @@ def _outside(app: Any, front: Front) -> Iterator[ProtectedRoute]:
 
 def _is_gate(layer: Any) -> bool:
     attached, backend = layer.kwargs.get("attached"), layer.kwargs.get("backend")
-    if is_a(attached, "kinde_guard.web.starlette_app", "KindeGuard"):
+    if is_a(attached, "kinde_guard.web.starlette_app", "AppGuard"):
         return attached.public is not None
     return layer.cls is GuardMiddleware or bool(behind_backend(backend, Front()).gates)
 

@@ -53,16 +53,8 @@ _MEND = (
 )
 
 
-class KindeGuard(asgi_scope.Attached):
-    """Puts a guard in front of a Starlette app; found again as ``app.state.kinde_guard``.
-
-    Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
-    too, unknown ones among them, before the body is read. *settings* are those of :class:`Guard`; what they leave out
-    is read from the environment when the app starts, and a mistake in it stops the server. *healthz* and *readyz* are
-    paths to answer health checks at; *resource* is the https URL of this API, whose metadata (RFC 9728) is then served
-    and named in challenges. With *public*, a ``CORSMiddleware`` that *app* has already is moved to just outside of the
-    guard, and answers preflights there; *pass_preflights* lets them through to an app that answers every one itself.
-    """
+class AppGuard(asgi_scope.Attached):
+    """The ``KindeGuard`` of both adapters, but for what FastAPI knows on top of Starlette."""
 
     http_exception: type[HTTPException] = HTTPException
     """What a refusal is raised as, besides the :class:`AuthError` that it is."""
@@ -194,9 +186,9 @@ class KindeGuard(asgi_scope.Attached):
 
 
 class _InFront:
-    """The middleware that :class:`KindeGuard` adds to an app."""
+    """The middleware that a ``KindeGuard`` adds to an app."""
 
-    def __init__(self, app: ASGIApp, attached: KindeGuard) -> None:
+    def __init__(self, app: ASGIApp, attached: AppGuard) -> None:
         self.app = app
         self._attached = attached
         self._beginning = {asgi_scope.IN_FORCE: attached, "user": _NOBODY, "auth": _NOTHING}
@@ -435,7 +427,7 @@ def _parts_in(part: Part) -> Iterator[Part]:
             yield from _parts_in(Part(mounted, prefix, (*part.gates, *((prefix, gate) for gate in _gates(route)))))
 
 
-def _of(app: Any) -> KindeGuard | None:
+def _of(app: Any) -> AppGuard | None:
     return getattr(getattr(app, "state", None), "kinde_guard", None)
 
 
@@ -488,7 +480,7 @@ def _begin(scope: Scope, attached: asgi_scope.Attached) -> None:
     asgi_scope.attach(scope, attached)
 
 
-async def _refuse(attached: KindeGuard, error: bearer.Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+async def _refuse(attached: AppGuard, error: bearer.Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     """The app's exception handling is further in; its handlers are asked here all the same."""
     conn = Request(scope, receive, send) if scope["type"] == "http" else WebSocket(scope, receive, send)
     response = await attached.answer(conn, error)
@@ -508,7 +500,7 @@ def _handler_of(app: Starlette, error: HTTPException) -> Callable[..., Any] | No
 
 def _is_default(handler: Any) -> bool:
     """FastAPI's, or ours (of this app or of one it is mounted in)."""
-    ours = isinstance(getattr(handler, "__self__", None), KindeGuard)
+    ours = isinstance(getattr(handler, "__self__", None), AppGuard)
     return ours or getattr(handler, "__module__", "") == "fastapi.exception_handlers"
 
 

@@ -16,7 +16,6 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 
 from ..errors import ConfigurationError
-from ..guard import Guard
 from ..settings import Settings
 from . import starlette_app
 from .openapi import BEARER, SIGN_IN, Described, Gate, Schema
@@ -39,54 +38,27 @@ def docs_paths(app: FastAPI) -> tuple[str, ...]:
     return tuple(path for path in (app.openapi_url, app.docs_url, redirect, app.redoc_url) if path)
 
 
-class KindeGuard(starlette_app.KindeGuard):
-    """One that an app's OpenAPI document tells of, and that can let Swagger UI sign in."""
+class Swagger:
+    """The OpenAPI documents and docs pages of a guarded app, and of the apps that are mounted in it.
+
+    With a *client_id*, that of a front-end app in Kinde, Swagger UI can sign in. *schemes_of* names the security
+    schemes of ours that the routes of an app use.
+    """
 
     def __init__(
-        self,
-        app: Starlette | None = None,
-        *,
-        guard: Guard | None = None,
-        public: Iterable[str] | None = None,
-        healthz: str | None = None,
-        readyz: str | None = None,
-        resource: str | None = None,
-        pass_preflights: bool = False,
-        swagger_client_id: str | None = None,
-        **settings: Any,
+        self, guarded: starlette_app.AppGuard, client_id: str | None, schemes_of: Callable[[FastAPI], Iterable[str]]
     ) -> None:
-        self._client_id = None if swagger_client_id is None else _client_id(swagger_client_id)
-        super().__init__(
-            app,
-            guard=guard,
-            public=public,
-            healthz=healthz,
-            readyz=readyz,
-            resource=resource,
-            pass_preflights=pass_preflights,
-            **settings,
-        )
-
-    def init_app(self, app: Starlette) -> None:
-        """As :meth:`kinde_guard.starlette.KindeGuard.init_app`."""
-        if self._client_id is not None:
-            _check_app(app)
-        super().init_app(app)
-        self._extend(app)
+        self._guarded = guarded
+        self._client_id = None if client_id is None else _client_id(client_id)
+        self._schemes_of = schemes_of
 
     def check(self, app: Starlette) -> None:
-        """Once more: by now there are settings, and the app may have been given another ``openapi``."""
-        super().check(app)
-        self._extend(app)
-        if self._client_id is not None and isinstance(app, FastAPI) and (settings := self._known()) is not None:
-            app.swagger_ui_init_oauth = _init_oauth(self._client_id, settings, app.swagger_ui_init_oauth or {})
+        """Raise :class:`ConfigurationError` if nobody could sign in from *app*."""
+        if self._client_id is not None:
+            _check_app(app)
 
-    def schemes_of(self, app: FastAPI) -> Iterable[str]:
-        """The names of the security schemes of ours that the routes of *app* use."""
-        return ()
-
-    def _extend(self, app: Starlette) -> None:
-        """Have the documents of *app*, and of the apps mounted in it, tell of this guard; once."""
+    def extend(self, app: Starlette) -> None:
+        """Have the documents of *app*, and of the apps mounted in it, tell of the guard; once."""
         for part in starlette_app.parts_of(app):
             if isinstance(part.app, FastAPI) and (app, part.prefix) not in self._told_of(part.app):
                 made = part.app.openapi
@@ -94,10 +66,16 @@ class KindeGuard(starlette_app.KindeGuard):
                     self._openapi, app, part.prefix, made
                 )
 
+    def start(self, app: Starlette) -> None:
+        """Once more: by now there are settings, and the app may have been given another ``openapi``."""
+        self.extend(app)
+        if self._client_id is not None and isinstance(app, FastAPI) and (settings := self._known()) is not None:
+            app.swagger_ui_init_oauth = _init_oauth(self._client_id, settings, app.swagger_ui_init_oauth or {})
+
     def _told_of(self, app: FastAPI) -> Iterator[tuple[Any, ...]]:
         """As which parts of which apps *app* tells of this guard already."""
         made: Any = app.openapi
-        while isinstance(made, functools.partial) and isinstance(getattr(made.func, "__self__", None), KindeGuard):
+        while isinstance(made, functools.partial) and isinstance(getattr(made.func, "__self__", None), Swagger):
             if made.func == self._openapi:
                 yield made.args[:2]
             made = made.args[2]
@@ -113,15 +91,16 @@ class KindeGuard(starlette_app.KindeGuard):
         return document
 
     def _described(self, part: starlette_app.Part) -> Described:
-        own = () if self.public is None else (Gate("", self.public),)
+        public = self._guarded.public
+        own = () if public is None else (Gate("", public),)
         around = (Gate(prefix, gate.public, gate.requires) for prefix, gate in part.gates)
-        demanding = [place for route in part.routes() if list(self.demands_of(route)) for place in _places(route)]
+        demanding = [route for route in part.routes() if list(self._guarded.demands_of(route))]
         return Described(
             part.prefix,
             (*own, *around),
-            frozenset((BEARER, SIGN_IN, *self.schemes_of(part.app))),
-            frozenset(demanding),
-            frozenset(map(str, self.answered_by_app(part.app))),
+            frozenset((BEARER, SIGN_IN, *self._schemes_of(part.app))),
+            frozenset(place for route in demanding for place in _places(route)),
+            frozenset(map(str, self._guarded.answered_by_app(part.app))),
         )
 
     def _offer_sign_in(self, document: Schema) -> None:
@@ -135,7 +114,7 @@ class KindeGuard(starlette_app.KindeGuard):
         """Those of the guard. Without any a document can still be made, in CI, say; and the guard of a test may have
         none. (An app with wrong ones does not start.)"""
         try:
-            return getattr(self.ready(), "_settings", None)
+            return getattr(self._guarded.ready(), "_settings", None)
         except ConfigurationError:
             return None
 
