@@ -194,7 +194,7 @@ def test_an_adapter_is_called_by_the_name_it_is_imported_by(module: str) -> None
     kind = importlib.import_module(module).KindeGuard
     assert (kind.__module__, kind.__qualname__) == (module, "KindeGuard")
     assert repr(kind()).startswith(f"<{module}.KindeGuard object")
-    shown = pydoc.render_doc(kind, renderer=pydoc.plaintext)
+    shown = pydoc.plain(pydoc.render_doc(kind))
     assert shown.startswith(f"Python Library Documentation: class KindeGuard in module {module}\n")
     assert "Puts a guard in front of a" in shown
 
