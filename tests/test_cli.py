@@ -370,6 +370,9 @@ def test_a_hint_is_given(verify: Run, kinde: LocalIssuer) -> None:
         ("scope:", 2),
         ("machine:x", 2),
         ("m2m:x", 2),
+        ("(scope:read:users & machine) | role:admin", 0),
+        ("role:admin | user", 1),
+        ("scope:read:users & machine | role:admin", 2),
     ],
 )
 def test_what_a_route_demands(verify: Run, kinde: LocalIssuer, demand: str, status: int) -> None:

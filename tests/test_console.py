@@ -321,6 +321,10 @@ def test_htmx_gets_a_problem_alone(console: TestClient) -> None:
     ("org:org_1", "403 wrong_org"),
     ("flag:beta", "403 missing_flag"),
     ("user", "403 wrong_subject"),
+    ("m2m", "the demands are met"),
+    ("(scope:read:users & machine) | role:admin", "the demands are met"),
+    ("scope:admin:all | role:admin", "403 insufficient_scope"),
+    ('permission:"view reports"', "403 missing_permission"),
 ])  # fmt: skip
 def test_a_token_is_explained_for_what_a_route_demands(
     console: TestClient, issuer: LocalIssuer, demands: str, shown: str

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +28,7 @@ from kinde_guard import (
     scope,
     user,
 )
-from kinde_guard.requirements import authenticated, org_of_route
+from kinde_guard.requirements import authenticated, org_of_route, parse
 
 GUARD = guard_of(Issuer())
 RICH = {
@@ -271,3 +274,82 @@ def test_and_and_or_are_what_they_are_in_logic(tree: Any, scopes: set[str], perm
     if isinstance(refusal, InsufficientScope):
         richer = token_of(scp=[*scopes, *refusal.required], permissions=sorted(permissions), org_code=code)
         assert not isinstance(requirement.refusal(richer), InsufficientScope)
+
+
+def spelled_name(name: str) -> str:
+    return json.dumps(name) if re.search(r'[\s&|()"=]', name) else name
+
+
+def spelled_as(tree: Any) -> str:
+    """*tree* as a command line has it: every group in parentheses."""
+    if tree[0] in "&|":
+        return f"({spelled_as(tree[1])} {tree[0]} {spelled_as(tree[2])})"
+    return " & ".join(f"{tree[0]}:{spelled_name(name)}" for name in tree[1])
+
+
+odd_names = st.text(min_size=1, max_size=8).filter(str.strip)
+odd_leaves = st.one_of(
+    st.tuples(st.sampled_from(["permission", "org"]), st.tuples(odd_names)),
+    st.tuples(st.just("scope"), st.tuples(st.from_regex(r"[!#-\[\]-~]{1,8}", fullmatch=True))),
+)
+odd_trees = st.recursive(odd_leaves, lambda inner: st.tuples(st.sampled_from("&|"), inner, inner), max_leaves=6)
+
+
+@given(odd_trees)
+def test_what_is_spelled_is_what_is_built(tree: Any) -> None:
+    """Whatever is in a name, quotes carry it."""
+    assert str(parse(spelled_as(tree))) == str(built(tree))
+
+
+@given(st.lists(st.sampled_from([*'&|()" :=', "scope:a", "flag:f", "user", '"x"', "\\", "é"])).map("".join))
+def test_what_cannot_be_read_is_told_and_nothing_else_happens(text: str) -> None:
+    with contextlib.suppress(ConfigurationError):
+        assert isinstance(parse(text), Requirement)
+
+
+@pytest.mark.parametrize(("text", "requirement"), [
+    ("scope:read:users", scope("read:users")), ("machine", machine), ("user", user), ("authenticated", authenticated),
+    (" org:org_1 ", org("org_1")), ("role:admin", role("admin")), ("permission:x", permission("x")),
+    ("(scope:read:users & permission:x) | role:admin", scope("read:users") & permission("x") | role("admin")),
+    ("scope:a&(role:r|user)&org:o", scope("a") & (role("r") | user) & org("o")),
+    ("((scope:a))", scope("a")), ("user | machine | role:r", user | machine | role("r")),
+    ("user & authenticated", user & authenticated),
+    ('permission:"view (all) & more"', permission("view (all) & more")), (r'role:"\u0061"', role("a")),
+    ("permission:a=b", permission("a=b")), ("org:machine", org("machine")),
+    ("flag:beta", flag("beta")), ("flag:beta=false", flag("beta", False)), ("flag:n=3", flag("n", 3)),
+    ("flag:n=-1.5", flag("n", -1.5)), ("flag:theme=dark", flag("theme", "dark")), ("flag:n=007", flag("n", "007")),
+    ('flag:beta="true"', flag("beta", "true")), ('flag:"a=b"="c=d"', flag("a=b", "c=d")),
+    ("flag:url=a=b", flag("url", "a=b")), ("flag:a:b", flag("a:b")),
+    ("(" * 32 + "user" + ")" * 32, user),
+])  # fmt: skip
+def test_a_requirement_is_read_from_text(text: str, requirement: Requirement) -> None:
+    assert str(parse(text)) == str(requirement)
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ("", "something is missing before the end"), ("  ", "something is missing before the end"),
+    ("user &", "something is missing before the end"), ("| user", "something is missing before |"),
+    ("user && machine", "something is missing before &"), ("()", "something is missing before )"),
+    ("user & machine | role:r", "say with parentheses which comes first"),
+    ("user | machine & role:r", "say with parentheses which comes first"),
+    ("(user | (user & user | user))", "say with parentheses which comes first"),
+    ("(user", "a ( has no )"), ("user)", "a ) has no ("), ("user machine", "no & and no | before 'machine'"),
+    ("user (machine)", r"no & and no | before '('"), ("permission:view reports", "a name with a space needs quotes"),
+    ("(user machine)", "no & and no | before 'machine'"),
+    ("read:users", "'read:users' is none of scope:NAME"), ("user and machine", "no & and no | before 'and'"),
+    ("m2m", "'m2m' is none of"), ("Machine", "'Machine' is none of"), ("machine:x", "'machine:x' is none of"),
+    ("!user", "'!user' is none of"), ("scope:", "'scope:' lacks a name"), ("scope", "'scope' lacks a name"),
+    ('scope:""', "text and not empty"), ('scope:"a b"', "is not one scope"), ('scope:"a', "has none that ends it"),
+    ('role:a"b"', "around the whole of a name"), ('role:"\\x"', "around the whole of a name"),
+    ("flag:a=", "write flag:KEY, or flag:KEY=VALUE"), ("flag:=b", "write flag:KEY, or flag:KEY=VALUE"),
+    ("(" * 33 + "user" + ")" * 33, "more than 32 parentheses"), ("role:" + "r" * 4_092, "at most 4,096 characters"),
+    (None, "written as text"), (b"user", "written as text"),
+])  # fmt: skip
+def test_what_a_text_lacks_is_told(text: Any, told: str) -> None:
+    """Nothing is guessed: a requirement that was meant to be stricter would let strangers in."""
+    with pytest.raises(ConfigurationError, match=re.escape(told)):
+        parse(text)
+
+
+def test_a_text_of_the_longest_kind_is_read() -> None:
+    assert str(parse("|".join(["user"] * 819))).count("user") == 819

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from ..errors import AuthError, ConfigurationError, KeysUnavailable
-from ..explain.spelling import SPELLINGS, spelled
+from ..explain.spelling import spelled
 from ..guard import Guard
 from ..requirements import Requirement
 from ..settings import KINDE_AUDIENCE
@@ -27,7 +27,8 @@ def verify(
 
     Prints the claims of a good one; of another the reason and what to do about it. The token comes from a file or from
     stdin, alone or as the JSON of the token endpoint. Exit status: 0 valid, 1 refused, 2 usage or settings, 3 cannot
-    tell. --require takes scope:NAME, permission:KEY, role:KEY, org:CODE, flag:KEY, machine and user.
+    tell. --require takes scope:NAME, permission:KEY, role:KEY, org:CODE, flag:KEY[=VALUE], machine
+    and user, and '(scope:NAME & permission:KEY) | role:KEY'.
 
     \b
     Example, with the variables that kinde-guard dev prints:
@@ -50,7 +51,7 @@ def verify(
 
 def requirement(text: str) -> Requirement:
     """What ``--require`` says."""
-    demand = spelled(text)
-    if demand is None:
-        raise ConfigurationError(f"--require takes one of {SPELLINGS}, not {text!r}")
-    return demand
+    try:
+        return spelled(text)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--require: {error}") from None

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import get_args
 
 from .. import requirements
-from ..errors import ConfigurationError, ForbiddenReason, InvalidToken, Reason
+from ..errors import ForbiddenReason, InvalidToken, Reason
 from ..explain import Explanation, explain
-from ..explain.spelling import ABOUT_NAMES, spelled
+from ..explain.spelling import spelled
 from ..issuer import LocalIssuer
 from ..keys.jwk import Key, KeysRead, UnusableKeySet, read_jwk_set
 from ..keys.key_set import KeySet
-from ..requirements import Requirement
+from ..requirements import SPELLED_ALONE, SPELLED_WITH_A_NAME, Requirement
 from ..settings import Settings
 from ..web.bearer import TEXTS
 
@@ -50,27 +50,33 @@ class IssuerKeys:
         return key
 
 
-def told(issuer: LocalIssuer, raw: str, audience: list[str], demands: list[str]) -> Told:
-    """What an API of *audience* whose route has these *demands* makes of *raw*; ``ConfigurationError`` for wrong ones.
+def told(issuer: LocalIssuer, raw: str, audience: list[str], demands: str) -> Told:
+    """What an API of *audience* makes of *raw*, if its route has these *demands* (:func:`demanded`).
+
+    Wrong ones are a ``ConfigurationError``.
 
     By the clock of this machine, as the API's guard reads it: the issuer's may be wrong on purpose.
     """
     settings = Settings.load(issuer.url, audience=audience or issuer.audience)
-    explanation = explain(raw, settings, time.time(), IssuerKeys(issuer, settings), map(demand, demands))
+    explanation = explain(raw, settings, time.time(), IssuerKeys(issuer, settings), demanded(demands))
     decisive = explanation.decisive
     if decisive is None or decisive.reason is None:
         return Told(explanation, None, "")
     return Told(explanation, status_of(decisive.reason), TEXTS[decisive.reason])
 
 
-def demand(text: str) -> Requirement:
-    """What a word of the form says: ``permission:KEY`` and the like, or the name of a scope."""
-    demanded = spelled(text)
-    if demanded is not None:
-        return demanded
-    if text.removesuffix(":") in ABOUT_NAMES:
-        raise ConfigurationError(f"{text!r} lacks a name: write {text.removesuffix(':')}:NAME")
-    return requirements.scope(text)
+def demanded(field: str) -> list[Requirement]:
+    """What the form's field says: one requirement with ``&``, ``|`` or quotes; or words, which all have to be met."""
+    if any(mark in field for mark in '&|()"'):
+        return [spelled(field)]
+    return [_demand(word) for word in field.replace(",", " ").split()]
+
+
+def _demand(word: str) -> Requirement:
+    """``permission:KEY`` and the like, or the name of a scope."""
+    if word.partition(":")[0] in (*SPELLED_WITH_A_NAME, *SPELLED_ALONE, "m2m"):
+        return spelled(word)
+    return requirements.scope(word)
 
 
 def status_of(reason: Reason) -> int:

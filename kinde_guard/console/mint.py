@@ -85,7 +85,7 @@ def _around(state: ConsoleState, form: Form, *, strict: bool = False) -> dict[st
     token, audience, demands = pasted(latest(form, "token")), latest(form, "audience"), latest(form, "demands")
     audience, target = audience or state.issuer.audience, _target(state, form)
     try:
-        explanation = told(state.issuer, token, audience.split(), demands.replace(",", " ").split()) if token else None
+        explanation = told(state.issuer, token, audience.split(), demands) if token else None
     except ConfigurationError:
         if strict:
             raise
