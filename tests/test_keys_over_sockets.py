@@ -471,10 +471,12 @@ def test_four_hundred_issuers_are_loaded_by_few_threads(world: str) -> None:
 
 FROZEN = """
 import sys, time
-from kinde_guard import Guard, InvalidToken, KeysUnavailable, flight, keystore
+from kinde_guard import Guard, InvalidToken, KeysUnavailable
+from kinde_guard.keys import store
+from kinde_guard.net import flight
 from kinde_guard.net.clocks import Clocks, ageing
 
-keystore.TOTAL_TIMEOUT, flight.FREEZE = 1.0, 0.5
+store.TOTAL_TIMEOUT, flight.FREEZE = 1.0, 0.5
 url, old, new = sys.argv[1:]
 ahead = 0.0
 guard = Guard(url, audience="https://api.example.com", variables=(),

@@ -364,7 +364,7 @@ ENDING = """
 import sys
 from kinde_guard.net import exchange
 exchange.TOTAL_TIMEOUT = 1000  # before anything else is loaded
-from kinde_guard import reports
+from kinde_guard.net import verdict_reporter as reports
 from kinde_guard.events import Refused
 reports.DEADLINE = 1000
 reporter = reports.Reporter(sys.argv[1])

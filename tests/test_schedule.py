@@ -144,6 +144,20 @@ def test_retry_after_is_honoured_up_to_the_same_bounds(keys: KeySet, asked: floa
     assert failed(keys, T, retry_after=asked).retry_at == T + waited
 
 
+@pytest.mark.parametrize(("before_the_end", "asked", "waited"), [
+    pytest.param(300, 3_600, 300, id="they outlive the wait"),
+    pytest.param(280, 3_600, 300, id="they run out towards its end"),
+    pytest.param(100, 3_600, 130, id="they run out in the middle"),
+    pytest.param(1, 3_600, 31, id="they run out at once"),
+    pytest.param(1, 20, 20, id="a wait that is short enough"),
+    pytest.param(0, 3_600, 30, id="they have run out"),
+])  # fmt: skip
+def test_keys_that_run_out_during_a_wait_shorten_it(before_the_end: float, asked: float, waited: float) -> None:
+    """To half a minute from then: nobody waits with the patience that goes with having keys."""
+    now = T + DAY - before_the_end
+    assert failed(fresh(), now, retry_after=asked).retry_at - now == waited
+
+
 def test_nothing_is_asked_before_the_wait_is_over() -> None:
     """Neither for a refresh nor for a kid that is not held."""
     keys = failed(fresh(), T + 700, retry_after=200)

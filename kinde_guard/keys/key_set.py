@@ -91,15 +91,12 @@ class KeySet:
     def failed(
         self, problem: str, now: float, *, cool_down: float, chance: float, retry_after: float | None = None
     ) -> KeySet:
-        """The set after a failed attempt: it keeps its keys. Waits 1 s, doubling, full jitter (*chance*)."""
-        most = WARM_WAIT if self.usable(now) else COLD_WAIT
-        wait = chance * min(FIRST_WAIT * 2 ** min(self.failures, 16), most)
-        if retry_after is not None:
-            wait = max(wait, min(retry_after, most))
+        """The set after a failed attempt: it keeps its keys. *retry_after* is how many seconds the issuer asks to be
+        left alone; *chance*, from 0 to 1, spreads the attempts of many processes."""
         return replace(
             self,
             failures=self.failures + 1,
-            retry_at=now + wait,
+            retry_at=self._next_attempt(now, chance, retry_after or 0.0),
             cool_until=max(self.cool_until, now + cool_down),
             problem=problem,
         )
@@ -107,6 +104,14 @@ class KeySet:
     def cooling(self, until: float) -> KeySet:
         """The set when a kid that it does not hold, or a signature, has caused a fetch."""
         return replace(self, cool_until=max(self.cool_until, until))
+
+    def _next_attempt(self, now: float, chance: float, asked: float) -> float:
+        """The wait is 1 s, then doubles, with full jitter; a longer one that the issuer asks for counts. It is bounded
+        by 5 min while there are usable keys, by 30 s without: from when they run out, if that is during the wait."""
+        most = WARM_WAIT if self.usable(now) else COLD_WAIT
+        backoff = chance * min(FIRST_WAIT * 2.0 ** min(self.failures, 16), most)
+        wait = max(backoff, min(asked, most))
+        return min(now + wait, max(now, self.usable_until) + COLD_WAIT)
 
 
 class Changes(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a fetch of an issuer's keys came to, for the log and for whoever observes, once nobody waits for it any more."""
+"""Notices of what a fetch of an issuer's keys came to, for the log and for observers, once nobody waits any more."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ _CHANGES = {
 MANY = 10
 
 
-class News:
-    """Of one issuer. *leeway*: seconds that the clocks may differ by."""
+class Notices:
+    """Logs, and passes to observers, what the fetches of one issuer's keys came to. *leeway*: by how many seconds the
+    clocks may differ before that is worth a notice."""
 
     def __init__(self, issuer: str, leeway: float, tell: Tell | None) -> None:
         self._issuer = issuer
@@ -29,7 +30,8 @@ class News:
         self._tell = tell
 
     def of_failure(self, after: KeySet, now: float, seconds: float, kind: str) -> None:
-        """A fetch that took *seconds* has failed, in a word because of *kind*."""
+        """The notice that a fetch, which took *seconds*, has failed. *kind* says why in a word: a status, or the name
+        of an exception. *after*: the key set with that failure counted."""
         wait, state = max(0.0, after.retry_at - now), after.state(now)
         log.warning(
             "keys of %s: fetch %d failed, next in %.1f s at the earliest; keys are %s: %s",
@@ -49,15 +51,16 @@ class News:
     def of_keys(
         self, before: KeySet, after: KeySet, now: float, seconds: float, drifts: tuple[float | None, float | None]
     ) -> None:
-        """A fetch that took *seconds* has succeeded; *drifts* are those of the clock, before and now."""
+        """The notices of a fetch, which took *seconds*, that has put *after* in the place of *before*. *drifts*: by how
+        many seconds the clock here was ahead of the issuer's, as the fetch before saw it and as this one does."""
         if before.problem or after.keys.keys() != before.keys.keys():
             log.info("keys of %s: %d loaded", self._issuer, len(after.keys))
         if after.skipped != before.skipped:
             for sentence in _first(after.skipped):
                 log.warning("keys of %s: skipped %s", self._issuer, sentence)
         changes = changes_between(before, after)
-        self._say_changes(changes)
-        self._say_drift(*drifts)
+        self._log_changes(changes)
+        self._log_drift(*drifts)
         if self._tell is None:
             return
         fresh_for, usable_for = after.stale_at - now, after.usable_until - now
@@ -65,16 +68,16 @@ class News:
         if any(changes):
             self._tell(KeysChanged(self._issuer, *changes))
 
-    def _say_changes(self, changes: Changes) -> None:
+    def _log_changes(self, changes: Changes) -> None:
         for change, kids in changes._asdict().items():
             if kids:
-                level, words = _CHANGES[change]
+                level, description = _CHANGES[change]
                 extra = {"event": f"keys_{change}", "issuer": self._issuer, "kids": _first(kids)}
                 named = few([ascii(kid) for kid in kids])
-                log.log(level, "keys of %s: %s: %s", self._issuer, words, named, extra=extra)
+                log.log(level, "keys of %s: %s: %s", self._issuer, description, named, extra=extra)
 
-    def _say_drift(self, before: float | None, after: float | None) -> None:
-        """When it comes, and when it goes."""
+    def _log_drift(self, before: float | None, after: float | None) -> None:
+        """Logs that the clock is off when that begins, and when it ends."""
         was_off, is_off = (drift is not None and abs(drift) > self._leeway for drift in (before, after))
         if was_off == is_off:
             return
@@ -88,16 +91,16 @@ class News:
 
 
 def _first(texts: Sequence[str]) -> list[str]:
-    """Where there are hundreds, a few of them will do; and how many there are."""
+    """The first ten of *texts*, and how many more there are."""
     rest = len(texts) - MANY
     return [*texts[:MANY], *([f"and {rest:,} more"] if rest > 0 else [])]
 
 
 def drift(headers: Mapping[str, str], sent: float, received: float) -> float | None:
-    """By how many seconds the clock here is ahead of the issuer's (negative: behind); ``None`` without a ``Date``.
+    """The seconds by which the clock here is ahead of the issuer's (negative: behind); ``None`` without a ``Date``.
 
-    It was written between *sent* and *received*, and cut to whole seconds (RFC 9110 §6.6.1): what that explains is no
-    drift.
+    The ``Date`` was written between *sent* and *received*, in seconds since the epoch by the clock here, and is cut to
+    whole seconds (RFC 9110 §6.6.1): a difference that this explains is no drift.
     """
     date = date_in(headers.get("date", ""))
     if date is None:

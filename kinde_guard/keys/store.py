@@ -15,7 +15,7 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from ..errors import InvalidToken, KeysUnavailable
@@ -27,8 +27,8 @@ from ..net.headers import asked_wait
 from ..net.in_between import hint
 from ..settings import Settings
 from .jwk import Key, KeysRead, UnusableKeySet, load_libraries, read_jwk_set
-from .key_set import COLD_WAIT, NEVER, KeySet, State, life_of
-from .notices import News, drift
+from .key_set import NEVER, KeySet, State, life_of
+from .notices import Notices, drift
 
 WAIT_COLD = TOTAL_TIMEOUT + 0.25  # the deadline lands its failure first, so that a refusal can say why
 WAIT_UNKNOWN = 1.0
@@ -54,20 +54,37 @@ class IssuerHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fetched:
-    """What a fetch came to: keys and their life, or a problem."""
+class _Loaded:
+    """A fetch that has brought keys."""
 
-    read: KeysRead | None = None
-    life: float = 0.0
-    kind: str = ""
-    problem: str = ""
+    read: KeysRead
+    life: float
+    """For how many seconds they are fresh."""
+    drift: float | None
+    """As :attr:`IssuerHealth.clock_drift`."""
+    cool_until: float
+    """As :attr:`KeySet.cool_until`; ``NEVER`` unless an unknown kid, or a signature that did not hold, has caused
+    the fetch."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A fetch that has brought none."""
+
+    kind: str
+    """In a word: a status, or the name of an exception."""
+    problem: str
+    """In a sentence, fit for a log."""
     retry_after: float | None = None
-    drift: float | None = None
-    cool_until: float = NEVER
+    """How many seconds the issuer asks to be left alone; ``None`` if it does not."""
+
+
+_Outcome = _Loaded | _Failed | None
+"""What a fetch came to; ``None`` if it was left undone."""
 
 
 class KeyStore:
-    """Keys of one issuer for every thread, event loop and forked child of the process."""
+    """The keys of one issuer, for every thread, event loop and forked child of the process."""
 
     def __init__(
         self,
@@ -93,12 +110,12 @@ class KeyStore:
         self._clocks = clocks
         self._now = clocks.monotonic
         self._chance = chance
-        self._news = News(issuer, leeway, tell)
+        self._notices = Notices(issuer, leeway, tell)
         self._began: float | None = None
         self._drift: float | None = None
         self._since = clocks.wall()
         self._set = KeySet()
-        self._flight: flight.Flight[_Fetched | None] = flight.Flight(self._land, _crashed, deadline=TOTAL_TIMEOUT)
+        self._flight: flight.Flight[_Outcome] = flight.Flight(self._land, _failure_of, deadline=TOTAL_TIMEOUT)
 
     def current(self) -> KeySet:
         """The key set if it is usable, else an empty one; never waits. Starts a refresh that is due."""
@@ -126,7 +143,7 @@ class KeyStore:
             future, seconds = self._ask(kid, alg)
             if future is not None:
                 flight.join(future, seconds)
-            key = self._require(kid, alg)
+            key = self._find_or_refuse(kid, alg)
         return key
 
     async def aget(self, kid: str, alg: str) -> Key:
@@ -136,7 +153,7 @@ class KeyStore:
             future, seconds = self._ask(kid, alg)
             if future is not None:
                 await flight.ajoin(future, seconds)
-            key = self._require(kid, alg)
+            key = self._find_or_refuse(kid, alg)
         return key
 
     def ask_behind(self) -> None:
@@ -157,7 +174,7 @@ class KeyStore:
 
     def check_usable(self) -> None:
         """Raises :class:`KeysUnavailable` if there are no keys to verify with."""
-        self._usable()
+        self._usable_keys()
 
     def health(self) -> IssuerHealth:
         """How the keys are."""
@@ -190,9 +207,9 @@ class KeyStore:
     def _start(self, seen: KeySet, cool_until: float = NEVER) -> Future[None]:
         return self._flight.start(partial(self._fetch, seen, cool_until))
 
-    def _require(self, kid: str, alg: str) -> Key:
+    def _find_or_refuse(self, kid: str, alg: str) -> Key:
         """After the waiting."""
-        key = self._usable().find(kid, alg)
+        key = self._usable_keys().find(kid, alg)
         if key is None:
             raise InvalidToken(
                 "unknown_key",
@@ -201,51 +218,52 @@ class KeyStore:
             )
         return key
 
-    def _usable(self) -> KeySet:
+    def _usable_keys(self) -> KeySet:
         now, keys = self._now(), self._set
         if not keys.usable(now):
             raise KeysUnavailable(max(1, math.ceil(keys.retry_at - now)) if keys.failures else 1)
         return keys
 
-    def _fetch(self, seen: KeySet, cool_until: float, watch: flight.Watch) -> _Fetched | None:
-        """In the flight's thread: ask the issuer, and check the answer whole. *cool_until* is for an unknown kid."""
+    def _fetch(self, seen: KeySet, cool_until: float, watch: flight.Watch) -> _Outcome:
+        """In the flight's thread: ask the issuer, and check the answer whole. *seen* is the set that made it due."""
         if self._set is not seen:
             return None  # another fetch has landed since this one was wanted
         self._began, sent = self._now(), self._clocks.wall()
         try:
             answer = self._fetcher.send("GET", self._url, watch, headers=_ACCEPT)
+            received = self._clocks.wall()
             if answer.status != 200:
-                return _refused(answer, self._clocks.wall(), cool_until)
+                return _failure_by(answer, received)
             with forks.steady:  # cryptography has an OpenSSL of its own, with locks of its own
                 read = read_jwk_set(answer.body, self._algorithms, seen.keys)
         except (FetchFailed, UnusableKeySet) as error:
-            return _Fetched(kind=type(error).__name__, problem=str(error), cool_until=cool_until)
+            return _Failed(type(error).__name__, str(error))
         life = min(life_of(answer.headers), self._usable_for)
-        ahead = drift(answer.headers, sent, self._clocks.wall())
-        return _Fetched(read, life, drift=ahead, cool_until=cool_until)
+        return _Loaded(read, life, drift(answer.headers, sent, received), cool_until)
 
-    def _land(self, fetched: _Fetched | None) -> flight.Say:
-        before, now = self._set, self._now()
+    def _land(self, outcome: _Outcome) -> flight.Say:
+        """At the end of a flight: store what the fetch came to. Returns the notice of it."""
+        now = self._now()
         seconds, self._began = now - (self._began or now), None
-        if fetched is None:
+        if outcome is None:
             return _nothing
-        keys = before.cooling(fetched.cool_until)
-        if fetched.read is None:
-            keys = keys.failed(
-                fetched.problem,
-                now,
-                cool_down=self._retry_after,
-                chance=self._chance(),
-                retry_after=fetched.retry_after,
-            )
-            # Keys that run out during the wait end the patience that goes with having keys.
-            keys = replace(keys, retry_at=min(keys.retry_at, max(now, keys.usable_until) + COLD_WAIT))
-            self._set = keys
-            return partial(self._news.of_failure, keys, now, seconds, fetched.kind)
-        keys = keys.loaded(fetched.read, now, life=fetched.life, usable_for=self._usable_for, chance=self._chance())
-        self._set, drifts = keys, (self._drift, fetched.drift)
-        self._drift = fetched.drift
-        return partial(self._news.of_keys, before, keys, now, seconds, drifts)
+        if isinstance(outcome, _Failed):
+            return self._store_failure(outcome, now, seconds)
+        return self._store_keys(outcome, now, seconds)
+
+    def _store_keys(self, loaded: _Loaded, now: float, seconds: float) -> flight.Say:
+        before = self._set
+        self._set = keys = before.cooling(loaded.cool_until).loaded(
+            loaded.read, now, life=loaded.life, usable_for=self._usable_for, chance=self._chance()
+        )
+        drifts, self._drift = (self._drift, loaded.drift), loaded.drift
+        return partial(self._notices.of_keys, before, keys, now, seconds, drifts)
+
+    def _store_failure(self, failed: _Failed, now: float, seconds: float) -> flight.Say:
+        self._set = keys = self._set.failed(
+            failed.problem, now, cool_down=self._retry_after, chance=self._chance(), retry_after=failed.retry_after
+        )
+        return partial(self._notices.of_failure, keys, now, seconds, failed.kind)
 
 
 def stores(settings: Settings, clocks: Clocks, tell: Tell | None = None) -> Mapping[str, KeyStore]:
@@ -271,11 +289,11 @@ def _nothing() -> None:
     """There is nothing to say of a fetch that was left undone."""
 
 
-def _crashed(error: Exception) -> _Fetched:
-    return _Fetched(kind=type(error).__name__, problem=f"{type(error).__name__}: {one_line(error)}")
+def _failure_of(error: Exception) -> _Failed:
+    return _Failed(type(error).__name__, f"{type(error).__name__}: {one_line(error)}")
 
 
-def _refused(answer: Answer, wall: float, cool_until: float) -> _Fetched:
-    wait = asked_wait(answer.headers, wall, "retry-after")
+def _failure_by(answer: Answer, received: float) -> _Failed:
+    """*answer* has another status than 200, and came at *received*, in seconds since the epoch."""
     problem = f"the issuer answered {answer.status}{hint(answer.status, answer.headers)}"
-    return _Fetched(kind=str(answer.status), problem=problem, retry_after=wait, cool_until=cool_until)
+    return _Failed(str(answer.status), problem, asked_wait(answer.headers, received, "retry-after"))
