@@ -68,11 +68,11 @@ class AccessTokenSecurity(SecurityBase):
     ) -> None:
         self.model = HTTPBearer(bearerFormat="JWT", description=description)
         self.scheme_name = scheme_name
-        self._guard = guard
+        self.guard = guard
 
     async def __call__(self, conn: HTTPConnection, scopes: SecurityScopes) -> AccessToken:
         scope = conn.scope
-        guard = asgi_scope.guard_in_force(scope) if self._guard is None else self._guard
+        guard = asgi_scope.guard_in_force(scope) if self.guard is None else self.guard
         try:
             token = asgi_scope.recognise(scope, guard) or await asgi_scope.aauthenticate(scope, guard)
             introduce(scope, token)
@@ -250,7 +250,7 @@ class KindeGuard(starlette.KindeGuard):
     def demands_of(self, route: Any) -> Iterator[Requirement]:
         """Those of decorators are among the dependencies."""
         dependant = getattr(route, "dependant", None)
-        return super().demands_of(route) if dependant is None else _demands(dependant, access_token)
+        return super().demands_of(route) if dependant is None else demands(dependant, access_token)
 
 
 def schemes_of(app: FastAPI) -> set[str]:
@@ -349,7 +349,7 @@ def _demand_of_route(security: AccessTokenSecurity, unmet: Requirement, scope: a
     included = scope.get("fastapi", {}).get("effective_route_context")  # where a router's own dependencies are
     if included is not None and getattr(included, "original_route", None) is route:
         route = included
-    found = _demands(getattr(route, "dependant", None), security)
+    found = demands(getattr(route, "dependant", None), security)
     return layers.with_those_around(AllOf((*found, unmet)).bound(scope.get("path_params", {})), scope)
 
 
@@ -361,7 +361,8 @@ def securities(dependant: Any) -> Iterator[AccessTokenSecurity]:
         yield from securities(inner)
 
 
-def _demands(dependant: Any, security: AccessTokenSecurity) -> Iterator[Requirement]:
+def demands(dependant: Any, security: AccessTokenSecurity) -> Iterator[Requirement]:
+    """Each one that *dependant*, of a route, makes of the token that *security* has."""
     for inner in getattr(dependant, "dependencies", ()):
         if isinstance(inner.call, _Check) and security is access_token:
             yield inner.call.requirement
@@ -369,4 +370,4 @@ def _demands(dependant: Any, security: AccessTokenSecurity) -> Iterator[Requirem
             scopes = [*(inner.parent_oauth_scopes or ()), *(inner.own_oauth_scopes or ())]
             if scopes:
                 yield requirements.scope(*scopes)
-        yield from _demands(inner, security)
+        yield from demands(inner, security)

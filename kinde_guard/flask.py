@@ -73,7 +73,7 @@ class KindeGuard:
         self._preflights = functools.partial(Preflights, pass_preflights, MEND)
         self._preflights()
         self._pages()  # what is wrong with them is said here
-        self._settings = settings
+        self.settings = settings
         self._latest: Attached | None = None
         if app is not None:
             self.init_app(app)
@@ -86,7 +86,7 @@ class KindeGuard:
             raise ConfigurationError(f"the app {app.name!r} has a KindeGuard already: call KindeGuard(app) once")
         guard = self._given
         if guard is None:
-            guard = Guard(**{"variables": (app.config, os.environ), **self._settings})
+            guard = Guard(**{"variables": (app.config, os.environ), **self.settings})
         self._latest = attached = Attached(self, guard, self._public, self._pages(), self._preflights())
         attached.install(app)
 

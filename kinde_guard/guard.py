@@ -31,7 +31,7 @@ from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
 from .tokens import jws, rules
 from .tokens.alike import Alike
 from .tokens.cache import USED, CacheStats, TokenCache
-from .tokens.claims import AccessToken, Json, fingerprint, quoted, size_of
+from .tokens.claims import AccessToken, Json, fingerprint, quoted, size_of, token_of
 from .tokens.digests import sha256
 from .web import bearer
 from .web.wording import few
@@ -92,7 +92,7 @@ class Guard:
         clocks: Clocks | None = None,
         variables: Sequence[Variables] | None = None,
     ) -> None:
-        self._settings = settings = Settings.load(
+        self.settings = settings = Settings.load(
             domain,
             audience=audience,
             clients=clients,
@@ -117,7 +117,7 @@ class Guard:
         self._alike = Alike()
         self._settled = False  # whether a token has been let in, or it was said that none is; never False again
         self._count_warning = itertools.count().__next__
-        self._permissions_as_scopes = settings.permissions_as_scopes
+        self.permissions_as_scopes = settings.permissions_as_scopes
         if not settings.audiences:
             log.warning(
                 "audience=None: tokens that name no audience are accepted from %d listed clients", len(settings.clients)
@@ -182,23 +182,39 @@ class Guard:
         """For adapters: ``token.require(requirement)``, and the hint in the log if it is not met."""
         refusal = requirement.refusal(token)
         if refusal is not None:
-            self._say(refusal, fingerprint(token._digest), token.client_id)
+            self._say(refusal, token.fingerprint, token.client_id)
             raise refusal
 
     def warm(self) -> None:
         """Load the keys now, at most 5 s (for each 32 issuers); raises :class:`KeysUnavailable`. Optional: the first
         token loads them too."""
-        for future, seconds in flight.in_turn(self._load_behind(), WAIT_COLD):
+        for future, seconds in flight.in_turn(self.load_behind(), WAIT_COLD):
             flight.join(future, seconds)
         for store in self._stores.values():
             store.check_usable()
 
     async def awarm(self) -> None:
         """:meth:`warm` for event loops."""
-        for future, seconds in flight.in_turn(self._load_behind(), WAIT_COLD):
+        for future, seconds in flight.in_turn(self.load_behind(), WAIT_COLD):
             await flight.ajoin(future, seconds)
         for store in self._stores.values():
             store.check_usable()
+
+    def load_behind(self) -> list[Future[None]]:
+        """Have keys that are not fresh fetched, and wait for nothing: one future for each fetch that is under way, for
+        callers who do want to wait. Raises nothing."""
+        loading = [store.load() for store in self._stores.values()]
+        return [future for future in loading if future is not None]
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """The URLs of the trusted issuers, in the order in which they were given."""
+        return tuple(self.settings.issuers)
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """The accepted audiences, sorted; empty with ``audience=None``."""
+        return tuple(sorted(self.settings.audiences))
 
     def health(self) -> dict[str, IssuerHealth]:
         """How each issuer's keys are: ``fresh``, ``stale``, ``expired`` or ``never_loaded``, since when, and why."""
@@ -209,12 +225,7 @@ class Guard:
         return self._cache.stats()
 
     def __repr__(self) -> str:
-        return f"<Guard of {few(self._settings.issuers)} for {few(self._settings.audiences) or 'no audience'}>"
-
-    def _load_behind(self) -> list[Future[None]]:
-        """Have keys that are not fresh fetched; waits for nothing. What there is to wait for, for whoever wants to."""
-        loading = [store.load() for store in self._stores.values()]
-        return [future for future in loading if future is not None]
+        return f"<Guard of {few(self.issuers)} for {few(self.audiences) or 'no audience'}>"
 
     def _token_from(self, authorization: Sequence[str]) -> str:
         try:
@@ -266,7 +277,7 @@ class Guard:
         payload = jws.decode(body)
         claims = jws.read_object(payload)
         wall, now = self._wall(), self._age()
-        start, end = rules.check_claims(claims, self._settings, wall)
+        start, end = rules.check_claims(claims, self.settings, wall)
         store = self._stores[claims["iss"]]
         new = header if known is None else None
         over = now + (end - wall)
@@ -274,7 +285,7 @@ class Guard:
 
     def _read_header(self, segment: bytes) -> tuple[str, str]:
         header = jws.read_object(jws.decode(segment))
-        rules.check_header(header, self._settings)
+        rules.check_header(header, self.settings)
         return header["kid"], header["alg"]
 
     def _admit(self, digest: bytes, keys: KeySet | None, key: Key, unverified: _Unverified) -> AccessToken:
@@ -286,10 +297,10 @@ class Guard:
         self._settled = True
         if header is not None:
             self._remember_header(header, kid, alg)
-        token = AccessToken._of(payload, digest, self._permissions_as_scopes, claims)
+        token = token_of(payload, digest, self.permissions_as_scopes, claims)
         if self._remembers:
             edition = None if keys is None else keys.edition  # not the set: an entry outlives it, and it may be large
-            size = size_of(payload, claims, self._permissions_as_scopes)
+            size = size_of(payload, claims, self.permissions_as_scopes)
             self._cache.put(digest, [token, store, edition, key, start, end, over, size, False])
         else:
             self._cache.count_miss()

@@ -404,7 +404,7 @@ def _scope_hint(missing: list[str], token: AccessToken) -> str:
             "require permission(…) instead, or set permissions_as_scopes=True"
         )
     if not token.is_m2m and not isinstance(token.claims.get("scope"), str):
-        if token._permissions_as_scopes:
+        if token.permissions_as_scopes:
             return NOT_PERMITTED.format(few(missing, " "))
         return f"the token lacks {few(missing, ' ')}: {OIDC_SCOPES_ALONE}"
     return f"the token lacks {few(missing, ' ')}: authorise the app for it in Kinde, and request the scope"

@@ -124,6 +124,7 @@ class KindeBackend(AuthenticationBackend):
 
     def __init__(self, guard: Guard | None = None, *, anonymous: bool = False) -> None:
         self.anonymous = anonymous
+        self.has_guard = guard is not None
         self._attached = None if guard is None else asgi_scope.Attached(guard, {}, mend=_MEND)
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:

@@ -33,7 +33,7 @@ from waiting import settle
 from kinde_guard import AuthError, Guard, InvalidRequest, InvalidToken, KeysUnavailable, MissingToken
 from kinde_guard.keys.jwk import Key
 from kinde_guard.tokens.cache import SIZE, USED, Entry, TokenCache
-from kinde_guard.tokens.claims import AccessToken, size_of
+from kinde_guard.tokens.claims import AccessToken, size_of, token_of
 
 
 @pytest.fixture
@@ -324,7 +324,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 
 def entry_of(size: int) -> Entry:
-    token = AccessToken._of(b"{}", b"", permissions_as_scopes=False)
+    token = token_of(b"{}", b"", permissions_as_scopes=False)
     return [token, None, None, None, 0.0, 1.0, 1.0, size, False]
 
 
@@ -439,7 +439,7 @@ class TestBounds:
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
         for number in range(40):
-            token = AccessToken._of(bytes(bytearray(payload)), b"", permissions_as_scopes=True)
+            token = token_of(bytes(bytearray(payload)), b"", permissions_as_scopes=True)
             assert token.scopes
             cache.put(number.to_bytes(32, "big"), [token, None, None, None, 0.0, 1.0, 1.0, size, False])
         gc.collect()

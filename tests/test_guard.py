@@ -274,3 +274,19 @@ def test_what_a_middleware_is_given(issuer: Issuer, middleware: Any) -> None:
         middleware(app, audience="https://api.acme.com")
     with pytest.raises(ConfigurationError, match=r"GuardMiddleware has no setting 'require': did you mean requires\?"):
         middleware(app, require=scope("a"))
+
+
+def test_what_a_guard_was_given_can_be_asked(issuer: Issuer) -> None:
+    """For adapters and pages of operators."""
+    guard = guard_of(issuer, audience=["https://b.acme.com", "https://a.acme.com"], permissions_as_scopes=True)
+    assert guard.issuers == (ISSUER,)
+    assert guard.audiences == ("https://a.acme.com", "https://b.acme.com")
+    assert guard.permissions_as_scopes
+    assert guard_of(issuer, audience=None, clients=["app_1"]).audiences == ()
+
+
+def test_the_fingerprint_of_a_token_is_the_one_in_the_log(issuer: Issuer) -> None:
+    raw = mint()
+    token = guard_of(issuer).verify(raw)
+    assert token.fingerprint == hashlib.sha256(raw.encode()).hexdigest()[:12]
+    assert token.fingerprint in repr(token)

@@ -161,6 +161,68 @@ def test_a_circle_is_found(imports: dict[str, set[str]], found: set[frozenset[st
     assert circles(imports) == found
 
 
+def private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def names_made(tree: ast.AST) -> set[str]:
+    """What a file calls into being: functions, classes, variables, attributes that it sets, and slots."""
+    made: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            made.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            made.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            made.add(node.attr)
+    return made
+
+
+def names_taken(tree: ast.AST) -> set[str]:
+    """The private names that a file takes from others, as far as it can be told without types: it imports them, or
+    asks things for them that it has not made."""
+    taken: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            taken |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            taken.add(node.attr)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr", "hasattr"):
+            taken |= {str(part.value) for part in node.args[1:2] if isinstance(part, ast.Constant)}
+    return {name for name in taken if private(name)} - names_made(tree)
+
+
+def names_of_bases(tree: ast.AST) -> set[str]:
+    """A class may use what its bases have made."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    return {ast.unparse(base).rpartition(".")[2] for node in classes for base in node.bases}
+
+
+def test_no_private_name_is_used_across_files() -> None:
+    """Of what another file of ours makes; the insides of frameworks are another matter."""
+    trees = {str(file.relative_to(PACKAGE)): ast.parse(file.read_text()) for file in PACKAGE.rglob("*.py")}
+    made = {file: names_made(tree) for file, tree in trees.items()}
+    found = {}
+    for file, tree in trees.items():
+        bases = names_of_bases(tree)
+        foreign = [names for other, names in made.items() if other != file]
+        inherited = set().union(*(names for names in foreign if names & bases))
+        if used := names_taken(tree) & set().union(*foreign) - inherited:
+            found[file] = used
+    assert found == {}
+
+
+@pytest.mark.parametrize(("text", "taken"), [
+    ("from .guard import _Hidden", {"_Hidden"}),
+    ("token._digest", {"_digest"}),
+    ("getattr(place, '_settings', {})", {"_settings"}),
+    ("self._own = 1; other._own; a.__dict__; from .names import shown as _hidden", set()),
+    ("guard._stores = {}", {"_stores"}),
+])  # fmt: skip
+def test_a_private_name_of_another_file_is_found(text: str, taken: set[str]) -> None:
+    assert names_taken(ast.parse(text)) == taken
+
+
 @pytest.mark.parametrize("module", CORE)
 def test_imports_point_downwards(module: str) -> None:
     assert imports_of(module) <= set(CORE[: CORE.index(module)])

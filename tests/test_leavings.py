@@ -175,7 +175,7 @@ def test_a_word_of_a_comment_is_no_domain() -> None:
 def test_what_is_an_audience(value: str, audiences: list[str]) -> None:
     """Any text can be registered in Kinde: what is no mistake by its form is taken."""
     guard = Guard(DOMAIN, variables=[{"KINDE_AUDIENCE": value}])
-    assert guard._settings.audiences == set(audiences)
+    assert set(guard.audiences) == set(audiences)
     if value.isascii():
         assert ClientCredentials(DOMAIN, client_id="a", client_secret="b", audience=value)._app.audience == tuple(
             audiences

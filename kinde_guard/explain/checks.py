@@ -19,7 +19,7 @@ from ..keys.jwk import Key
 from ..requirements import Requirement
 from ..settings import Settings
 from ..tokens import jws, rules
-from ..tokens.claims import AccessToken, Json, fingerprint
+from ..tokens.claims import AccessToken, Json, fingerprint, token_of
 from . import descriptions
 from .fixes import fix
 from .refusal_context import RefusalContext
@@ -211,7 +211,7 @@ class _Examination:
         """What the demands are asked of; ``None`` where claims are not of the types that its attributes need."""
         if any(made.problem is not None and made.problem.reason == "malformed" for made in self.made):
             return None
-        return AccessToken._of(payload, self.digest, self._settings.permissions_as_scopes)
+        return token_of(payload, self.digest, self._settings.permissions_as_scopes)
 
     def _context(self, made: _Made, problem: AuthError | KeysUnavailable) -> RefusalContext:
         token = self._token

@@ -20,7 +20,6 @@ from typing import Any
 
 from ..events import CannotTell, Event, KeysFailed, KeysFetched, Refused, Verified
 from ..settings import local_url
-from ..tokens.claims import fingerprint
 from .fetch import Fetcher, FetchFailed
 from .flight import Flight, Say, Watch
 
@@ -111,7 +110,7 @@ def _verified(event: Verified) -> Mapping[str, str | None]:
     token = event.token
     return {
         "verdict": "verified",
-        "fingerprint": fingerprint(token._digest),
+        "fingerprint": token.fingerprint,
         "subject": token.subject,
         "client": token.client_id,
         "scopes": " ".join(sorted(token.scopes)),

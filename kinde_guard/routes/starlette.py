@@ -102,16 +102,16 @@ def _declared_by_method(endpoint: type, name: str) -> Declared:
 
 def _with_dependencies(declared: Declared, dependant: Any) -> Declared:
     """FastAPI: what decorators demand is among the dependencies, if they are ours of FastAPI."""
-    from ..fastapi import OptionalAccessTokenSecurity, _demands, securities
+    from ..fastapi import OptionalAccessTokenSecurity, demands, securities
 
     found = dict.fromkeys(securities(dependant))
     strict = [security for security in found if not isinstance(security, OptionalAccessTokenSecurity)]
-    parts = [demand for security in found for demand in _demands(dependant, security)]
+    parts = [demand for security in found for demand in demands(dependant, security)]
     own = [] if declared.demand is None else [declared.demand]
     return Declared(
         combined([*parts, *own]) if strict or own else None,
         optional=bool(found) and not strict and not own,
-        needs_guard=bool(own) or any(security._guard is None for security in found),
+        needs_guard=bool(own) or any(security.guard is None for security in found),
         misplaced=declared.misplaced,
     )
 

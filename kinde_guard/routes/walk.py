@@ -72,7 +72,7 @@ def behind_backend(backend: Any, front: Front) -> Front:
     """Behind Starlette's AuthenticationMiddleware."""
     if not is_a(backend, "kinde_guard.starlette", "KindeBackend"):
         return front
-    return front.behind(None if backend.anonymous else PublicPaths(()), attached=backend._attached is not None)
+    return front.behind(None if backend.anonymous else PublicPaths(()), attached=backend.has_guard)
 
 
 def is_a(thing: Any, module: str, name: str) -> bool:

@@ -73,5 +73,5 @@ def _place_in(app: Any) -> Guarded:
 def _permissions_as_scopes(place: Guarded) -> bool:
     """As the app has it, or a test would see another verdict than production."""
     if place.guard is None:  # it has yet to be made of these
-        return bool(getattr(place, "_settings", {}).get("permissions_as_scopes", False))
-    return place.guard._permissions_as_scopes
+        return bool(getattr(place, "settings", {}).get("permissions_as_scopes", False))
+    return place.guard.permissions_as_scopes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 
 from ..guard import Guard
 from ..keys.store import IssuerHealth
@@ -16,7 +17,7 @@ class StandInGuard(Guard):
     def __init__(self, token: AccessToken) -> None:
         # Not Guard's: there are no settings, no keys, and nothing to fetch.
         self._token = token
-        self._permissions_as_scopes = token._permissions_as_scopes
+        self.permissions_as_scopes = token.permissions_as_scopes
 
     def verify(self, raw: str) -> AccessToken:
         return self._token
@@ -38,6 +39,17 @@ class StandInGuard(Guard):
 
     async def awarm(self) -> None:
         return
+
+    def load_behind(self) -> list[Future[None]]:
+        return []
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        return ()
 
     def health(self) -> dict[str, IssuerHealth]:
         return {}

@@ -19,7 +19,7 @@ from ..guard import Guard
 from ..issuer import ABSENT, UNSIGNED, LocalIssuer, SigningKey
 from ..issuer.tokens import SUBJECT, granted
 from ..net.clocks import Clocks
-from ..tokens.claims import AccessToken, Json
+from ..tokens.claims import AccessToken, Json, token_of
 
 Texts = str | Iterable[str]
 
@@ -73,7 +73,7 @@ def headers(token: str) -> dict[str, str]:
 def caller_token(*, permissions_as_scopes: bool = False, **options: Any) -> AccessToken:
     """What a guard would hand out for a token of such a caller. No token is signed, and none is verified."""
     text = json.dumps(claims_of(_keyless(), **options), sort_keys=True)
-    return AccessToken._of(text.encode(), hashlib.sha256(text.encode()).digest(), permissions_as_scopes)
+    return token_of(text.encode(), hashlib.sha256(text.encode()).digest(), permissions_as_scopes)
 
 
 def claims_of(

@@ -245,26 +245,18 @@ class AccessToken:
             "an AccessToken is made by a guard: use guard.verify(…), or kinde_guard.testing in your tests"
         )
 
-    @classmethod
-    def _of(cls, payload: bytes, digest: bytes, permissions_as_scopes: bool, claims: Json | None = None) -> AccessToken:
-        """For guards and ``kinde_guard.testing``: the *claims* in *payload* (JSON) have passed every rule, *digest* is
-        the token's SHA-256."""
-        global _latest
-        token = _new(cls)
-        _set_made_of(token, (payload, digest, permissions_as_scopes))
-        _latest = token, claims
-        return token
-
     @property
     def _payload(self) -> bytes:
         return self._made_of[0]
 
     @property
-    def _digest(self) -> bytes:
-        return self._made_of[1]
+    def fingerprint(self) -> str:
+        """The token's name in logs and events: 12 hex digits, from which the token cannot be found out."""
+        return fingerprint(self._made_of[1])
 
     @property
-    def _permissions_as_scopes(self) -> bool:
+    def permissions_as_scopes(self) -> bool:
+        """Whether ``scopes`` holds the permissions too, by the setting of the guard that verified the token."""
         return self._made_of[2]
 
     @property
@@ -303,7 +295,7 @@ class AccessToken:
         raise TypeError("an AccessToken cannot be pickled: what was verified here may have expired where it is read")
 
     def __repr__(self) -> str:
-        return f"<AccessToken of {quoted(self.client_id)} from {self.issuer}, {fingerprint(self._digest)}>"
+        return f"<AccessToken of {quoted(self.client_id)} from {self.issuer}, {self.fingerprint}>"
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> NoReturn:
@@ -312,6 +304,16 @@ class AccessToken:
             "an AccessToken is never read from a request body nor sent as a response: "
             "write `token: Token` (from kinde_guard.fastapi import Token), and return the fields you mean to publish"
         )
+
+
+def token_of(payload: bytes, digest: bytes, permissions_as_scopes: bool, claims: Json | None = None) -> AccessToken:
+    """For guards and ``kinde_guard.testing``: the *claims* in *payload* (JSON) have passed every rule, *digest* is
+    the token's SHA-256."""
+    global _latest
+    token = _new(AccessToken)
+    _set_made_of(token, (payload, digest, permissions_as_scopes))
+    _latest = token, claims
+    return token
 
 
 _latest: tuple[AccessToken | None, Json | None] = None, None
@@ -326,7 +328,7 @@ def _read(token: AccessToken, name: str) -> Any:
         claims = token.claims
     for each, read in _READERS.items():
         _set(token, each, read(claims))
-    _set(token, "scopes", scopes_of(claims, token._permissions_as_scopes))
+    _set(token, "scopes", scopes_of(claims, token.permissions_as_scopes))
     return object.__getattribute__(token, name)
 
 

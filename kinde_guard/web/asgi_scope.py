@@ -48,14 +48,14 @@ class Attached:
         self.preflights = Preflights(pass_preflights, mend)
         self.guard = guard
         """May be set, also while the app runs; ``None`` until the app starts if it comes from the environment."""
-        self._settings = settings
+        self.settings = settings
 
     def ready(self) -> Guard:
         """The guard, made of settings and environment if it has yet to be; raises :class:`ConfigurationError`."""
         if self.guard is None:
             with _making.now:
                 if self.guard is None:
-                    self.guard = Guard(**self._settings)
+                    self.guard = Guard(**self.settings)
         return self.guard
 
 

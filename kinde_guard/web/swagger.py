@@ -114,7 +114,7 @@ class Swagger:
         """Those of the guard. Without any a document can still be made, in CI, say; and the guard of a test may have
         none. (An app with wrong ones does not start.)"""
         try:
-            return getattr(self._guarded.ready(), "_settings", None)
+            return getattr(self._guarded.ready(), "settings", None)
         except ConfigurationError:
             return None
 

@@ -126,7 +126,7 @@ def _readyz(guard: Callable[[], Guard], demands: object) -> Page:
     health = guard().health()
     missing = [name for name, issuer in health.items() if issuer.state not in USABLE]
     if missing:
-        guard()._load_behind()
+        guard().load_behind()
     # The problem of a fetch is for the log: it may name a proxy, or what else is behind this API.
     keys = {
         name: {"state": issuer.state, "since": issuer.since, "keys": issuer.keys, "clock_drift": issuer.clock_drift}
