@@ -117,6 +117,7 @@ class AuthError(_Answered):
     """
 
     _reasons: ClassVar[tuple[str, ...]] = ()
+    _asked_for: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -137,12 +138,22 @@ class AuthError(_Answered):
     def __str__(self) -> str:
         return self.reason
 
+    def name_scopes(self, scopes: Iterable[str]) -> None:
+        """For adapters: the challenge tells a client without a good token which *scopes* to ask for (RFC 6750 §3).
+
+        A 401 alone does: what a 403 names is what the refused requirement names.
+        """
+        names = _checked(scopes, "a challenge names")
+        if self.status == 401:
+            self._asked_for = names
+            vars(self).pop("headers", None)
+
     def _header(self) -> dict[str, str]:
         return {"WWW-Authenticate": wording.challenge(self._code, self.reason, self._scopes(), self.metadata_url)}
 
     def _scopes(self) -> tuple[str, ...]:
         """Those that the challenge names."""
-        return ()
+        return self._asked_for
 
 
 class MissingToken(AuthError):
@@ -192,7 +203,7 @@ class InsufficientScope(AuthError):
 
     def __init__(self, required: Iterable[str], hint: str = "") -> None:
         super().__init__("insufficient_scope", hint)
-        self.required = _checked(required)
+        self.required = _checked(required, "InsufficientScope takes")
         """Every scope of the requirement that failed, in the order it was written."""
 
     def __reduce__(self) -> tuple[type[InsufficientScope], tuple[tuple[str, ...], str]]:
@@ -213,11 +224,11 @@ class Forbidden(AuthError):
         super().__init__(reason, hint)
 
 
-def _checked(required: Iterable[str]) -> tuple[str, ...]:
+def _checked(required: Iterable[str], which: str) -> tuple[str, ...]:
     """They go into a header: of other text than scopes, a caller's say, a second header could be made."""
     names = () if isinstance(required, str) else tuple(required)
     if not names or not all(map(wording.SCOPE_TOKEN.fullmatch, names)):
-        raise ConfigurationError(f"InsufficientScope takes a list of scopes, such as ['read:users'], not {required!r}")
+        raise ConfigurationError(f"{which} a list of scopes, such as ['read:users'], not {required!r}")
     return names
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from kinde_guard import (
     AuthError,
+    ConfigurationError,
     Forbidden,
     InsufficientScope,
     InvalidRequest,
@@ -249,6 +250,25 @@ def test_the_metadata_of_the_resource_is_named() -> None:
     answer = bearer.answer(MissingToken(), url)
     assert read_challenge(dict(answer.headers)["WWW-Authenticate"]) == {"realm": "api", "resource_metadata": url}
     assert "WWW-Authenticate" not in dict(bearer.answer(KeysUnavailable(7), url).headers)
+
+
+@pytest.mark.parametrize(("refusal", "named"), [
+    (MissingToken(), "read:users write:users"), (InvalidToken("expired"), "read:users write:users"),
+    (InvalidRequest(), None), (InsufficientScope(["admin"]), "admin"), (Forbidden("missing_role"), None),
+    (KeysUnavailable(7), None),
+], ids=repr)  # fmt: skip
+def test_the_challenge_of_a_401_names_scopes_to_ask_for(refusal: bearer.Refusal, named: str | None) -> None:
+    """RFC 6750 §3 allows it, and clients of MCP servers begin with it. A 403 names what was refused, or nothing."""
+    assert "scope=" not in str(MissingToken().headers)
+    _ = refusal.headers  # worked out before
+    header = dict(bearer.answer(refusal, scopes=("read:users", "write:users")).headers).get("WWW-Authenticate", "")
+    assert re.findall(r'[, ]scope="([^"]*)"', header) == ([named] if named else [])
+
+
+@pytest.mark.parametrize("scopes", ["read:users", ["a b"], ['a"'], ["a\r\nX: y"], [""]])
+def test_what_is_no_scope_is_not_named(scopes: Any) -> None:
+    with pytest.raises(ConfigurationError, match="a challenge names a list of scopes"):
+        bearer.answer(MissingToken(), scopes=scopes)
 
 
 @pytest.mark.parametrize("refusal", [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ..errors import AuthError, InvalidRequest, KeysUnavailable, MissingToken
@@ -80,10 +80,15 @@ def token_from(values: Sequence[str]) -> str:
     return token[1]
 
 
-def answer(refusal: Refusal, metadata_url: str = "") -> Answer:
-    """Status, headers and body for *refusal*; *metadata_url* is that of the resource, if it has any (RFC 9728)."""
+def answer(refusal: Refusal, metadata_url: str = "", scopes: Collection[str] = ()) -> Answer:
+    """Status, headers and body for *refusal*; *metadata_url* is that of the resource, if it has any (RFC 9728).
+
+    *scopes*: what a client has to ask for so as to be let in, which the challenge of a 401 then names (RFC 6750 §3).
+    """
     if metadata_url:
         refusal.name_metadata(metadata_url)
+    if scopes and isinstance(refusal, AuthError):
+        refusal.name_scopes(scopes)
     return Answer(refusal.status, tuple(refusal.headers.items()), refusal.body())
 
 
