@@ -21,12 +21,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = {
-    "cache": ("test_cache.py",),
-    "bearer": ("test_bearer.py",),
-    "rules": ("test_rules.py",),
-    "jws": ("test_jws.py",),
-    "jwks": ("test_jwks.py", "test_schedule.py"),
+    "tokens/cache": ("test_cache.py",),
+    "web/bearer": ("test_bearer.py",),
+    "tokens/rules": ("test_rules.py",),
+    "tokens/jws": ("test_jws.py",),
+    "keys/key_set": ("test_jwks.py", "test_schedule.py"),
+    "guard": ("test_guard.py", "test_bad_signatures.py", "test_events.py", "test_log_lines.py"),
+    "keys/store": ("test_keystore.py", "test_schedule.py", "test_clocks.py"),
+    "net/flight": ("test_flight.py",),
+    "web/paths": ("test_paths.py",),
+    "web/decorators": ("test_demands.py", "test_misplaced.py"),
 }
+"""By module, as a path in the package without its ``.py``: the files that are to notice what is done to it."""
 CONFIGURATION = """
 [tool.mutmut]
 source_paths = ["kinde_guard"]
@@ -64,7 +70,7 @@ def mutate(module: str, folder: Path, only: str, seconds: float) -> None:
     """Run the mutants of *module* in *folder*, and print how they fared."""
     copy(module, folder)
     # Not where all are meant: tests would then be named one by one, and some have names that pytest does not take back.
-    names = () if only == "*" else (f"kinde_guard.{module}.{only}",)
+    names = () if only == "*" else (f"kinde_guard.{module.replace('/', '.')}.{only}",)
     start = time.monotonic()
     printed = bounded("run", "--max-children", "1", *names, folder=folder, seconds=seconds)
     verdicts = results(folder)
