@@ -496,6 +496,7 @@ def test_no_tls_and_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     ("problem", "remedied"),
     [
         ("ConnectError: [Errno -2] Name or service not known", "There is no host of this name"),
+        ("TimeoutError: no whole answer within 5 s: the look-up of acme.kinde.com hangs", "No name server answers"),
         ("ConnectError: [Errno 8] nodename nor servname provided, or not known", "There is no host of this name"),
         ("ConnectError: [SSL: CERTIFICATE_VERIFY_FAILED]", "The certificate is not trusted"),
         ("the issuer answered 403 (a wrong region or subdomain answers 403)", "Kinde answers 403 to a wrong"),
@@ -513,6 +514,7 @@ def test_remedies(problem: str, remedied: str, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
 @pytest.mark.parametrize("problem", [
     "ConnectTimeout: timed out", "ConnectError: [Errno -2] Name or service not known", "no whole answer in time",
+    "TimeoutError: no whole answer within 5 s: the look-up of acme.kinde.com hangs",
     "ConnectError: [Errno -3] Temporary failure in name resolution", "no connection: gaierror: [Errno -2] Name or s",
     "ConnectError: [Errno 8] nodename nor servname provided, or not known",
     "gaierror: [Errno 11001] getaddrinfo failed", "ConnectError: [Errno 101] Network is unreachable",

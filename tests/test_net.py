@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -168,6 +169,22 @@ def test_a_large_request_to_a_server_that_reads_slowly() -> None:
         assert send(f"http://127.0.0.1:{listener.getsockname()[1]}", method="POST", body=body).body == b"{}"
         server.join(LONG)
     assert received[0] >= len(body)
+
+
+def test_a_server_that_does_not_want_the_rest() -> None:
+    """It goes away in the middle of a request."""
+
+    def serve(listener: socket.socket) -> None:
+        sock, _ = listener.accept()
+        with sock:
+            sock.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve, args=(listener,))
+        server.start()
+        with pytest.raises(FetchFailed, match=r"^WriteError: \[Errno"):
+            send(f"http://127.0.0.1:{listener.getsockname()[1]}", method="POST", body=b"x" * 20_000_000)
+        server.join(LONG)
 
 
 def test_a_server_that_goes_away() -> None:
@@ -340,6 +357,33 @@ def test_all_addresses_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     with nobody() as url, pytest.raises(FetchFailed) as failed:
         send(url)
     assert str(failed.value) == "ConnectError: [Errno 111] Connection refused"
+
+
+def test_no_address_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is given its time, also the last."""
+    monkeypatch.setattr(connect, "CONNECT_TIMEOUT", 0.4)
+    with (
+        Server(answering()) as server,
+        resolving(monkeypatch, *FIVE[:2], alive=server, dying=FIVE[:2]),
+        pytest.raises(FetchFailed, match=r"^ConnectTimeout: timed out$"),
+    ):
+        send(f"http://localhost:{server.port}")
+    assert server.requests == []
+
+
+def test_an_address_that_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of a network do that is not there."""
+    connect_ex = socket.socket.connect_ex
+
+    def unreachable(sock: socket.socket, address: Any) -> int:
+        return errno.ENETUNREACH if address[0] == "::1" else connect_ex(sock, address)
+
+    monkeypatch.setattr(socket.socket, "connect_ex", unreachable)
+    with Server(answering()) as server:
+        with resolving(monkeypatch, "::1", "127.0.0.1", alive=server):
+            assert send(f"http://localhost:{server.port}").status == 200
+        with resolving(monkeypatch, "::1", alive=server), pytest.raises(FetchFailed, match=r"^ConnectError: .*unreach"):
+            send(f"http://localhost:{server.port}")
 
 
 def test_no_address_at_all(monkeypatch: pytest.MonkeyPatch) -> None:

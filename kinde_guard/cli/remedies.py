@@ -13,6 +13,7 @@ from ..settings import is_loopback
 DOMAIN = "Kinde → Settings → Applications → the application → Details → Domain"
 
 _LOOKED_UP = r"[Nn]ame or service|nodename|getaddrinfo|No address|[Nn]ame resolution"
+_LOOKS_UP = r"the look-up of"
 _REMEDIES = (
     (
         SAID,
@@ -32,6 +33,7 @@ _REMEDIES = (
         _LOOKED_UP,
         f"There is no host of this name. Copy the domain from Kinde: {DOMAIN}.",
     ),
+    (_LOOKS_UP, "No name server answers this machine (DNS). Ask whoever runs this network."),
     (
         r"CERTIFICATE_VERIFY_FAILED",
         "The certificate is not trusted. If a proxy of your network makes it, have that proxy's authority trusted: set "
@@ -77,7 +79,7 @@ def _rows(problem: str, host: str, proxied: bool) -> Iterator[tuple[str, str]]:
     if proxied and not is_loopback(host):
         yield from ((pattern, sentence.format(host)) for pattern, sentence in _PROXIED)
     elif proxy is not None:
-        yield _LOOKED_UP, _PROXY.format(proxy)
+        yield f"{_LOOKED_UP}|{_LOOKS_UP}", _PROXY.format(proxy)
     yield from _REMEDIES
     if proxy is not None and not proxied:
         yield "", _PROXY.format(proxy)

@@ -258,6 +258,8 @@ class Flight(Generic[T]):
             watch.cut()
         if not call.late():  # the working thread may have been the first to see that it was frozen
             watchdog.watch(call)
+            if call.over:  # pragma: no cover  # since this very moment
+                watchdog.leave(call)
             return
         why = f": {watch.hangs_in} hangs" if watch.hangs_in else f": {self.trouble}" if self.trouble else ""
         say = self._finish(call, self._crashed(TimeoutError(f"no whole answer within {self._deadline:g} s{why}")))
@@ -313,11 +315,16 @@ class Flight(Generic[T]):
             return self._land(outcome)
         finally:
             self._calls.pop(None, None)
+            call.work = _nothing_to_do  # or it would hold on to what it was made of for as long as its thread is ending
             call.future.set_result(None)
 
 
 def _nothing() -> None:
     """Nothing is left to be done."""
+
+
+def _nothing_to_do(_: Watch) -> None:
+    """The work of a call that is over."""
 
 
 _flights: weakref.WeakSet[Flight[Any]] = weakref.WeakSet()

@@ -99,7 +99,7 @@ def _forget_the_gone() -> None:
     _ending.difference_update([thread for thread in _ending if not os.path.exists(f"{_TASKS}/{thread}")])
 
 
-def _before() -> None:
+def _before() -> None:  # pragma: no cover  # it is called where no tracer is
     steady.__enter__()
     _ending.discard(threading.get_native_id())  # it was a greenlet in this very thread that ended
     end = time.monotonic() + PATIENCE
@@ -110,14 +110,14 @@ def _before() -> None:
     _ending.clear()
 
 
-def _sleep(seconds: float) -> None:
+def _sleep(seconds: float) -> None:  # pragma: no cover  # the same
     """With the whole thread: gevent's would go on with others of it, while the lock is held."""
     monkey = sys.modules.get("gevent.monkey")
     sleep = time.sleep if monkey is None else monkey.get_original("time", "sleep")
     sleep(seconds)
 
 
-def _in_child() -> None:
+def _in_child() -> None:  # pragma: no cover  # the same
     steady.renew()
     _ending.clear()
     for something in list(_anew):

@@ -65,7 +65,9 @@ class Watchdog:
                 awake.clear()
                 awake.wait(min(PULSE, *map(self._look, list(self._watched))))
             self._seat.pop(None, None)
-            if not self._watched or self._seat.setdefault(None, awake) is not awake:
+            if (
+                not self._watched or self._seat.setdefault(None, awake) is not awake
+            ):  # pragma: no branch  # a close race
                 return
 
     def _look(self, call: Watched) -> float:

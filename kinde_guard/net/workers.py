@@ -93,7 +93,7 @@ class Workers:
     def _go_on(self) -> None:
         """With what was left waiting in the moment in which a seat was left."""
         while self._seats and (job := self._next()) is not None:
-            if not self._employ(job):
+            if not self._employ(job):  # pragma: no cover  # somebody else was faster
                 self._jobs.appendleft(job)
 
     def _next(self) -> Job | None:
