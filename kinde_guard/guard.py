@@ -39,7 +39,7 @@ from .web.wording import few
 if TYPE_CHECKING:
     import httpx
 
-MAX_HEADERS = 64
+MAX_HEADERS = 64  # a few keys have a header each; the bound is for an issuer that puts something new into every one
 Made = TypeVar("Made", bound=Callable[..., None])
 
 _NOT_SHOWN: Any = None
