@@ -42,7 +42,7 @@ class Requirement(ABC):
         """Why *token* does not do, or ``None`` if it does."""
 
     def scopes(self) -> tuple[str, ...]:
-        """The scopes a client has to ask for so as to meet this; with alternatives, those of the one it is told of."""
+        """The scopes that a client is told to ask for; of alternatives (``|``), those of the first that names any."""
         return ()
 
     def bound(self, parameters: Mapping[str, object]) -> Requirement:

@@ -36,7 +36,7 @@ class UnusableKey(Exception):
 
 
 class WeakKey(UnusableKey):
-    """It has too few bits."""
+    """An RSA key of fewer than 2048 bits (RFC 7518 §3.3)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +47,7 @@ class Key:
     kty: str
     algorithms: frozenset[str]
     material: Any = field(repr=False)
-    """The numbers that it consists of, however they were spelled: what tells it from another key of the same kid."""
+    """The numbers that the key consists of, however they were spelled: they tell it from others of the same kid."""
     public: Any = field(repr=False)
     verifiers: Mapping[str, Verifier] = field(repr=False)
     """One for each of ``algorithms``."""
@@ -60,31 +60,33 @@ class Key:
             return False
 
     def joined(self, twin: Key) -> Key:
-        """The same material listed twice: it may verify what either may."""
+        """This key where *twin*, of the same material, is listed beside it: it may verify what either may."""
         both = self.algorithms | twin.algorithms
         if both == self.algorithms:
             return self
         return replace(self, algorithms=both, verifiers={**self.verifiers, **twin.verifiers})
 
     def is_like(self, other: Key) -> bool:
-        """Whether nothing that is read of them differs."""
+        """Whether *other* has the same material and may verify the same algorithms."""
         return self.material == other.material and self.algorithms == other.algorithms
 
 
 @dataclass(frozen=True, slots=True)
 class KeysRead:
-    """The usable keys of a JWK Set, and a sentence for each one skipped."""
+    """The keys that were read from a JWK Set, and those that were skipped."""
 
     keys: Mapping[KeyId, Key]
+    """The usable ones."""
     skipped: tuple[str, ...]
+    """A sentence for each of the others."""
     weak: tuple[str, ...] = ()
-    """By kid, those of too few bits."""
+    """The kids of keys with too few bits."""
     private: tuple[str, ...] = ()
-    """By kid, those published together with their private half, and shared secrets."""
+    """The kids of keys published with their private half, and of shared secrets."""
 
 
 def read_jwk_set(body: bytes, algorithms: Sequence[str], known: Mapping[KeyId, Key]) -> KeysRead:
-    """Read a JWK Set; raises :class:`UnusableKeySet`.
+    """The keys in *body*, a JWK Set, that verify one of *algorithms*; raises :class:`UnusableKeySet` if there are none.
 
     RFC 7517 §5: a key that cannot be used is skipped, and never spoils the others. The same key listed twice is one
     key. One of *known* that is unchanged stays the same object.
@@ -133,14 +135,14 @@ def _called(jwk: dict[str, Any], number: int) -> str:
 
 
 def _kid(jwk: dict[str, Any]) -> str | None:
-    """Its kid, if it can be the kid of a token."""
+    """The kid of *jwk*; ``None`` if no token can name it."""
     kid = jwk.get("kid")
     return kid if isinstance(kid, str) and 1 <= len(kid) <= MAX_KID and not _HALF.search(kid) else None
 
 
 def _listed(body: bytes) -> list[Any]:
-    """Read leniently, as what spoils one key in the list is not to spoil the others: bytes that are no UTF-8, control
-    characters, numbers of any length, a member nested thousands deep."""
+    """The list of JWKs in *body*. It is read leniently, as what spoils one of them is not to spoil the others: bytes
+    that are no UTF-8, control characters, numbers of any length, a member nested thousands deep."""
     try:
         document = _decoder.decode(_shallow(body.decode("utf-8", "surrogateescape")))
     except ValueError:

@@ -23,28 +23,42 @@ State = Literal["fresh", "stale", "expired", "never_loaded"]
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """What is known of an issuer's keys, and when to ask again."""
+    """The keys of an issuer as its last good answer had them, for how long they serve, and when to ask again.
+
+    Moments (``…_at``, ``…_until``) are in seconds, by the monotonic clock that *now* is told by. ``NEVER`` (``-inf``)
+    is before every *now*: what begins then has begun, and what lasts until then is over.
+    """
 
     keys: Mapping[KeyId, Key] = field(default_factory=dict)
+    """The usable ones."""
     skipped: tuple[str, ...] = ()
+    """A sentence for each published key that is not usable."""
     weak: tuple[str, ...] = ()
+    """The kids of keys with too few bits, which are not usable."""
     private: tuple[str, ...] = ()
+    """The kids of keys published with their private half, and of shared secrets, which are not usable."""
     loaded_at: float = NEVER
+    """When the last good answer came; ``NEVER`` if none has."""
     stale_at: float = NEVER
+    """Until then the keys are fresh: for 60 s to 1 h, and no longer than they are usable."""
     refresh_at: float = NEVER
+    """From then on new keys should be asked for: 75 to 85 % of the time from ``loaded_at`` to ``stale_at``."""
     usable_until: float = NEVER
+    """Until then the keys verify tokens, fresh or stale: for ``usable_for`` seconds from ``loaded_at``."""
     failures: int = 0
+    """How many attempts have failed since the last good answer."""
     retry_at: float = NEVER
-    """No attempt before, after one that failed."""
+    """No attempt before then: at most 5 min after one that failed; ``NEVER`` if the last did not fail."""
     cool_until: float = NEVER
-    """No attempt for the sake of an unknown kid, or of a signature that did not hold, before."""
+    """No attempt before then for the sake of an unknown kid, or of a signature that did not hold."""
     problem: str = ""
     """Why the last attempt failed; empty if it did not."""
     edition: object = field(default_factory=object, repr=False, compare=False)
-    """Something to know these keys by without holding on to them: sets with the very same keys have the same object."""
+    """A mark of ``keys``, to be compared with ``is``: the next set has the same mark if it has the very same keys. It
+    keeps no key alive, so it may be held for long."""
 
     def find(self, kid: str, alg: str) -> Key | None:
-        """The key that may verify *alg* under this kid."""
+        """The key that may verify signatures of *alg* under this kid; ``None`` if there is none."""
         key = self.keys.get((kid, KTY[alg]))
         return key if key is not None and alg in key.algorithms else None
 
@@ -57,16 +71,16 @@ class KeySet:
         return now < self.usable_until
 
     def refresh_due(self, now: float) -> bool:
-        """Whether the keys should be asked for anew, behind the requests."""
+        """Whether new keys should be asked for, behind the requests."""
         return now >= self.refresh_at and now >= self.retry_at
 
     def may_ask_for_unknown(self, now: float) -> bool:
-        """Whether a kid that is not held may cause a fetch, or a signature that does not hold. It may be a rotated key
-        or an attacker's invention: at most one fetch per cool-down, or anyone could make us hammer the issuer."""
+        """Whether an unknown kid, or a signature that does not hold, may cause a fetch. Either comes of a rotated key or
+        of an attacker: there is one such fetch per cool-down, or anyone could make us hammer the issuer."""
         return now >= self.cool_until and now >= self.retry_at
 
     def state(self, now: float) -> State:
-        """In a word."""
+        """The state of the keys, in a word."""
         if self.loaded_at == NEVER:
             return "never_loaded"
         if not self.usable(now):
@@ -74,7 +88,8 @@ class KeySet:
         return "fresh" if now < self.stale_at else "stale"
 
     def loaded(self, read: KeysRead, now: float, *, life: float, usable_for: float, chance: float) -> KeySet:
-        """The set after a good answer. *chance*, from 0 to 1, spreads the refreshes of many processes."""
+        """The set after a good answer, whose keys are fresh for *life* seconds and usable for *usable_for*. *chance*,
+        from 0 to 1, spreads the refreshes of many processes."""
         return KeySet(
             keys=read.keys,
             skipped=read.skipped,
@@ -91,8 +106,9 @@ class KeySet:
     def failed(
         self, problem: str, now: float, *, cool_down: float, chance: float, retry_after: float | None = None
     ) -> KeySet:
-        """The set after a failed attempt: it keeps its keys. *retry_after* is how many seconds the issuer asks to be
-        left alone; *chance*, from 0 to 1, spreads the attempts of many processes."""
+        """The set after a failed attempt: it keeps its keys. *cool_down*: for how many seconds unknown kids cause no
+        fetch. *retry_after*: for how many the issuer asks to be left alone. *chance*, from 0 to 1, spreads the attempts
+        of many processes."""
         return replace(
             self,
             failures=self.failures + 1,
@@ -102,7 +118,7 @@ class KeySet:
         )
 
     def cooling(self, until: float) -> KeySet:
-        """The set when a kid that it does not hold, or a signature, has caused a fetch."""
+        """The set after a fetch that an unknown kid, or a signature, has caused: they cause no other before *until*."""
         return replace(self, cool_until=max(self.cool_until, until))
 
     def _next_attempt(self, now: float, chance: float, asked: float) -> float:
@@ -115,7 +131,7 @@ class KeySet:
 
 
 class Changes(NamedTuple):
-    """What one key set has that another had not, by kid: see :class:`~kinde_guard.events.KeysChanged`."""
+    """The differences between two key sets, by kid: see :class:`~kinde_guard.events.KeysChanged`."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -125,7 +141,8 @@ class Changes(NamedTuple):
 
 
 def changes_between(before: KeySet, after: KeySet) -> Changes:
-    """What has changed since *before*. Of the first set that is loaded, nothing is new but what should not be there."""
+    """The changes from *before* to *after*. In the first set that is loaded no key counts as added, but weak and
+    private ones do count."""
     old, new = before.keys, after.keys
     replaced = [key_id for key_id in new if key_id in old and old[key_id].material != new[key_id].material]
     return Changes(
@@ -138,7 +155,7 @@ def changes_between(before: KeySet, after: KeySet) -> Changes:
 
 
 def life_of(headers: Mapping[str, str]) -> float:
-    """How long keys are fresh, in seconds: what is left of ``max-age`` (RFC 9111 §5.2.2.1) after the time that caches
+    """The seconds for which keys are fresh: what is left of ``max-age`` (RFC 9111 §5.2.2.1) after the time that caches
     on the way have held them (``Age``), within a minute and an hour; else 10 min."""
     for directive in headers.get("cache-control", "").lower().split(","):
         name, _, value = directive.strip().partition("=")

@@ -38,19 +38,19 @@ NO_KEYS = KeySet()
 
 @dataclass(frozen=True, slots=True)
 class IssuerHealth:
-    """How an issuer's keys are: ``fresh``, ``stale``, ``expired`` or ``never_loaded``, since when, and why."""
+    """The state of an issuer's keys: ``fresh``, ``stale``, ``expired`` or ``never_loaded``, since when, and why."""
 
     issuer: str
     state: State
     since: float
-    """Seconds since the epoch."""
+    """When the state began, in seconds since the epoch; for ``never_loaded``, when the guard was made."""
     keys: int
     """How many usable keys the last good answer held."""
     problem: str
     """Why the last fetch failed; empty if it did not."""
     clock_drift: float | None = None
-    """By how many seconds the clock here is ahead of the issuer's (negative: behind), by the ``Date`` of the last good
-    answer, as far as that is certain; ``None`` if it had none."""
+    """The seconds by which the clock here is certainly ahead of the issuer's (negative: behind), as the ``Date`` of the
+    last good answer shows; ``None`` if it had none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class KeyStore:
         return self.current_at(self._now())
 
     def current_at(self, now: float) -> KeySet:
-        """:meth:`current`, for those who have looked at the clock that ages are told by.
+        """:meth:`current` for callers who know the time: *now*, by ``clocks.monotonic``.
 
         Every request comes through here, so while nothing is due it is one comparison.
         """
@@ -157,14 +157,14 @@ class KeyStore:
         return key
 
     def ask_behind(self) -> None:
-        """A signature does not hold under a key that is held: there may be a new key under its kid. Asks for it, within
+        """Ask for new keys because a signature does not hold: there may be a new key under the old kid. Stays within
         the budget of unknown kids, and never waits."""
         keys, now = self._set, self._now()
         if keys.usable(now) and keys.may_ask_for_unknown(now):
             self._start(keys, now + self._retry_after)
 
     def load(self) -> Future[None] | None:
-        """Start loading keys that are not fresh; the future to wait for, ``None`` if there is nothing to wait for."""
+        """Start loading keys unless they are fresh. Returns what to wait for; ``None`` if there is nothing."""
         now, keys = self._now(), self._set
         if keys.state(now) == "fresh":
             return None
@@ -177,7 +177,7 @@ class KeyStore:
         self._usable_keys()
 
     def health(self) -> IssuerHealth:
-        """How the keys are."""
+        """The state of the keys now."""
         keys, now, wall = self._set, self._now(), self._clocks.wall()
         state = keys.state(now)
         since = {"fresh": keys.loaded_at, "stale": keys.stale_at, "expired": keys.usable_until}.get(state)
@@ -191,7 +191,7 @@ class KeyStore:
             self._start(keys)
 
     def _ask(self, kid: str, alg: str) -> tuple[Future[None] | None, float]:
-        """For a key that was not held: what to wait for, and how many seconds at most."""
+        """Ask for a key that was not held. Returns what to wait for, if anything, and for how many seconds at most."""
         now, keys = self._now(), self._set
         if not keys.usable(now):
             return self._flight.under_way if now < keys.retry_at else self._start(keys), WAIT_COLD
@@ -208,7 +208,7 @@ class KeyStore:
         return self._flight.start(partial(self._fetch, seen, cool_until))
 
     def _find_or_refuse(self, kid: str, alg: str) -> Key:
-        """After the waiting."""
+        """The key, now that nobody waits for it any more; or the refusal."""
         key = self._usable_keys().find(kid, alg)
         if key is None:
             raise InvalidToken(

@@ -52,8 +52,8 @@ class TokenCache:
         self._looks = 0
         self.find = self._entries.get
         self.count_hit, self.count_miss = itertools.count().__next__, itertools.count().__next__
-        """To be called for each; :meth:`put` counts its miss itself. As exact as under the lock, for a tenth of the
-        price."""
+        """Count a hit, or a miss (:meth:`put` counts its own). A lock would cost ten times as
+        much, and is not needed: the ``__next__`` of :func:`itertools.count` is one step under the GIL."""
         self.renew()
         forks.when_forked(self)
 
@@ -90,7 +90,8 @@ class TokenCache:
             return CacheStats(hits, misses, self._evictions, len(self._entries), self._bytes)
 
     def _evict(self) -> None:
-        """Out with the oldest that was not used since it was passed over; it ends, as passing over forgets the use."""
+        """Remove the oldest entry that is not marked as used. Each marked one that is met on the way loses its mark and
+        becomes the youngest, so the search ends."""
         digest, entry = self._entries.popitem(last=False)
         while entry[USED]:
             entry[USED] = False
