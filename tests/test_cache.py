@@ -488,11 +488,13 @@ def test_no_token_text_is_kept(issuer: Issuer) -> None:
     held = [
         value for value in gc.get_objects() if isinstance(value, dict) and value and type(next(iter(value))) is bytes
     ]
-    for cache in held:
-        for key, entry in cache.items():
-            assert not isinstance(key, bytes) or signature.encode() not in key
-            if isinstance(entry, list) and entry and isinstance(entry[0], AccessToken):
-                assert raw.encode() not in entry[0]._payload
+    entries = [(key, entry) for cache in held for key, entry in cache.items() if isinstance(key, bytes)]
+    assert not any(signature.encode() in key for key, _ in entries)
+    tokens = [
+        entry[0] for _, entry in entries if isinstance(entry, list) and entry and isinstance(entry[0], AccessToken)
+    ]
+    assert tokens
+    assert not any(raw.encode() in token._payload for token in tokens)
     assert KID in guard._headers.popitem()[1]
 
 

@@ -32,7 +32,7 @@ from helpers import (
 )
 from waiting import LONG, settle
 
-from kinde_guard import ConfigurationError, Guard, InsufficientScope, KeysUnavailable, events, scope
+from kinde_guard import AuthError, ConfigurationError, Guard, InsufficientScope, KeysUnavailable, events, scope
 from kinde_guard.events import (
     CannotTell,
     Event,
@@ -115,10 +115,10 @@ def test_a_token_is_told_when_it_is_verified_and_when_it_is_recognised(seen: Rec
 ])  # fmt: skip
 def test_every_refusal_is_told_with_its_reason(values: list[str], reason: str, seen: Recorder) -> None:
     guard = guard_of(Issuer(), observer=seen)
-    with pytest.raises(Exception, match=reason) as refusal:
+    with pytest.raises(AuthError, match=reason) as refusal:
         guard.authenticate(values)
     [event] = seen.of(Refused)
-    assert (event.reason, event.hint) == (reason, refusal.value.hint)  # type: ignore[attr-defined]
+    assert (event.reason, event.hint) == (reason, refusal.value.hint)
     assert len(event.fingerprint) == (12 if reason not in ("missing_token", "invalid_request") else 0)
 
 
