@@ -75,8 +75,8 @@ class KeySet:
         return now >= self.refresh_at and now >= self.retry_at
 
     def may_ask_for_unknown(self, now: float) -> bool:
-        """Whether an unknown kid, or a signature that does not hold, may cause a fetch. Either comes of a rotated key or
-        of an attacker: there is one such fetch per cool-down, or anyone could make us hammer the issuer."""
+        """Whether an unknown kid, or a signature that does not hold, may cause a fetch. A rotated key may be behind it,
+        or an attacker: there is one such fetch per cool-down, or anyone could make us hammer the issuer."""
         return now >= self.cool_until and now >= self.retry_at
 
     def state(self, now: float) -> State:
