@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from .requirements import role as role
     from .requirements import scope as scope
     from .requirements import user as user
-    from .tokens.claims import AccessToken as AccessToken
+    from .tokens.access_token import AccessToken as AccessToken
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "AccessToken": "tokens.claims",
+    "AccessToken": "tokens.access_token",
     "AuthError": "errors",
     "ConfigurationError": "errors",
     "Forbidden": "errors",

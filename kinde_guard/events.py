@@ -16,7 +16,7 @@ from .errors import ConfigurationError, Reason
 from .web.wording import shortened
 
 if TYPE_CHECKING:
-    from .tokens.claims import AccessToken
+    from .tokens.access_token import AccessToken
 
 MOST_OF_A_LINE = 1_000
 log = logging.getLogger("kinde_guard")

@@ -29,7 +29,7 @@ from . import requirements, starlette
 from .errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, MissingToken
 from .guard import Guard
 from .requirements import AllOf, Requirement, Scopes, authenticated
-from .tokens.claims import AccessToken
+from .tokens.access_token import AccessToken
 from .web import asgi_scope, decorators, layers, openapi
 from .web.socketio import misused
 from .web.starlette_app import introduce, is_async, name_of, refused, routes_of

@@ -17,7 +17,7 @@ from werkzeug.local import LocalProxy
 from .errors import AuthError, ConfigurationError, KeysUnavailable, MissingToken
 from .guard import Guard, check_given
 from .requirements import Requirement
-from .tokens.claims import AccessToken
+from .tokens.access_token import AccessToken
 from .web import decorators
 from .web.cors import Preflights
 from .web.flask_app import ANSWERED

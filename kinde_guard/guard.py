@@ -29,10 +29,11 @@ from .net.clocks import Clocks
 from .requirements import Requirement
 from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
 from .tokens import jws, rules
+from .tokens.access_token import AccessToken, token_of
 from .tokens.alike import Alike
 from .tokens.cache import USED, CacheStats, TokenCache
-from .tokens.claims import AccessToken, Json, fingerprint, quoted, size_of, token_of
-from .tokens.digests import sha256
+from .tokens.claims import Json, quoted, size_of
+from .tokens.digests import fingerprint, sha256
 from .web import bearer
 from .web.wording import few
 

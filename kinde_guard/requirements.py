@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from .errors import AuthError, ConfigurationError, Forbidden, ForbiddenReason, InsufficientScope
-from .tokens.claims import AccessToken
+from .tokens.access_token import AccessToken
 from .web.wording import SCOPE_TOKEN, few
 
 # What the log says of a user's token that lacks a scope, and `explain` as well.

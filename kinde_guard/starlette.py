@@ -25,7 +25,7 @@ except ModuleNotFoundError as missing:
 from .errors import AuthError, KeysUnavailable, MissingToken
 from .guard import Guard
 from .requirements import Requirement
-from .tokens.claims import AccessToken
+from .tokens.access_token import AccessToken
 from .web import asgi_scope, decorators, layers
 from .web.socketio import misused
 from .web.starlette_app import AppGuard, Credentials, KindeUser, Refusal, both, introduce, is_async, name_of, refused

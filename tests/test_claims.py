@@ -7,6 +7,7 @@ import gc
 import hashlib
 import json
 import pickle
+import weakref
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from helpers import ABSENT, AUDIENCE, CLIENT, ISSUER, M2M, NOW, USER, Issuer, Ti
 from pydantic import BaseModel, TypeAdapter
 
 from kinde_guard import AccessToken, ConfigurationError, Guard, scope
+from kinde_guard.tokens.access_token import token_of
 
 Json = dict[str, Any]
 
@@ -358,3 +360,31 @@ def test_pydantic_is_refused() -> None:
 
 def test_no_demand_is_met_by_nothing(guard: Guard) -> None:
     assert not scope("read:users").met_by(guard.verify(mint(base=M2M, claims={"scope": "", "scp": ["read:users"]})))
+
+
+class TestClaimsAtHand:
+    """Parsed claims take ten times the room of the payload: one token holds them, while it lives, and no other."""
+
+    def test_the_token_made_last_alone_holds_claims(self) -> None:
+        first, second = (token_of(b'{"iss": "a", "exp": 1}', b"", False, {"iss": "a", "exp": 1}) for _ in range(2))
+        assert not any(type(held) is dict and "iss" in held for held in gc.get_referents(first))
+        assert any(type(held) is dict and "iss" in held for held in gc.get_referents(second))
+        assert first.issuer == second.issuer == "a"
+
+    def test_they_go_with_the_token(self) -> None:
+        """With cache_size=0, say: what the last caller's token said is not held until the next caller comes."""
+
+        class Claims(dict[str, Any]):
+            """As plain dicts take no weak references."""
+
+        claims = Claims(iss="a", exp=1)
+        gone = weakref.ref(claims)
+        token_of(b"{}", b"", False, claims)
+        del claims
+        assert gone() is None
+
+    def test_only_what_is_asked_for_is_read(self) -> None:
+        """A route that demands a scope pays for the scopes."""
+        token = token_of(b'{"iss": "a", "exp": 1, "scope": "b"}', b"", False, {"iss": "a", "exp": 1, "scope": "b"})
+        assert token.scopes == {"b"}
+        assert 1.0 not in [held for held in gc.get_referents(token) if type(held) is float]  # expires_at

@@ -22,7 +22,7 @@ FRAMEWORKS = {"fastapi", "starlette", "flask", "werkzeug", "django", "pydantic",
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
     "net.clocks", "net.forks", "net.headers", "tokens.digests", "web.wording", "errors", "events", "leavings",
-    "settings", "tokens.jws", "tokens.claims", "requirements", "tokens.rules",
+    "settings", "tokens.jws", "tokens.claims", "tokens.access_token", "requirements", "tokens.rules",
     "keys.signatures", "keys.jwk", "keys.key_set", "keys.notices",
     "web.bearer", "net.watchdog", "net.workers", "net.flight", "net.exchange", "net.connect", "net.tls",
     "net.http1", "net.in_between", "net.direct", "net.transports", "net.fetch", "keys.store", "tokens.cache",
@@ -32,7 +32,6 @@ CORE = [
 
 
 KNOWN_CIRCLES: set[frozenset[str]] = {
-    frozenset({"kinde_guard.tokens.claims", "kinde_guard.requirements"}),
     frozenset({"kinde_guard.routes.flask", "kinde_guard.routes.starlette", "kinde_guard.routes.walk"}),
 }
 

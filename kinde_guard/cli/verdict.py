@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ..errors import AuthError, KeysUnavailable
 from ..keys.store import IssuerHealth
-from ..tokens.claims import AccessToken
+from ..tokens.access_token import AccessToken
 from ..web.bearer import TEXTS
 from .remedies import remedy
 from .screen import console

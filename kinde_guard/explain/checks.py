@@ -19,7 +19,9 @@ from ..keys.jwk import Key
 from ..requirements import Requirement
 from ..settings import Settings
 from ..tokens import jws, rules
-from ..tokens.claims import AccessToken, Json, fingerprint, token_of
+from ..tokens.access_token import AccessToken, token_of
+from ..tokens.claims import Json
+from ..tokens.digests import fingerprint
 from . import descriptions
 from .fixes import fix
 from .refusal_context import RefusalContext

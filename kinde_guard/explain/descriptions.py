@@ -11,7 +11,8 @@ from ..keys.jwk import Key
 from ..requirements import AllOf, AnyOf, Demand, Requirement, Scopes
 from ..settings import Settings
 from ..tokens import jws, rules
-from ..tokens.claims import AccessToken, Json, client_of, kind_of, subject_of
+from ..tokens.access_token import AccessToken
+from ..tokens.claims import Json, client_of, kind_of, subject_of
 from ..web.wording import few
 from .display import listed, shown
 

@@ -10,8 +10,7 @@ import json
 from contextlib import suppress
 from urllib.parse import parse_qs, unquote_plus
 
-from ..tokens.claims import fingerprint
-from ..tokens.digests import sha256
+from ..tokens.digests import fingerprint, sha256
 from .endpoints.paths import PLACES, TOKEN_PATH
 from .endpoints.token import GRANT_TYPES
 from .messages import MAX_BODY, Request, Response

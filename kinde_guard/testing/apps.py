@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from ..errors import ConfigurationError
 from ..guard import Guard
 from ..issuer import LocalIssuer
-from ..tokens.claims import AccessToken
+from ..tokens.access_token import AccessToken
 from .stand_in import StandInGuard
 from .tokens import caller_token, guard_for
 

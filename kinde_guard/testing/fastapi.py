@@ -13,7 +13,7 @@ except ModuleNotFoundError as missing:
 
 from ..errors import AuthError
 from ..requirements import scope
-from ..tokens.claims import AccessToken
+from ..tokens.access_token import AccessToken
 from ..web.starlette_app import refused
 from .tokens import caller_token
 

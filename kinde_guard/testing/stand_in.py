@@ -7,8 +7,8 @@ from concurrent.futures import Future
 
 from ..guard import Guard
 from ..keys.store import IssuerHealth
+from ..tokens.access_token import AccessToken
 from ..tokens.cache import CacheStats, TokenCache
-from ..tokens.claims import AccessToken
 
 
 class StandInGuard(Guard):

@@ -19,7 +19,8 @@ from ..guard import Guard
 from ..issuer import ABSENT, UNSIGNED, LocalIssuer, SigningKey
 from ..issuer.tokens import SUBJECT, granted
 from ..net.clocks import Clocks
-from ..tokens.claims import AccessToken, Json, token_of
+from ..tokens.access_token import AccessToken, token_of
+from ..tokens.claims import Json
 
 Texts = str | Iterable[str]
 

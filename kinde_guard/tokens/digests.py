@@ -26,3 +26,8 @@ def _digest_of(new: Callable[[bytes], hashlib._Hash]) -> Callable[[bytes], bytes
 sha256 = _digest_of(hashlib.sha256)
 sha384 = _digest_of(hashlib.sha384)
 sha512 = _digest_of(hashlib.sha512)
+
+
+def fingerprint(digest: bytes) -> str:
+    """A token in a log: the first 12 hex digits of its SHA-256, enough to find it again, too little to use it."""
+    return digest.hex()[:12]

@@ -13,7 +13,7 @@ from ..errors import AuthError, ConfigurationError, KeysUnavailable
 from ..guard import Guard, check_given
 from ..net import forks
 from ..requirements import Requirement
-from ..tokens.claims import AccessToken
+from ..tokens.access_token import AccessToken
 from . import bearer, caching
 from .cors import Preflights
 from .paths import METHOD_OVERRIDES, PublicPaths, is_preflight

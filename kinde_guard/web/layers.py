@@ -13,7 +13,7 @@ from ..requirements import AllOf, Requirement
 
 if TYPE_CHECKING:
     from ..guard import Guard
-    from ..tokens.claims import AccessToken
+    from ..tokens.access_token import AccessToken
     from .well_known import Pages
 
 _DEMANDED = "kinde_guard.demanded"

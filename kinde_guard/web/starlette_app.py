@@ -39,7 +39,7 @@ from ..errors import (
 )
 from ..guard import Guard
 from ..requirements import Requirement
-from ..tokens.claims import AccessToken
+from ..tokens.access_token import AccessToken
 from . import asgi_scope, bearer, decorators, layers, starlette_middleware
 from .attributes import named
 from .paths import PublicPaths

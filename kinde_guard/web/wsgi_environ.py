@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import AuthError, KeysUnavailable
 from ..guard import Guard
 from ..requirements import Requirement
-from ..tokens.claims import AccessToken
+from ..tokens.access_token import AccessToken
 from . import bearer, caching
 from .paths import PublicPaths, is_preflight
 from .well_known import Page, Pages

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 import httpx
 from rich.text import Text
 
-from ...tokens.claims import fingerprint
+from ...tokens.digests import fingerprint
 from ..screen import Screen
 
 _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
