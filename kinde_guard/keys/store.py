@@ -15,25 +15,25 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ..errors import InvalidToken, KeysUnavailable
 from ..events import Tell
-from ..net import flight, forks
+from ..net import flight
 from ..net.clocks import Clocks
-from ..net.fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
-from ..net.headers import asked_wait
-from ..net.in_between import hint
+from ..net.fetch import TOTAL_TIMEOUT, Fetcher
 from ..settings import Settings
-from .jwk import Key, KeysRead, UnusableKeySet, load_libraries, read_jwk_set
-from .key_set import NEVER, KeySet, State, life_of
-from .notices import Notices, drift
+from .jwk import Key
+from .jwks_request import Failed, JwksRequest, Loaded
+from .key_set import NEVER, KeySet, State
+from .notices import Notices
 
 WAIT_COLD = TOTAL_TIMEOUT + 0.25  # the deadline lands its failure first, so that a refusal can say why
 WAIT_UNKNOWN = 1.0
-_ACCEPT = {"accept": "application/jwk-set+json, application/json"}
 NO_KEYS = KeySet()
+_Outcome = Loaded | Failed | None
+"""What a fetch comes to; ``None`` if it was left undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,36 +53,6 @@ class IssuerHealth:
     last good answer shows; ``None`` if it had none."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """A fetch that has brought keys."""
-
-    read: KeysRead
-    life: float
-    """For how many seconds they are fresh."""
-    drift: float | None
-    """As :attr:`IssuerHealth.clock_drift`."""
-    cool_until: float
-    """As :attr:`KeySet.cool_until`; ``NEVER`` unless an unknown kid, or a signature that did not hold, has caused
-    the fetch."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    """A fetch that has brought none."""
-
-    kind: str
-    """In a word: a status, or the name of an exception."""
-    problem: str
-    """In a sentence, fit for a log."""
-    retry_after: float | None = None
-    """How many seconds the issuer asks to be left alone; ``None`` if it does not."""
-
-
-_Outcome = _Loaded | _Failed | None
-"""What a fetch came to; ``None`` if it was left undone."""
-
-
 class KeyStore:
     """The keys of one issuer, for every thread, event loop and forked child of the process."""
 
@@ -100,13 +70,10 @@ class KeyStore:
         leeway: float = 30,
         tell: Tell | None = None,
     ) -> None:
-        load_libraries(algorithms)
         self.issuer = issuer
-        self._url = url
-        self._algorithms = algorithms
+        self._request = JwksRequest(url, algorithms, fetcher, clocks.wall)
         self._retry_after = retry_after
         self._usable_for = usable_for
-        self._fetcher = fetcher
         self._clocks = clocks
         self._now = clocks.monotonic
         self._chance = chance
@@ -115,7 +82,7 @@ class KeyStore:
         self._drift: float | None = None
         self._since = clocks.wall()
         self._set = KeySet()
-        self._flight: flight.Flight[_Outcome] = flight.Flight(self._land, _failure_of, deadline=TOTAL_TIMEOUT)
+        self._flight: flight.Flight[_Outcome] = flight.Flight(self._land, Failed.unexpectedly, deadline=TOTAL_TIMEOUT)
 
     def current(self) -> KeySet:
         """The key set if it is usable, else an empty one; never waits. Starts a refresh that is due."""
@@ -225,21 +192,12 @@ class KeyStore:
         return keys
 
     def _fetch(self, seen: KeySet, cool_until: float, watch: flight.Watch) -> _Outcome:
-        """In the flight's thread: ask the issuer, and check the answer whole. *seen* is the set that made it due."""
+        """In the flight's thread: ask the issuer, unless another fetch has landed since *seen* made this one due."""
         if self._set is not seen:
-            return None  # another fetch has landed since this one was wanted
-        self._began, sent = self._now(), self._clocks.wall()
-        try:
-            answer = self._fetcher.send("GET", self._url, watch, headers=_ACCEPT)
-            received = self._clocks.wall()
-            if answer.status != 200:
-                return _failure_by(answer, received)
-            with forks.steady:  # cryptography has an OpenSSL of its own, with locks of its own
-                read = read_jwk_set(answer.body, self._algorithms, seen.keys)
-        except (FetchFailed, UnusableKeySet) as error:
-            return _Failed(type(error).__name__, str(error))
-        life = min(life_of(answer.headers), self._usable_for)
-        return _Loaded(read, life, drift(answer.headers, sent, received), cool_until)
+            return None
+        self._began = self._now()
+        outcome = self._request.send(seen.keys, watch)
+        return replace(outcome, cool_until=cool_until) if isinstance(outcome, Loaded) else outcome
 
     def _land(self, outcome: _Outcome) -> flight.Say:
         """At the end of a flight: store what the fetch came to. Returns the notice of it."""
@@ -247,19 +205,20 @@ class KeyStore:
         seconds, self._began = now - (self._began or now), None
         if outcome is None:
             return _nothing
-        if isinstance(outcome, _Failed):
+        if isinstance(outcome, Failed):
             return self._store_failure(outcome, now, seconds)
         return self._store_keys(outcome, now, seconds)
 
-    def _store_keys(self, loaded: _Loaded, now: float, seconds: float) -> flight.Say:
+    def _store_keys(self, loaded: Loaded, now: float, seconds: float) -> flight.Say:
         before = self._set
+        life = min(loaded.life, self._usable_for)
         self._set = keys = before.cooling(loaded.cool_until).loaded(
-            loaded.read, now, life=loaded.life, usable_for=self._usable_for, chance=self._chance()
+            loaded.read, now, life=life, usable_for=self._usable_for, chance=self._chance()
         )
         drifts, self._drift = (self._drift, loaded.drift), loaded.drift
         return partial(self._notices.of_keys, before, keys, now, seconds, drifts)
 
-    def _store_failure(self, failed: _Failed, now: float, seconds: float) -> flight.Say:
+    def _store_failure(self, failed: Failed, now: float, seconds: float) -> flight.Say:
         self._set = keys = self._set.failed(
             failed.problem, now, cool_down=self._retry_after, chance=self._chance(), retry_after=failed.retry_after
         )
@@ -287,13 +246,3 @@ def stores(settings: Settings, clocks: Clocks, tell: Tell | None = None) -> Mapp
 
 def _nothing() -> None:
     """There is nothing to say of a fetch that was left undone."""
-
-
-def _failure_of(error: Exception) -> _Failed:
-    return _Failed(type(error).__name__, f"{type(error).__name__}: {one_line(error)}")
-
-
-def _failure_by(answer: Answer, received: float) -> _Failed:
-    """*answer* has another status than 200, and came at *received*, in seconds since the epoch."""
-    problem = f"the issuer answered {answer.status}{hint(answer.status, answer.headers)}"
-    return _Failed(str(answer.status), problem, asked_wait(answer.headers, received, "retry-after"))
