@@ -73,8 +73,6 @@ class Guard:
     Raises :class:`ConfigurationError` in words that say what to change. Fetches nothing: see :meth:`warm`.
     """
 
-    _tell: events.Tell | None = None
-
     def __init__(
         self,
         domain: Domains | None = None,
@@ -333,13 +331,18 @@ class Guard:
 
     def _say(self, refusal: AuthError | KeysUnavailable, mark: str = "", client: str | None = None) -> None:
         """To the log and to the observer. *client* is that of a token whose signature has held."""
-        level, words, hint = _words_of(refusal)
-        facts = {"reason": refusal.reason, "fingerprint": mark, "client": client}
-        who = (f" token {mark}" if mark else "") + (f" of {quoted(client)}" if client else "")
-        extra = {name: value for name, value in facts.items() if value}
-        log.log(level, "%s (%s)%s%s", words, refusal.reason, who, hint and f": {hint}", extra=extra)
+        log_refusal(refusal, mark, client)
         if self._tell is not None:
             self._tell(_event_of(refusal, mark))
+
+
+def log_refusal(refusal: AuthError | KeysUnavailable, mark: str = "", client: str | None = None) -> None:
+    """The line of the log, of a token with the fingerprint *mark*; *client* is that of one whose signature has held."""
+    level, words, hint = _words_of(refusal)
+    facts = {"reason": refusal.reason, "fingerprint": mark, "client": client}
+    who = (f" token {mark}" if mark else "") + (f" of {quoted(client)}" if client else "")
+    extra = {name: value for name, value in facts.items() if value}
+    log.log(level, "%s (%s)%s%s", words, refusal.reason, who, hint and f": {hint}", extra=extra)
 
 
 def check_given(guard: Guard | None, settings: Mapping[str, object], adapter: Callable[..., object]) -> None:

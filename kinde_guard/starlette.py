@@ -22,6 +22,7 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 
+from .authenticator import Authenticator
 from .errors import AuthError, KeysUnavailable, MissingToken
 from .guard import Guard
 from .requirements import Requirement
@@ -181,7 +182,7 @@ def _sync_wrapper(function: Callable[..., Any], requirement: Requirement) -> Cal
     return wrapper
 
 
-def _judge(guard: Guard, token: AccessToken, requirement: Requirement, scope: Scope) -> None:
+def _judge(guard: Authenticator, token: AccessToken, requirement: Requirement, scope: Scope) -> None:
     introduce(scope, token)
     requirement = requirement.bound(scope.get("path_params", {}))
     layers.judge(guard, token, requirement, scope)

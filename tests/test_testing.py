@@ -27,7 +27,7 @@ import kinde_guard.fastapi as on_fastapi
 import kinde_guard.flask as on_flask
 import kinde_guard.starlette as on_starlette
 import kinde_guard.wsgi
-from kinde_guard import AccessToken, ConfigurationError, Guard, InvalidToken, KeysUnavailable, scope
+from kinde_guard import AccessToken, ConfigurationError, Guard, InsufficientScope, InvalidToken, KeysUnavailable, scope
 from kinde_guard.issuer import PRESETS, LocalIssuer
 from kinde_guard.testing import (
     as_caller,
@@ -304,10 +304,22 @@ def test_a_caller_is_what_a_guard_would_have_made_of_a_token(
     assert made.claims.keys() == verified.claims.keys()
 
 
-def test_the_stand_in_replaces_everything_that_needs_keys() -> None:
-    """A method that a guard gets one day must not be inherited unseen."""
+def test_the_stand_in_replaces_everything_that_a_guard_has() -> None:
+    """It inherits nothing: a method that a guard gets one day is missed here first."""
     public = {name for name in vars(Guard) if not name.startswith("_")}
-    assert public - vars(StandInGuard).keys() == {"demand"}
+    assert public <= vars(StandInGuard).keys()
+    assert StandInGuard.__mro__ == (StandInGuard, object)
+
+
+def test_what_the_stand_in_refuses_is_logged_as_ever(caplog: pytest.LogCaptureFixture) -> None:
+    """The hint says to whoever writes the test what the caller lacks."""
+    token = caller_token(scope="read:users", client_id="app_1")
+    StandInGuard(token).demand(token, scope("read:users"))
+    assert not caplog.records
+    with caplog.at_level("INFO", "kinde_guard"), pytest.raises(InsufficientScope):
+        StandInGuard(token).demand(token, scope("write:users"))
+    assert "refused (insufficient_scope) token" in caplog.text
+    assert "'app_1': the token lacks write:users" in caplog.text
 
 
 def test_the_stand_in_answers_everything() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from ..authenticator import Authenticator
 from ..errors import ConfigurationError
 from ..guard import Guard
 from ..issuer import LocalIssuer
@@ -17,7 +18,8 @@ from .tokens import caller_token, guard_for
 class Guarded(Protocol):
     """Whatever holds the guard of an app."""
 
-    guard: Guard | None
+    guard: Any
+    """A guard, ``None`` for one that has yet to be made, or for a while an :class:`Authenticator` in its place."""
 
 
 @contextmanager
@@ -47,7 +49,7 @@ def caller(app: Any, **options: Any) -> Iterator[AccessToken]:
 
 
 @contextmanager
-def _guarded_by(guard: Guard, place: Guarded) -> Iterator[None]:
+def _guarded_by(guard: Authenticator, place: Guarded) -> Iterator[None]:
     before = place.guard
     place.guard = guard
     try:
@@ -74,4 +76,4 @@ def _permissions_as_scopes(place: Guarded) -> bool:
     """As the app has it, or a test would see another verdict than production."""
     if place.guard is None:  # it has yet to be made of these
         return bool(getattr(place, "settings", {}).get("permissions_as_scopes", False))
-    return place.guard.permissions_as_scopes
+    return bool(getattr(place.guard, "permissions_as_scopes", False))

@@ -1,21 +1,22 @@
-"""A guard that asks for no token. For tests alone."""
+"""An authenticator that asks for no token. For tests alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from ..guard import Guard
+from ..guard import log_refusal
 from ..keys.store import IssuerHealth
+from ..requirements import Requirement
 from ..tokens.access_token import AccessToken
 from ..tokens.cache import CacheStats, TokenCache
 
 
-class StandInGuard(Guard):
-    """Takes every request for that of one caller, whatever it carries. What a route demands is judged as ever."""
+class StandInGuard:
+    """An authenticator that takes every request for that of one caller, whatever it carries; what a route requires is
+    judged as ever. It has the other methods of a guard, too: an app under test may ask its guard for anything."""
 
     def __init__(self, token: AccessToken) -> None:
-        # Not Guard's: there are no settings, no keys, and nothing to fetch.
         self._token = token
         self.permissions_as_scopes = token.permissions_as_scopes
 
@@ -33,6 +34,12 @@ class StandInGuard(Guard):
 
     async def aauthenticate(self, authorization: Sequence[str]) -> AccessToken:
         return self._token
+
+    def demand(self, token: AccessToken, requirement: Requirement) -> None:
+        refusal = requirement.refusal(token)
+        if refusal is not None:
+            log_refusal(refusal, token.fingerprint, token.client_id)
+            raise refusal
 
     def warm(self) -> None:
         return

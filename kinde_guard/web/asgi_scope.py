@@ -7,7 +7,7 @@ No framework is imported here: :mod:`kinde_guard.asgi` and the Starlette and Fas
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import AuthError, ConfigurationError, KeysUnavailable
 from ..guard import Guard, check_given
@@ -18,6 +18,9 @@ from . import bearer, caching
 from .cors import Preflights
 from .paths import METHOD_OVERRIDES, PublicPaths, is_preflight
 from .well_known import Pages
+
+if TYPE_CHECKING:
+    from ..authenticator import Authenticator
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -70,7 +73,7 @@ def nearest(scope: Scope) -> Attached | None:
     return attached
 
 
-def guard_in_force(scope: Scope) -> Guard:
+def guard_in_force(scope: Scope) -> Authenticator:
     """The guard of this request; :class:`ConfigurationError` if there is none, so that nothing is open by mistake."""
     attached = nearest(scope)
     if attached is None:
@@ -81,7 +84,7 @@ def guard_in_force(scope: Scope) -> Guard:
     return attached.guard or attached.ready()
 
 
-def recognise(scope: Scope, guard: Guard) -> AccessToken | None:
+def recognise(scope: Scope, guard: Authenticator) -> AccessToken | None:
     """The token of a request, if this guard has verified it before, for this request or an earlier one; raises
     nothing. Most requests need no more, and no coroutine."""
     values = authorization(scope)
@@ -94,7 +97,7 @@ def recognise(scope: Scope, guard: Guard) -> AccessToken | None:
     return None
 
 
-def authenticate(scope: Scope, guard: Guard) -> AccessToken:
+def authenticate(scope: Scope, guard: Authenticator) -> AccessToken:
     """The token of a request. Each guard that is asked judges it once, and says the same for the rest of the request;
     what another guard said counts for nothing.
 
@@ -113,7 +116,7 @@ def authenticate(scope: Scope, guard: Guard) -> AccessToken:
     return token
 
 
-async def aauthenticate(scope: Scope, guard: Guard) -> AccessToken:
+async def aauthenticate(scope: Scope, guard: Authenticator) -> AccessToken:
     """:func:`authenticate` for event loops."""
     values = authorization(scope)
     seen = _seen(scope, guard, values)
@@ -227,12 +230,12 @@ async def run_lifespan(app: ASGIApp, start: Callable[[], object], scope: Scope, 
 
 
 _Verdict = AccessToken | AuthError | KeysUnavailable
-_Seen = tuple[Guard, int, _Verdict, Any]
+_Seen = tuple["Authenticator", int, _Verdict, Any]
 """What a guard said of a request with Authorization values of this hash, and what another one had said before it. Error
 reporters print the whole scope: the values themselves have no place here."""
 
 
-def _seen(scope: Scope, guard: Guard, values: list[bytes]) -> _Verdict | None:
+def _seen(scope: Scope, guard: Authenticator, values: list[bytes]) -> _Verdict | None:
     """What *guard* has said of these values, if it was asked for this request already."""
     seen: _Seen | None = scope.get(_VERIFIED)
     while seen is not None:
@@ -246,7 +249,7 @@ def _seen(scope: Scope, guard: Guard, values: list[bytes]) -> _Verdict | None:
     return None
 
 
-def _remember(scope: Scope, guard: Guard, values: list[bytes], verdict: _Verdict) -> None:
+def _remember(scope: Scope, guard: Authenticator, values: list[bytes], verdict: _Verdict) -> None:
     scope[_VERIFIED] = guard, _hash(values), verdict, scope.get(_VERIFIED)
     if isinstance(verdict, AccessToken):
         scope["kinde_guard.token"] = verdict

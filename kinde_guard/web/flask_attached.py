@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from flask import Request
 
+    from ..authenticator import Authenticator
+
 MEND = (
     "let Flask answer OPTIONS by itself, and have Flask-CORS set the headers; or, if the app answers every preflight "
     "in a function of its own, write KindeGuard(app, pass_preflights=True)"
@@ -182,7 +184,7 @@ def admit_or_answer(requirement: Requirement) -> Any:
     return admit(requirement)
 
 
-def _is_verified(environ: WSGIEnvironment, guard: Guard) -> bool:
+def _is_verified(environ: WSGIEnvironment, guard: Authenticator) -> bool:
     try:
         authenticate(environ, guard)
     except (AuthError, KeysUnavailable):

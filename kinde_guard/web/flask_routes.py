@@ -49,7 +49,7 @@ def demands_of(view: Any, method: str) -> Iterator[Requirement]:
 def all_demands(app: Flask) -> Iterator[Requirement]:
     """Everything that anything in *app* demands, and in front of its views: but nothing of what is mounted there as a
     resource of its own."""
-    issuers = app.extensions["kinde_guard"].guard.health()
+    issuers = app.extensions["kinde_guard"].guard.issuers
     yield from (gate.requires for gate in _gates(app) if not is_resource_of_its_own(gate.pages, gate.guard, issuers))
     yield from demands_before(app, [name for name in app.before_request_funcs if name is not None])
     for view in app.view_functions.values():

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from ..requirements import AllOf, Requirement
 
 if TYPE_CHECKING:
-    from ..guard import Guard
+    from ..authenticator import Authenticator
     from ..tokens.access_token import AccessToken
     from .well_known import Pages
 
 _DEMANDED = "kinde_guard.demanded"
 
 
-def judge(guard: Guard, token: AccessToken, requirement: Requirement, request: Mapping[str, Any]) -> None:
+def judge(guard: Authenticator, token: AccessToken, requirement: Requirement, request: Mapping[str, Any]) -> None:
     """Raise :class:`AuthError` if *token* does not meet *requirement*. *request*: the ASGI scope or WSGI environ."""
     if not requirement.met_by(token):
         guard.demand(token, with_those_around(requirement, request))
@@ -42,9 +42,9 @@ def around(request: Mapping[str, Any]) -> tuple[Requirement, ...]:
     return before
 
 
-def is_resource_of_its_own(pages: Pages | None, guard: Guard | None, issuers: Collection[str]) -> bool:
+def is_resource_of_its_own(pages: Pages | None, guard: Authenticator | None, issuers: Collection[str]) -> bool:
     """Whether what is behind middleware with these *pages* and this *guard* has metadata of its own (RFC 9728), or is
     not for tokens of *issuers* alone: then what it demands is nothing that a client of the resource around could ask
     for."""
     has_metadata = pages is not None and pages.metadata_url != ""
-    return has_metadata or not (guard is None or set(guard.health()) <= set(issuers))
+    return has_metadata or not (guard is None or set(guard.issuers) <= set(issuers))

@@ -137,7 +137,7 @@ class AppGuard(asgi_scope.Attached):
         """What the routes of *app* demand, and each :class:`asgi.GuardMiddleware` in it; but nothing of what is mounted
         as a resource of its own."""
         yield from (gate.requires for gate in _gates_of(app))
-        is_part = functools.partial(_is_part, issuers=frozenset(self.ready().health()))
+        is_part = functools.partial(_is_part, issuers=frozenset(self.ready().issuers))
         for route in routes_of(app, is_part):
             if is_part(route):
                 yield from (gate.requires for gate in _gates(route))

@@ -18,7 +18,7 @@ from ..requirements import Requirement
 from ..settings import is_loopback
 
 if TYPE_CHECKING:
-    from ..guard import Guard
+    from ..authenticator import Authenticator
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 USABLE = ("fresh", "stale")
@@ -56,7 +56,7 @@ class Pages:
         return None if healthz is readyz is resource is None else cls(healthz, readyz, resource)
 
     def answer(
-        self, method: str, path: str, guard: Callable[[], Guard], demands: Callable[[], Iterable[Requirement]]
+        self, method: str, path: str, guard: Callable[[], Authenticator], demands: Callable[[], Iterable[Requirement]]
     ) -> Page | None:
         """The answer, if *path* is that of a page; *demands* are the app's, asked for once."""
         make = self._paths.get(path)
@@ -73,20 +73,20 @@ class Pages:
             return Page(204, _PREFLIGHT, b"")
         return Page(405, (("Allow", "GET, HEAD"), ("Content-Length", "0")), b"")
 
-    def _metadata(self, guard: Callable[[], Guard], demands: Callable[[], Iterable[Requirement]]) -> Page:
+    def _metadata(self, guard: Callable[[], Authenticator], demands: Callable[[], Iterable[Requirement]]) -> Page:
         """RFC 9728 §3.2; members without a value are left out."""
         if self._scopes is None:
             self._scopes = sorted({name for demand in demands() for name in every_scope(demand)})
         members = {
             "resource": self._resource,
-            "authorization_servers": list(guard().health()),
+            "authorization_servers": list(guard().issuers),
             "scopes_supported": self._scopes,
             "bearer_methods_supported": ["header"],
         }
         return Page(200, _PUBLIC, _json({name: value for name, value in members.items() if value}))
 
 
-_Make = Callable[[Callable[[], "Guard"], Callable[[], Iterable[Requirement]]], Page]
+_Make = Callable[[Callable[[], "Authenticator"], Callable[[], Iterable[Requirement]]], Page]
 
 
 def metadata_url(resource: str) -> str:
@@ -116,11 +116,11 @@ def every_scope(requirement: Requirement) -> Iterator[str]:
         yield from every_scope(part)
 
 
-def _healthz(guard: Callable[[], Guard], demands: object) -> Page:
+def _healthz(guard: Callable[[], Authenticator], demands: object) -> Page:
     return Page(200, (_NO_STORE,), _json({"status": "ok"}))
 
 
-def _readyz(guard: Callable[[], Guard], demands: object) -> Page:
+def _readyz(guard: Callable[[], Authenticator], demands: object) -> Page:
     """Ready are those that hold usable keys of every issuer. Nobody sends requests to those that are not, so that it
     is up to this page to have the keys fetched; it does not wait for them."""
     health = guard().health()

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AuthError, KeysUnavailable
-from ..guard import Guard
 from ..requirements import Requirement
 from ..tokens.access_token import AccessToken
 from . import bearer, caching
@@ -17,10 +16,12 @@ from .well_known import Page, Pages
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
+    from ..authenticator import Authenticator
+
 _VERIFIED = "kinde_guard.verified"
 
 
-def authenticate(environ: WSGIEnvironment, guard: Guard) -> AccessToken:
+def authenticate(environ: WSGIEnvironment, guard: Authenticator) -> AccessToken:
     """The token of a request. The guard judges it once, and says the same for the rest of the request; what another
     guard said counts for nothing.
 
@@ -62,7 +63,10 @@ def is_cors_preflight(environ: WSGIEnvironment) -> bool:
 
 
 def page_for(
-    environ: WSGIEnvironment, pages: Pages, guard: Callable[[], Guard], demands: Callable[[], Iterable[Requirement]]
+    environ: WSGIEnvironment,
+    pages: Pages,
+    guard: Callable[[], Authenticator],
+    demands: Callable[[], Iterable[Requirement]],
 ) -> Page | None:
     """The answer, if the request is for one of *pages*."""
     return pages.answer(environ.get("REQUEST_METHOD", ""), environ.get("PATH_INFO", ""), guard, demands)
@@ -91,7 +95,7 @@ def private_to_caller(environ: WSGIEnvironment, start_response: StartResponse) -
 
 
 def _remember(
-    environ: WSGIEnvironment, guard: Guard, header: str | None, verdict: AccessToken | bearer.Refusal
+    environ: WSGIEnvironment, guard: Authenticator, header: str | None, verdict: AccessToken | bearer.Refusal
 ) -> None:
     """Of the header its hash alone, which Python keeps with the text: error reporters print the whole environ."""
     environ[_VERIFIED] = guard, hash(header), verdict
