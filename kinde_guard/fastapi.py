@@ -32,7 +32,9 @@ from .requirements import AllOf, Requirement, Scopes, authenticated
 from .tokens.access_token import AccessToken
 from .web import asgi_scope, decorators, layers, openapi
 from .web.socketio import misused
-from .web.starlette_app import introduce, is_async, name_of, refused, routes_of
+from .web.starlette_refusal import refused
+from .web.starlette_routes import dependencies_of, is_async, is_fastapis, name_of, oauth_scopes_of, own_routes, serving
+from .web.starlette_user import introduce
 from .web.swagger import Swagger, docs_paths
 
 __all__ = [
@@ -69,6 +71,7 @@ class AccessTokenSecurity(SecurityBase):
         self.model = HTTPBearer(bearerFormat="JWT", description=description)
         self.scheme_name = scheme_name
         self.guard = guard
+        """``None`` if it is that of the ``KindeGuard`` around."""
 
     async def __call__(self, conn: HTTPConnection, scopes: SecurityScopes) -> AccessToken:
         scope = conn.scope
@@ -249,14 +252,26 @@ class KindeGuard(starlette.KindeGuard):
 
     def demands_of(self, route: Any) -> Iterator[Requirement]:
         """Those of decorators are among the dependencies."""
-        dependant = getattr(route, "dependant", None)
-        return super().demands_of(route) if dependant is None else demands(dependant, access_token)
+        return demands_in(route, access_token) if is_fastapis(route) else super().demands_of(route)
 
 
 def schemes_of(app: FastAPI) -> set[str]:
     """The names of the security schemes of ours that the routes of *app* use."""
-    dependants = (getattr(route, "dependant", None) for route in routes_of(app, lambda mount: False))
-    return {security.scheme_name for dependant in dependants for security in securities(dependant)}
+    return {security.scheme_name for route in own_routes(app) for security in securities(route)}
+
+
+def securities(route: Any) -> Iterator[AccessTokenSecurity]:
+    """Each one that *route* depends on."""
+    return (inner.call for inner in dependencies_of(route) if isinstance(inner.call, AccessTokenSecurity))
+
+
+def demands_in(route: Any, security: AccessTokenSecurity) -> Iterator[Requirement]:
+    """What *route* demands of the token of *security*, in the order in which it was written."""
+    for inner in dependencies_of(route):
+        if isinstance(inner.call, _Check) and security is access_token:
+            yield inner.call.requirement
+        elif inner.call is security and (scopes := oauth_scopes_of(inner)):
+            yield requirements.scope(*scopes)
 
 
 def _inject(function: Callable[..., Any], demand: Requires) -> Callable[..., Any]:
@@ -345,29 +360,5 @@ def _unused(name: str, signature: inspect.Signature) -> str:
 def _demand_of_route(security: AccessTokenSecurity, unmet: Requirement, scope: asgi_scope.Scope) -> Requirement:
     """Everything that the route demands of this token, in the order in which it was written, *unmet* included
     (RFC 6750 §3: ``scope`` is for the resource, not for the one dependency that refused)."""
-    route = scope.get("route")
-    included = scope.get("fastapi", {}).get("effective_route_context")  # where a router's own dependencies are
-    if included is not None and getattr(included, "original_route", None) is route:
-        route = included
-    found = demands(getattr(route, "dependant", None), security)
+    found = demands_in(serving(scope), security)
     return layers.with_those_around(AllOf((*found, unmet)).bound(scope.get("path_params", {})), scope)
-
-
-def securities(dependant: Any) -> Iterator[AccessTokenSecurity]:
-    """Each one that *dependant*, of a route, depends on."""
-    for inner in getattr(dependant, "dependencies", ()):
-        if isinstance(inner.call, AccessTokenSecurity):
-            yield inner.call
-        yield from securities(inner)
-
-
-def demands(dependant: Any, security: AccessTokenSecurity) -> Iterator[Requirement]:
-    """Each one that *dependant*, of a route, makes of the token that *security* has."""
-    for inner in getattr(dependant, "dependencies", ()):
-        if isinstance(inner.call, _Check) and security is access_token:
-            yield inner.call.requirement
-        elif inner.call is security:
-            scopes = [*(inner.parent_oauth_scopes or ()), *(inner.own_oauth_scopes or ())]
-            if scopes:
-                yield requirements.scope(*scopes)
-        yield from demands(inner, security)

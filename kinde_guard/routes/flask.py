@@ -12,12 +12,14 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from ..requirements import Requirement
 from ..web import decorators
 from ..web.flask_routes import demands_before, functions_of, layers_in_front, methods_of
-from .front import Declared, Front, ProtectedRoute, combined
-from .walk import behind, declared_by, place_of, walk
+from .declared import declared_by, place_of
+from .front import Declared, Front, ProtectedRoute, Walk, combined
+from .layers import behind
 
 
-def routes(app: Any, front: Front) -> Iterator[ProtectedRoute]:
-    """Whatever a request to the app object may come to: what stands in ``app.wsgi_app``, and the views."""
+def routes(app: Any, front: Front, walk: Walk) -> Iterator[ProtectedRoute]:
+    """Whatever a request to the app object may come to: what stands in ``app.wsgi_app``, and the views.
+    *walk* goes through what is mounted there."""
     gated = _behind_own_guard(app, front)
     for layer in layers_in_front(app):
         outer, gated = gated, behind(layer, gated)

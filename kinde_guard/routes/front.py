@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from ..requirements import AllOf, Requirement, Scopes, authenticated, scope
 from ..web.paths import PublicPaths
@@ -154,6 +154,12 @@ class Front:
         if demand is not None:
             return "protected", ""
         return ("public" if self.gates else "unprotected"), ""
+
+
+class Walk(Protocol):
+    """How every route of *app* is found, which may be *mounted* in another."""
+
+    def __call__(self, app: Any, front: Front, *, mounted: bool = False) -> Iterator[ProtectedRoute]: ...
 
 
 def combined(demands: Iterable[Requirement]) -> Requirement:

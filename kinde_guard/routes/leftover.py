@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .front import Front
-from .walk import is_a, peeled
+from .layers import is_a, peeled
 
 
 def leftover(names: dict[str, Any], app: Any) -> list[str]:
@@ -24,8 +24,10 @@ def _has_routes(value: Any) -> bool:
 def _is_served(value: Any, app: Any, served: set[int]) -> bool:
     if is_a(value, "flask", "Blueprint"):
         return value._got_registered_once  # type: ignore[no-any-return]
+    from ..web.starlette_routes import endpoint_of
+
     # Routers that were copied when they were included are known by their functions.
-    endpoints = [getattr(route, "endpoint", None) for route in value.routes]
+    endpoints = map(endpoint_of, value.routes)
     return id(value) in served or any(id(endpoint) in served for endpoint in endpoints if endpoint is not None)
 
 
@@ -34,9 +36,9 @@ def _served(app: Any) -> Iterator[int]:
     yield id(inner)
     if hasattr(inner, "router"):
         yield id(inner.router)
-    for route in getattr(inner, "routes", ()):
-        endpoint = getattr(route, "endpoint", None)
-        if endpoint is not None:
-            yield id(endpoint)
-        else:
-            yield from _served(getattr(route, "original_router", None) or getattr(route, "app", None))
+    if is_a(inner, "starlette.applications", "Starlette") or is_a(inner, "starlette.routing", "Router"):
+        from ..web.starlette_routes import endpoint_of, leads_to
+
+        for route in inner.routes:
+            endpoint = endpoint_of(route)
+            yield from _served(leads_to(route)) if endpoint is None else (id(endpoint),)

@@ -7,41 +7,34 @@ from typing import Any
 
 from ..asgi import GuardMiddleware
 from ..web import decorators
+from ..web.starlette_app import AppGuard
 from ..web.starlette_middleware import is_starlettes_cors, name_of, outside_of
-from .front import Declared, Front, ProtectedRoute, combined
-from .walk import behind, behind_backend, declared_by, is_a, peeled, place_of, walk
+from ..web.starlette_routes import endpoint_of, is_fastapis, own_routes
+from .declared import declared_by, place_of
+from .front import Declared, Front, ProtectedRoute, Walk, combined
+from .layers import behind, behind_backend, is_a, peeled
 
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
-def routes(app: Any, front: Front) -> Iterator[ProtectedRoute]:
-    """Every route of *app*, a Starlette app or a router."""
+def routes(app: Any, front: Front, walk: Walk) -> Iterator[ProtectedRoute]:
+    """Every route of *app*, a Starlette app or a router; *walk* goes through what is mounted there."""
     yield from _outside(app, front)
     front = _behind_own_middleware(app, front)
-    everything = [leaf for route in app.routes for leaf in _leaves(route)]
-    guarded = decorators.guarded_by(getattr(route, "endpoint", None) for route in everything)
+    everything = list(own_routes(app))
+    guarded = decorators.guarded_by(map(endpoint_of, everything))
     for route in everything:
-        if getattr(route, "endpoint", None) is None:
+        if endpoint_of(route) is None:
             # A Mount has a path; a Host has none.
             yield from walk(getattr(route, "app", route), front.below(getattr(route, "path", "")), mounted=True)
         else:
             yield from _of_route(route, front, guarded)
 
 
-def _leaves(route: Any) -> Iterator[Any]:
-    """Of a router that is included in FastAPI, its routes as they are served there."""
-    included = getattr(route, "effective_route_contexts", None)
-    if included is None:
-        yield route
-    else:
-        for context in included():
-            yield from _leaves(getattr(context, "starlette_route", None) or context)
-
-
 def _behind_own_middleware(app: Any, front: Front) -> Front:
     for layer in getattr(app, "user_middleware", ()):
         attached = layer.kwargs.get("attached")
-        if is_a(attached, "kinde_guard.web.starlette_app", "AppGuard"):
+        if isinstance(attached, AppGuard):
             passes = attached.preflights.passes
             front = front.behind(attached.public, attached=True, passes_preflights=passes)
         elif layer.cls is GuardMiddleware:
@@ -63,7 +56,7 @@ def _outside(app: Any, front: Front) -> Iterator[ProtectedRoute]:
 
 def _is_gate(layer: Any) -> bool:
     attached, backend = layer.kwargs.get("attached"), layer.kwargs.get("backend")
-    if is_a(attached, "kinde_guard.web.starlette_app", "AppGuard"):
+    if isinstance(attached, AppGuard):
         return attached.public is not None
     return layer.cls is GuardMiddleware or bool(behind_backend(backend, Front()).gates)
 
@@ -71,12 +64,12 @@ def _is_gate(layer: Any) -> bool:
 def _of_route(route: Any, front: Front, guarded: set[int]) -> Iterator[ProtectedRoute]:
     front, _ = peeled(getattr(route, "app", None), front)
     endpoint = route.endpoint
-    if isinstance(endpoint, type) and not hasattr(route, "dependant"):
+    if isinstance(endpoint, type) and not is_fastapis(route):
         return (yield from _of_class(route, endpoint, front))
     # A plain Starlette route takes its endpoint as it is given: open here, guarded there.
-    declared = declared_by(endpoint, guarded, strict=hasattr(route, "dependant"))
-    if hasattr(route, "dependant"):
-        declared = _with_dependencies(declared, route.dependant)
+    declared = declared_by(endpoint, guarded, strict=is_fastapis(route))
+    if is_fastapis(route):
+        declared = _with_dependencies(declared, route)
     yield from front.routes(route.path, _methods(route), declared, place_of(endpoint))
 
 
@@ -100,13 +93,13 @@ def _declared_by_method(endpoint: type, name: str) -> Declared:
     return Declared(combined(found) if found else None, misplaced=any(part.misplaced for part in parts))
 
 
-def _with_dependencies(declared: Declared, dependant: Any) -> Declared:
+def _with_dependencies(declared: Declared, route: Any) -> Declared:
     """FastAPI: what decorators demand is among the dependencies, if they are ours of FastAPI."""
-    from ..fastapi import OptionalAccessTokenSecurity, demands, securities
+    from ..fastapi import OptionalAccessTokenSecurity, demands_in, securities
 
-    found = dict.fromkeys(securities(dependant))
+    found = dict.fromkeys(securities(route))
     strict = [security for security in found if not isinstance(security, OptionalAccessTokenSecurity)]
-    parts = [demand for security in found for demand in demands(dependant, security)]
+    parts = [demand for security in found for demand in demands_in(route, security)]
     own = [] if declared.demand is None else [declared.demand]
     return Declared(
         combined([*parts, *own]) if strict or own else None,

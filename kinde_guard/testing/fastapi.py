@@ -14,7 +14,7 @@ except ModuleNotFoundError as missing:
 from ..errors import AuthError
 from ..requirements import scope
 from ..tokens.access_token import AccessToken
-from ..web.starlette_app import refused
+from ..web.starlette_refusal import refused
 from .tokens import caller_token
 
 

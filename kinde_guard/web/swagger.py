@@ -17,8 +17,9 @@ from starlette.applications import Starlette
 
 from ..errors import ConfigurationError
 from ..settings import Settings
-from . import starlette_app
 from .openapi import BEARER, SIGN_IN, Described, Gate, Schema
+from .starlette_app import AppGuard
+from .starlette_routes import Part, parts_of, places_of
 
 SCOPES = {
     "openid": "who you are",
@@ -46,7 +47,7 @@ class Swagger:
     """
 
     def __init__(
-        self, guarded: starlette_app.AppGuard, client_id: str | None, schemes_of: Callable[[FastAPI], Iterable[str]]
+        self, guarded: AppGuard, client_id: str | None, schemes_of: Callable[[FastAPI], Iterable[str]]
     ) -> None:
         self._guarded = guarded
         self._client_id = None if client_id is None else _client_id(client_id)
@@ -59,8 +60,8 @@ class Swagger:
 
     def extend(self, app: Starlette) -> None:
         """Have the documents of *app*, and of the apps mounted in it, tell of the guard; once."""
-        for part in starlette_app.parts_of(app):
-            if isinstance(part.app, FastAPI) and (app, part.prefix) not in self._told_of(part.app):
+        for part in parts_of(app):
+            if isinstance(part.app, FastAPI) and (app, part.prefix) not in self._told_by(part.app):
                 made = part.app.openapi
                 part.app.openapi = functools.partial(  # type: ignore[method-assign]
                     self._openapi, app, part.prefix, made
@@ -72,7 +73,7 @@ class Swagger:
         if self._client_id is not None and isinstance(app, FastAPI) and (settings := self._known()) is not None:
             app.swagger_ui_init_oauth = _init_oauth(self._client_id, settings, app.swagger_ui_init_oauth or {})
 
-    def _told_of(self, app: FastAPI) -> Iterator[tuple[Any, ...]]:
+    def _told_by(self, app: FastAPI) -> Iterator[tuple[Any, ...]]:
         """As which parts of which apps *app* tells of this guard already."""
         made: Any = app.openapi
         while isinstance(made, functools.partial) and isinstance(getattr(made.func, "__self__", None), Swagger):
@@ -83,14 +84,14 @@ class Swagger:
     def _openapi(self, app: Starlette, prefix: str, make: Callable[[], Schema]) -> Schema:
         """The document of what is at *prefix* in *app*, which *make* may keep and hand out again, with what is ours."""
         document = make()
-        for part in starlette_app.parts_of(app):
+        for part in parts_of(app):
             if part.prefix == prefix and isinstance(part.app, FastAPI):
                 self._described(part).put_into(document)
         if self._client_id is not None and not prefix:
             self._offer_sign_in(document)
         return document
 
-    def _described(self, part: starlette_app.Part) -> Described:
+    def _described(self, part: Part) -> Described:
         public = self._guarded.public
         own = () if public is None else (Gate("", public),)
         around = (Gate(prefix, gate.public, gate.requires) for prefix, gate in part.gates)
@@ -99,8 +100,8 @@ class Swagger:
             part.prefix,
             (*own, *around),
             frozenset((BEARER, SIGN_IN, *self._schemes_of(part.app))),
-            frozenset(place for route in demanding for place in _places(route)),
-            frozenset(map(str, self._guarded.answered_by_app(part.app))),
+            frozenset(place for route in demanding for place in places_of(route)),
+            frozenset(map(str, self._guarded.handlers.restyled_by(part.app))),
         )
 
     def _offer_sign_in(self, document: Schema) -> None:
