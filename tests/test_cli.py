@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
@@ -23,7 +24,9 @@ from waiting import LONG
 
 import kinde_guard
 from kinde_guard.cli import main
-from kinde_guard.cli.screen import Screen, always_print
+from kinde_guard.cli.app import COMMANDS, function_of
+from kinde_guard.cli.encoding import always_print
+from kinde_guard.cli.screen import Screen
 from kinde_guard.cli.serving import listen, serving, told, url_of
 from kinde_guard.cli.verdict import shown, span
 from kinde_guard.issuer import LocalIssuer
@@ -509,13 +512,49 @@ def test_version(run: Run) -> None:
     assert run("--version") == (0, f"kinde-guard {kinde_guard.__version__}\n", "")
 
 
-COMMANDS = ["demo", "dev", "doctor", "explain", "routes", "token", "verify"]
+@pytest.mark.parametrize("option", ["--version", "--help", "--nope", "no_such_command"])
+def test_what_runs_no_command_loads_none(option: str) -> None:
+    """In a process of its own: a version and a help need no cryptography, no local Kinde, no client and no server."""
+    script = (
+        "import json, sys; from kinde_guard.cli import main\n"
+        f"try: main([{option!r}])\n"
+        "except SystemExit: pass\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=CLEAN, capture_output=True, text=True, timeout=LONG, check=True
+    )
+    loaded = set(json.loads(done.stderr.splitlines()[-1]))
+    assert "kinde_guard.cli.app" in loaded
+    needless = {
+        "cryptography",
+        "jwt",
+        "httpx",
+        "uvicorn",
+        "starlette",
+        "jinja2",
+        "kinde_guard.issuer",
+        "kinde_guard.guard",
+    }
+    assert not loaded & needless
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_summary_is_how_the_help_of_the_command_begins(name: str) -> None:
+    """It is written twice, as a docstring cannot be read without loading the module."""
+    assert (inspect.getdoc(function_of(name)) or "").partition("\n\n")[0] == COMMANDS[name].summary
+
+
+def test_python_m_kinde_guard_is_the_command_line() -> None:
+    command = [sys.executable, "-W", "error", "-m", "kinde_guard", "--version"]
+    done = subprocess.run(command, env=CLEAN, capture_output=True, text=True, timeout=LONG, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"kinde-guard {kinde_guard.__version__}\n", "")
 
 
 def test_every_command_is_in_the_help(run: Run) -> None:
     """And where to begin."""
     out = run("--help").out
-    assert re.findall(r"^  (\w+) ", out.partition("Commands:")[2], re.M)[:-1] == COMMANDS
+    assert re.findall(r"^  (\w+) ", out.partition("Commands:")[2], re.M)[:-1] == list(COMMANDS)
     assert "Start here: kinde-guard demo" in out
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, which may come at any moment: while modules are loaded, in the middle of the play, while a server ends.
+"""Ctrl-C, which may come at any moment: while modules are loaded, in the middle of the demo, while a server ends.
 
 A ``KeyboardInterrupt`` comes out of whatever runs just then; where nobody can catch it (in a destructor, in a callback,
 at the end of the interpreter) Python prints it. So what has nothing to put away ends from within the signal's handler:
@@ -36,7 +36,7 @@ def heed(arguments: Sequence[str]) -> None:
 
 
 def leave_to(arguments: Sequence[str]) -> None:
-    """Modules are loaded: commands other than ``dev`` and ``demo`` may have something to put away."""
+    """The command's modules are loaded: commands other than ``dev`` and ``demo`` may have something to put away."""
     is_ours = getattr(signal.getsignal(signal.SIGINT), "__module__", "") == __name__
     if is_ours and _command(arguments) not in _STATUS:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ..errors import ConfigurationError
 from . import ctrl_c
+from .encoding import always_print
 from .messages import tell
 
 EXTRA = frozenset({"typer", "rich", "uvicorn", "starlette"})
@@ -23,10 +24,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         _refuse_secrets(arguments)
         from .app import app
-        from .screen import always_print
 
         always_print()
-        ctrl_c.leave_to(arguments)
         app(args=list(arguments), prog_name="kinde-guard")
     except ConfigurationError as error:
         return _usage(_ARGUMENT.sub(_option, str(error)))

@@ -1,39 +1,21 @@
-"""What people see: consoles that take text as it is, and the lines of the demo."""
+"""What people see on stdout: consoles that take text as it is, and lines for ``demo``, ``doctor`` and ``explain``."""
 
 from __future__ import annotations
-
-import codecs
-import sys
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 _LEFT, _WIDEST = 17, 100
-_PLAIN = {"→": "->", "…": "...", "✓": "ok", "✗": "X", "•": "*"}
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Without markup and emoji: `[b]` and `write:flags:` are text here, whoever wrote them. Heeds NO_COLOR."""
+    """A console without markup and emoji: `[b]` and `write:flags:` are text, whoever wrote them. Heeds NO_COLOR."""
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
-def always_print() -> None:
-    """Where the terminal's encoding lacks a character, print a plainer one instead of failing."""
-    codecs.register_error("kinde_guard.plain", _plainer)
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="kinde_guard.plain")
-
-
-def _plainer(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeEncodeError)
-    return "".join(_PLAIN.get(character, "?") for character in error.object[error.start : error.end]), error.end
-
-
 class Screen:
-    """Writes the demo, line by line, from any thread."""
+    """A terminal's screen, at most 100 columns wide, on which paragraphs, headings, lines and tables are written."""
 
     def __init__(self) -> None:
         self._console = console()
