@@ -21,7 +21,7 @@ from .tokens.access_token import AccessToken
 from .web import decorators
 from .web.cors import Preflights
 from .web.flask_app import ANSWERED
-from .web.flask_attached import MEND, Attached, admit, admit_or_answer, attached_here
+from .web.flask_attached import MEND, FlaskGuard, admit, admit_or_answer, attached_here
 from .web.flask_refusal import EXTENSION, refused
 from .web.paths import PublicPaths
 from .web.well_known import Pages
@@ -74,7 +74,7 @@ class KindeGuard:
         self._preflights()
         self._pages()  # what is wrong with them is said here
         self.settings = settings
-        self._latest: Attached | None = None
+        self._latest: FlaskGuard | None = None
         if app is not None:
             self.init_app(app)
 
@@ -87,7 +87,7 @@ class KindeGuard:
         guard = self._given
         if guard is None:
             guard = Guard(**{"variables": (app.config, os.environ), **self.settings})
-        self._latest = attached = Attached(self, guard, self._public, self._pages(), self._preflights())
+        self._latest = attached = FlaskGuard(self, guard, self._public, self._pages(), self._preflights())
         attached.install(app)
 
     @property
@@ -99,7 +99,7 @@ class KindeGuard:
     def guard(self, guard: Guard) -> None:
         self._of_app().guard = guard
 
-    def _of_app(self) -> Attached:
+    def _of_app(self) -> FlaskGuard:
         attached = current_app.extensions.get(EXTENSION) if has_app_context() else None
         if attached is None or attached.by is not self:
             attached = self._latest

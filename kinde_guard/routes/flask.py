@@ -44,7 +44,7 @@ def _behind_own_guard(app: Any, front: Front) -> Front:
 
 
 def _views(app: Any, front: Front) -> Iterator[ProtectedRoute]:
-    """In the order in which they were added."""
+    """Every rule of *app*, in the order in which they were added."""
     # A guard around the app opens nothing within: the decorators of Flask look for that of the app.
     front = Front(front.prefix, attached="kinde_guard" in app.extensions, gates=front.gates)
     for rule in app.url_map.iter_rules():
@@ -64,7 +64,7 @@ def _of_rule(app: Any, rule: Any, front: Front) -> Iterator[ProtectedRoute]:
 
 
 def _declared(before: list[Requirement], functions: list[Any]) -> Declared:
-    """By the view, which alone can carry a demand that is not enforced, and by what is within its class."""
+    """What the view declares, which alone can carry a demand that is not enforced, and what is within its class."""
     view, *within = functions
     declared = declared_by(view)
     parts = [*before, declared.demand, *map(decorators.enforced, within)]
@@ -73,7 +73,7 @@ def _declared(before: list[Requirement], functions: list[Any]) -> Declared:
 
 
 def _methods(rule: Any) -> list[str]:
-    """Without those that Flask answers by itself."""
+    """The methods of *rule*, but for those that Flask answers by itself."""
     methods = set(rule.methods or ())
     if rule.provide_automatic_options:
         methods.discard("OPTIONS")

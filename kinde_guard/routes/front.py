@@ -84,7 +84,7 @@ class Front:
     answers_preflights: bool = False
 
     def below(self, path: str) -> Front:
-        """In front of what is mounted at *path*."""
+        """What stands in front of the part that is mounted at *path*."""
         return replace(self, prefix=self.prefix + path.rstrip("/"))
 
     def behind(
@@ -171,14 +171,6 @@ def combined(demands: Iterable[Requirement]) -> Requirement:
     return every[0] if len(every) == 1 else AllOf(every)
 
 
-def _parts(demands: Iterable[Requirement]) -> Iterator[Requirement]:
-    for demand in demands:
-        if isinstance(demand, AllOf):
-            yield from _parts(demand.parts)
-        else:
-            yield demand
-
-
 def reaches(pattern: str, path: str) -> bool:
     """Whether a request that *pattern* makes public may come to the route at *path*, whatever its parameters are."""
     wanted, found = pattern.split("/"), path.split("/")
@@ -192,6 +184,14 @@ def reaches(pattern: str, path: str) -> bool:
         if piece != wanted[index] and not _matches(piece, wanted[index]):
             return False
     return len(found) == len(wanted)
+
+
+def _parts(demands: Iterable[Requirement]) -> Iterator[Requirement]:
+    for demand in demands:
+        if isinstance(demand, AllOf):
+            yield from _parts(demand.parts)
+        else:
+            yield demand
 
 
 def _matches(piece: str, text: str) -> bool:

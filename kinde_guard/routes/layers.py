@@ -43,14 +43,14 @@ def layers_of(app: Any) -> tuple[list[Any], Any]:
 
 
 def looked_through(app: Any) -> tuple[list[Any], Any]:
-    """The same, and of what keeps it in another way."""
+    """As :func:`layers_of`, through layers too that keep what is inside of them in another way."""
     layers, inner = layers_of(app)
     more, found = way_in(inner, _is_app)
     return (layers, inner) if found is None else ([*layers, *more], found)
 
 
 def behind(layer: Any, front: Front) -> Front:
-    """In front of what is inside *layer*."""
+    """What stands in front of the inside of *layer*: *front*, and *layer* if it demands something."""
     for module, attached in (("kinde_guard.asgi", True), ("kinde_guard.wsgi", False)):
         if is_a(layer, module, "GuardMiddleware"):
             passes = layer.preflights.passes
@@ -61,7 +61,7 @@ def behind(layer: Any, front: Front) -> Front:
 
 
 def behind_backend(backend: Any, front: Front) -> Front:
-    """Behind Starlette's AuthenticationMiddleware."""
+    """What stands in front of the inside of Starlette's AuthenticationMiddleware with this *backend*."""
     if not is_a(backend, "kinde_guard.starlette", "KindeBackend"):
         return front
     return front.behind(None if backend.anonymous else PublicPaths(()), attached=backend.has_guard)

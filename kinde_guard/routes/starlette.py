@@ -87,7 +87,7 @@ def _of_class(route: Any, endpoint: type, front: Front) -> Iterator[ProtectedRou
 
 
 def _declared_by_method(endpoint: type, name: str) -> Declared:
-    """By the method *name*, or by what calls it."""
+    """What is declared by the method *name*, or by what calls it."""
     parts = [declared_by(getattr(endpoint, part, None)) for part in ("dispatch", name)]
     found = [part.demand for part in parts if part.demand is not None]
     return Declared(combined(found) if found else None, misplaced=any(part.misplaced for part in parts))

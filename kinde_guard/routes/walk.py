@@ -1,4 +1,7 @@
-"""From the outermost layer to every route. A framework is looked at only if the app has loaded it."""
+"""The walk from the outermost layer of an app to every route.
+
+A framework is looked at only if the app has loaded it.
+"""
 
 from __future__ import annotations
 

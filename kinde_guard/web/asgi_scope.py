@@ -39,7 +39,7 @@ _making = forks.Lock()  # or each of many threads at a cold start would make a g
 
 
 class Attached:
-    """What stands in front of an app, and is found in the scope of its requests."""
+    """The guard, and what goes with it, in front of an app; each request finds it in its scope."""
 
     pages: Pages | None = None
     """What is answered here, before any token is asked for."""
@@ -63,7 +63,7 @@ class Attached:
 
 
 def attach(scope: Scope, attached: Attached) -> None:
-    """From here on *attached* is the nearest."""
+    """Make *attached* the nearest from here on."""
     scope[IN_FORCE] = attached
 
 
@@ -155,7 +155,7 @@ def is_cors_preflight(scope: Scope) -> bool:
 
 
 def note_refusal(scope: Scope, attached: Attached | None) -> None:
-    """Of the first preflight that *attached* refuses, its owner is told."""
+    """Tell the owner of *attached* of the first preflight that it refuses."""
     if attached is not None and is_cors_preflight(scope):
         attached.preflights.refused()
 

@@ -71,6 +71,21 @@ def inside(app: Any) -> Iterator[Found]:
     return _inside(app, "", set())
 
 
+def is_cors(kind: object) -> bool:
+    """Whether middleware of this *kind*, a class or what makes one, is for CORS. By its name: there are many."""
+    kind = _whole(kind)
+    kinds = kind.__mro__ if isinstance(kind, type) else (kind,)
+    return any("cors" in getattr(each, "__name__", "").lower() for each in kinds)
+
+
+def name_of(kind: object) -> str:
+    """Where a person finds *kind*."""
+    kind = _whole(kind)
+    if not hasattr(kind, "__qualname__"):
+        kind = type(kind)
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
 def _inside(app: Any, paths: str, seen: set[int]) -> Iterator[Found]:
     while app is not None and id(app) not in seen and len(seen) < MOST:
         seen.add(id(app))
@@ -89,21 +104,6 @@ def _paths_of(route: Any, around: str) -> str:
         return around
     path: str = around.removesuffix("/*") + route.path
     return f"{path}/*" if hasattr(route, "routes") else path
-
-
-def is_cors(kind: object) -> bool:
-    """Whether middleware of this *kind*, a class or what makes one, is for CORS. By its name: there are many."""
-    kind = _whole(kind)
-    kinds = kind.__mro__ if isinstance(kind, type) else (kind,)
-    return any("cors" in getattr(each, "__name__", "").lower() for each in kinds)
-
-
-def name_of(kind: object) -> str:
-    """Where a person finds *kind*."""
-    kind = _whole(kind)
-    if not hasattr(kind, "__qualname__"):
-        kind = type(kind)
-    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def _whole(kind: Any) -> Any:

@@ -154,6 +154,20 @@ def inner(function: Any) -> Any:
     return function.func if isinstance(function, functools.partial) else named(function, "__wrapped__")
 
 
+def held(function: Any) -> Iterator[Any]:
+    """What *function* may call without saying that it wraps it: arguments of a partial, variables around a closure,
+    attributes of a callable instance."""
+    if isinstance(function, functools.partial):
+        yield from (*function.args, *function.keywords.values())
+    if isinstance(bare := _function_of(function), FunctionType):
+        for cell in bare.__closure__ or ():
+            with suppress(ValueError):  # a variable that has no value yet
+                yield cell.cell_contents
+    owner = function.__self__ if isinstance(function, MethodType) else function
+    if not isinstance(owner, ModuleType | type | FunctionType):
+        yield from own(owner).values()
+
+
 def _unenforced(endpoint: Any) -> Iterator[tuple[Any, bool]]:
     """What carries a demand that is not enforced, and whether *endpoint* wraps it, or merely holds it.
 
@@ -175,20 +189,6 @@ def _unenforced(endpoint: Any) -> Iterator[tuple[Any, bool]]:
         elif not _is_wrapper(_function_of(function)):
             ahead += [(found, False) for found in held(function) if _may_carry(found)]
             ahead.append((inner(function), wrapped))
-
-
-def held(function: Any) -> Iterator[Any]:
-    """What *function* may call without saying that it wraps it: arguments of a partial, variables around a closure,
-    attributes of a callable instance."""
-    if isinstance(function, functools.partial):
-        yield from (*function.args, *function.keywords.values())
-    if isinstance(bare := _function_of(function), FunctionType):
-        for cell in bare.__closure__ or ():
-            with suppress(ValueError):  # a variable that has no value yet
-                yield cell.cell_contents
-    owner = function.__self__ if isinstance(function, MethodType) else function
-    if not isinstance(owner, ModuleType | type | FunctionType):
-        yield from own(owner).values()
 
 
 def _function_of(function: Any) -> Any:

@@ -40,8 +40,8 @@ _app: Callable[[], Flask] = current_app._get_current_object  # type: ignore[attr
 _request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]
 
 
-class Attached:
-    """Found as ``app.extensions["kinde_guard"]``; its ``guard`` can be replaced."""
+class FlaskGuard:
+    """The guard in front of one Flask app: its ``app.extensions["kinde_guard"]``. The ``guard`` can be replaced."""
 
     def __init__(
         self, by: object, guard: Guard, public: PublicPaths | None, pages: Pages | None, preflights: Preflights
@@ -67,7 +67,8 @@ class Attached:
         put_in_front(app)
 
     def page(self, app: Flask, environ: WSGIEnvironment) -> Page | None:
-        """In front of all of Flask: no function of the app has to let a health check pass."""
+        """The page that is asked for, if it is one of ours. It is answered in front of all of Flask: no function of the
+        app has to let a health check pass."""
         assert self.pages is not None
         return page_for(environ, self.pages, lambda: self.guard, functools.partial(all_demands, app))
 
@@ -76,7 +77,7 @@ class Attached:
         return self._is_open(environ) or _is_verified(environ, self.guard)
 
     def past_front(self, app: Flask) -> WSGIApplication:
-        """For all others the way past what stands in front of *app*, made once."""
+        """The way of all other requests, past what stands in front of *app*; made once."""
         front = vars(app).get("wsgi_app")
         if self._past is None or self._past[0] is not front:
             self._past = front, past_front(app)
@@ -136,13 +137,13 @@ class Attached:
         return covers(self.public, environ) or (self.preflights.passes and is_cors_preflight(environ))
 
 
-def attached_here() -> Attached:
+def attached_here() -> FlaskGuard:
     """What is attached to the app that serves the current request."""
     try:
         app = _app()
     except RuntimeError:
         raise misused("there is no app here: kinde_guard.flask is for functions that a Flask app calls") from None
-    attached: Attached | None = app.extensions.get(EXTENSION)
+    attached: FlaskGuard | None = app.extensions.get(EXTENSION)
     if attached is None:
         raise misused(
             f"no guard is attached to the app {app.name!r}{_serving()}: call KindeGuard(app) before it starts"
@@ -201,7 +202,7 @@ def _demands_of_request(current: Request) -> Iterator[Requirement]:
 
 
 def _check_once(endpoint: str | None, values: dict[str, Any] | None) -> None:
-    """At the first request, after which Flask takes no more views."""
+    """Check the app at its first request, after which Flask takes no more views."""
     app = _app()
     attached_here().check(app)
     for handlers in list(app.error_handler_spec.values()):

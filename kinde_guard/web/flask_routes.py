@@ -57,14 +57,6 @@ def all_demands(app: Flask) -> Iterator[Requirement]:
             yield from demands_of(view, method)
 
 
-def _gates(app: Flask) -> Iterator[GuardMiddleware]:
-    """Each one in ``app.wsgi_app``, around the views or around what Werkzeug's DispatcherMiddleware mounts."""
-    for layer in layers_in_front(app):
-        for part in (layer, *getattr(layer, "mounts", {}).values()):
-            if isinstance(part, GuardMiddleware):
-                yield part
-
-
 def covered_demands(app: Flask) -> Iterator[tuple[tuple[str, str], Requirement]]:
     """By endpoint and method what :func:`covered_demand` finds, where the decorators around it do not answer OPTIONS
     by right: Flask-CORS' say so in Flask's own way."""
@@ -102,6 +94,14 @@ def layers_in_front(app: Flask) -> list[Any]:
     least itself."""
     front = vars(app).get("wsgi_app")
     return [] if front is None else way_in(front, functools.partial(_is_own_way, app))[0]
+
+
+def _gates(app: Flask) -> Iterator[GuardMiddleware]:
+    """Each one in ``app.wsgi_app``, around the views or around what Werkzeug's DispatcherMiddleware mounts."""
+    for layer in layers_in_front(app):
+        for part in (layer, *getattr(layer, "mounts", {}).values()):
+            if isinstance(part, GuardMiddleware):
+                yield part
 
 
 def _is_ours(function: Any) -> bool:

@@ -40,15 +40,12 @@ def parts_of(app: Starlette) -> Iterator[Part]:
     return _parts_in(Part(app, "", tuple(("", gate) for gate in gates_of(app))))
 
 
-def _every(route: Any) -> bool:
-    return True
-
-
-def routes_of(app: Starlette | Router | None, into: Callable[[Any], bool] = _every) -> Iterator[Any]:
-    """Every route of *app*, those of included routers and of mounted apps (*into* which of the mounts) too."""
+def routes_of(app: Starlette | Router | None, into: Callable[[Any], bool] | None = None) -> Iterator[Any]:
+    """Every route of *app*, those of included routers and of mounted apps too: *into* says of which mounts, ``None`` of
+    all."""
     for route in own_routes(app):
         yield route
-        if into(route):
+        if into is None or into(route):
             yield from routes_of(mounted(route), into)
 
 

@@ -68,13 +68,14 @@ class Swagger:
                 )
 
     def start(self, app: Starlette) -> None:
-        """Once more: by now there are settings, and the app may have been given another ``openapi``."""
+        """Extend *app* once more, which may have been given another ``openapi``; and set up Swagger UI, as the settings
+        are known by now."""
         self.extend(app)
         if self._client_id is not None and isinstance(app, FastAPI) and (settings := self._known()) is not None:
             app.swagger_ui_init_oauth = _init_oauth(self._client_id, settings, app.swagger_ui_init_oauth or {})
 
     def _told_by(self, app: FastAPI) -> Iterator[tuple[Any, ...]]:
-        """As which parts of which apps *app* tells of this guard already."""
+        """As which parts *app* tells of this guard already: the outer app, and where *app* is mounted in it."""
         made: Any = app.openapi
         while isinstance(made, functools.partial) and isinstance(getattr(made.func, "__self__", None), Swagger):
             if made.func == self._openapi:

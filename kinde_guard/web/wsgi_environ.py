@@ -97,7 +97,7 @@ def private_to_caller(environ: WSGIEnvironment, start_response: StartResponse) -
 def _remember(
     environ: WSGIEnvironment, guard: Authenticator, header: str | None, verdict: AccessToken | bearer.Refusal
 ) -> None:
-    """Of the header its hash alone, which Python keeps with the text: error reporters print the whole environ."""
+    """Keep of the header its hash alone, which Python keeps with the text: error reporters print the whole environ."""
     environ[_VERIFIED] = guard, hash(header), verdict
     if isinstance(verdict, AccessToken):
         environ["kinde_guard.token"] = verdict
