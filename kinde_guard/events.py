@@ -122,7 +122,8 @@ class KeysChanged:
 
 
 Event = Verified | Refused | CannotTell | KeysFetched | KeysFailed | KeysStale | KeysChanged
-Tell = Callable[[Event], None]
+Emit = Callable[[Event], None]
+"""Passes an event to whoever observes."""
 
 
 class Observer(Protocol):
@@ -131,24 +132,24 @@ class Observer(Protocol):
     def observe(self, event: Event) -> None: ...
 
 
-def teller(*observers: Observer | None) -> Tell | None:
-    """What a guard and its key stores call with an event; ``None`` if nobody listens, and then none is made."""
-    tells = [_teller(observer) for observer in observers if observer is not None]
+def emitter(*observers: Observer | None) -> Emit | None:
+    """The function that passes an event to all *observers*; ``None`` if there are none, and then no event is made."""
+    emits = [_emitter(observer) for observer in observers if observer is not None]
 
-    def tell_all(event: Event) -> None:
-        for tell in tells:
-            tell(event)
+    def emit_to_all(event: Event) -> None:
+        for emit in emits:
+            emit(event)
 
-    return tell_all if len(tells) > 1 else next(iter(tells), None)
+    return emit_to_all if len(emits) > 1 else next(iter(emits), None)
 
 
-def _teller(observer: Observer) -> Tell:
+def _emitter(observer: Observer) -> Emit:
     observe = getattr(observer, "observe", None)
     if not callable(observe) or inspect.iscoroutinefunction(observe):
         raise ConfigurationError(f"observer needs a method observe(event), which is no coroutine, not {observer!r}")
     failed = False
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         nonlocal failed
         try:
             observe(event)
@@ -157,4 +158,4 @@ def _teller(observer: Observer) -> Tell:
                 failed = True
                 log.exception("the observer failed at %s; this is said once", type(event).__name__)
 
-    return tell
+    return emit

@@ -107,7 +107,7 @@ class Guard:
         )
         self._clocks = clocks or Clocks()
         self._wall, self._age = self._clocks.wall, self._clocks.monotonic
-        self._tell = events.teller(observer, _reporter(settings.report_verdicts_to))
+        self._tell = events.emitter(observer, _reporter(settings.report_verdicts_to))
         self._stores = stores(settings, self._clocks, self._tell)
         self._headers: dict[bytes, tuple[str, str]] = {}
         self._cache = TokenCache(settings.cache_size)

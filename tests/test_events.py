@@ -198,11 +198,11 @@ def test_of_several_observers_one_that_fails_takes_nothing_from_the_others(
     seen: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing = Failing()
-    tell = events.teller(failing, None, seen, failing)
-    assert tell is not None
+    emit = events.emitter(failing, None, seen, failing)
+    assert emit is not None
     event = Refused("expired", "0123456789ab", "")
-    tell(event)
-    tell(event)
+    emit(event)
+    emit(event)
     assert seen.events == [event, event]
     assert failing.asked == 4
     assert len(caplog.records) == 2  # once for each

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from ..events import KeysChanged, KeysFailed, KeysFetched, KeysStale, Tell, log
+from ..events import Emit, KeysChanged, KeysFailed, KeysFetched, KeysStale, log
 from ..net.headers import age_of, date_in
 from ..web.wording import few
 from .key_set import Changes, KeySet, changes_between
@@ -24,10 +24,10 @@ class Notices:
     """Logs, and passes to observers, what the fetches of one issuer's keys came to. *leeway*: by how many seconds the
     clocks may differ before that is worth a notice."""
 
-    def __init__(self, issuer: str, leeway: float, tell: Tell | None) -> None:
+    def __init__(self, issuer: str, leeway: float, emit: Emit | None) -> None:
         self._issuer = issuer
         self._leeway = leeway
-        self._tell = tell
+        self._emit = emit
 
     def of_failure(self, after: KeySet, now: float, seconds: float, kind: str) -> None:
         """The notice that a fetch, which took *seconds*, has failed. *kind* says why in a word: a status, or the name
@@ -42,11 +42,11 @@ class Notices:
             after.problem,
             extra={"event": "keys_failed", "issuer": self._issuer, "state": state},
         )
-        if self._tell is None:
+        if self._emit is None:
             return
-        self._tell(KeysFailed(self._issuer, seconds, kind, after.problem, wait))
+        self._emit(KeysFailed(self._issuer, seconds, kind, after.problem, wait))
         if state in ("stale", "expired"):
-            self._tell(KeysStale(self._issuer, state, now - after.loaded_at))
+            self._emit(KeysStale(self._issuer, state, now - after.loaded_at))
 
     def of_keys(
         self, before: KeySet, after: KeySet, now: float, seconds: float, drifts: tuple[float | None, float | None]
@@ -61,12 +61,12 @@ class Notices:
         changes = changes_between(before, after)
         self._log_changes(changes)
         self._log_drift(*drifts)
-        if self._tell is None:
+        if self._emit is None:
             return
         fresh_for, usable_for = after.stale_at - now, after.usable_until - now
-        self._tell(KeysFetched(self._issuer, seconds, len(after.keys), fresh_for, usable_for, drifts[1]))
+        self._emit(KeysFetched(self._issuer, seconds, len(after.keys), fresh_for, usable_for, drifts[1]))
         if any(changes):
-            self._tell(KeysChanged(self._issuer, *changes))
+            self._emit(KeysChanged(self._issuer, *changes))
 
     def _log_changes(self, changes: Changes) -> None:
         for change, kids in changes._asdict().items():

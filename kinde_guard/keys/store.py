@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ..errors import InvalidToken, KeysUnavailable
-from ..events import Tell
+from ..events import Emit
 from ..net import flight
 from ..net.clocks import Clocks
 from ..net.fetch import TOTAL_TIMEOUT, Fetcher
@@ -68,7 +68,7 @@ class KeyStore:
         clocks: Clocks,
         chance: Callable[[], float] = random.random,
         leeway: float = 30,
-        tell: Tell | None = None,
+        emit: Emit | None = None,
     ) -> None:
         self.issuer = issuer
         self._request = JwksRequest(url, algorithms, fetcher, clocks.wall)
@@ -77,7 +77,7 @@ class KeyStore:
         self._clocks = clocks
         self._now = clocks.monotonic
         self._chance = chance
-        self._notices = Notices(issuer, leeway, tell)
+        self._notices = Notices(issuer, leeway, emit)
         self._began: float | None = None
         self._drift: float | None = None
         self._since = clocks.wall()
@@ -225,7 +225,7 @@ class KeyStore:
         return partial(self._notices.of_failure, keys, now, seconds, failed.kind)
 
 
-def stores(settings: Settings, clocks: Clocks, tell: Tell | None = None) -> Mapping[str, KeyStore]:
+def stores(settings: Settings, clocks: Clocks, emit: Emit | None = None) -> Mapping[str, KeyStore]:
     """A key store for each issuer, by its URL; they share a :class:`Fetcher`."""
     fetcher = Fetcher(settings.transport, tls=any(url.startswith("https:") for url in settings.issuers.values()))
     return {
@@ -238,7 +238,7 @@ def stores(settings: Settings, clocks: Clocks, tell: Tell | None = None) -> Mapp
             fetcher=fetcher,
             clocks=clocks,
             leeway=settings.leeway,
-            tell=tell,
+            emit=emit,
         )
         for issuer, url in settings.issuers.items()
     }
