@@ -22,8 +22,8 @@ from . import events
 from .errors import AuthError, ConfigurationError, InvalidToken, KeysUnavailable, MissingToken, Reason
 from .events import CannotTell, Refused, Verified, log
 from .keys.jwk import Key
-from .keys.key_set import KeySet
-from .keys.store import WAIT_COLD, IssuerHealth, KeyStore, stores
+from .keys.signed import Signed, SignedReader
+from .keys.store import WAIT_COLD, IssuerHealth, stores
 from .net import flight
 from .net.clocks import Clocks
 from .requirements import Requirement
@@ -31,8 +31,8 @@ from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
 from .tokens import jws, rules
 from .tokens.access_token import AccessToken, token_of
 from .tokens.alike import Alike
-from .tokens.cache import USED, CacheStats, TokenCache
-from .tokens.claims import Json, quoted, size_of
+from .tokens.cache import CacheStats, Entry, TokenCache
+from .tokens.claims import quoted, size_of
 from .tokens.digests import fingerprint, sha256
 from .web import bearer
 from .web.wording import few
@@ -52,10 +52,8 @@ ALL_REFUSED_ALIKE = (
     "either the settings or the tokens are not right: see which with `kinde-guard explain`, which takes a token on "
     "stdin (pip install 'kinde-guard[cli]')"
 )
-_Unverified = tuple[KeyStore, str, str, float, bytes | None, bytes, Json, float, float, float, bytes, bytes]
-"""A token that is right in all but its signature, which has yet to be looked at: who has the key, its kid, the
-algorithm, the time by the clock that nobody sets, header segment if it is a new one, payload, the claims in it, from
-when until when they hold (and until when by that clock), signing input and signature."""
+_Times = tuple[float, float, float]
+"""From when until when the claims of a token hold, and until when by the clock that nobody sets."""
 
 
 class Guard:
@@ -109,7 +107,7 @@ class Guard:
         self._wall, self._age = self._clocks.wall, self._clocks.monotonic
         self._tell = events.emitter(observer, _reporter(settings.report_verdicts_to))
         self._stores = stores(settings, self._clocks, self._tell)
-        self._headers: dict[bytes, tuple[str, str]] = {}
+        self._signed = SignedReader(functools.partial(rules.check_header, settings=settings))
         self._cache = TokenCache(settings.cache_size)
         self._find, self._count_hit = self._cache.find, self._cache.count_hit
         self._remembers = settings.cache_size > 0
@@ -128,18 +126,14 @@ class Guard:
             data = jws.to_bytes(raw)
             digest = sha256(data)
             token = self._recall(digest)
-            if token is not None:
-                return token
-            unverified = self._read(data)
-            store, kid, alg, now = unverified[:4]
-            keys = store.current_at(now)
-            key = keys.find(kid, alg)
-            if key is None:
-                return self._admit(digest, None, store.get(kid, alg), unverified)
-            return self._admit(digest, keys, key, unverified)
+            if token is None:
+                signed, times = self._read(data)
+                key = signed.key or signed.store.get(signed.kid, signed.alg)
+                token = self._admit(digest, signed, key, times)
+            return token
         except (AuthError, KeysUnavailable) as refusal:
             self._log(refusal, raw)
-            raw = data = unverified = _NOT_SHOWN
+            raw = data = signed = _NOT_SHOWN
             raise refusal.with_traceback(None) from None
 
     async def averify(self, raw: str) -> AccessToken:
@@ -148,18 +142,14 @@ class Guard:
             data = jws.to_bytes(raw)
             digest = sha256(data)
             token = self._recall(digest)
-            if token is not None:
-                return token
-            unverified = self._read(data)
-            store, kid, alg, now = unverified[:4]
-            keys = store.current_at(now)
-            key = keys.find(kid, alg)
-            if key is None:
-                return self._admit(digest, None, await store.aget(kid, alg), unverified)
-            return self._admit(digest, keys, key, unverified)
+            if token is None:
+                signed, times = self._read(data)
+                key = signed.key or await signed.store.aget(signed.kid, signed.alg)
+                token = self._admit(digest, signed, key, times)
+            return token
         except (AuthError, KeysUnavailable) as refusal:
             self._log(refusal, raw)
-            raw = data = unverified = _NOT_SHOWN
+            raw = data = signed = _NOT_SHOWN
             raise refusal.with_traceback(None) from None
 
     def authenticate(self, authorization: Sequence[str]) -> AccessToken:
@@ -251,68 +241,45 @@ class Guard:
         entry = self._find(digest)
         if entry is None:
             return None
-        token: AccessToken
-        store: KeyStore
-        token, store, edition, key, start, end, over, _, _ = entry
         now = self._age()
-        if start <= self._wall() < end and ((keys := store.current_at(now)).edition is edition or keys.holds(key)):
-            if now >= over:  # not forgotten: by the wall clock alone it would be let in again
+        if entry.start <= self._wall() < entry.end and (
+            (keys := entry.store.current_at(now)).edition is entry.edition or keys.holds(entry.key)
+        ):
+            if now >= entry.over:  # not forgotten: by the wall clock alone it would be let in again
                 raise InvalidToken(
                     "expired", "its time is up, whatever the clock here says: it has been set back meanwhile"
                 )
-            entry[USED] = True
+            entry.used = True
             self._count_hit()
             if self._tell is not None:
-                self._tell(Verified(token, remembered=True))
-            return token
+                self._tell(Verified(entry.token, remembered=True))
+            return entry.token
         self._cache.drop(digest)
         return None
 
-    def _read(self, data: bytes) -> _Unverified:
-        """Everything that can be said without a key: which key, of which issuer, and what it has to verify."""
-        header, body, signature, signing_input = jws.split(data)
-        known = self._headers.get(header)
-        kid, alg = known or self._read_header(header)
-        payload = jws.decode(body)
-        claims = jws.read_object(payload)
-        wall, now = self._wall(), self._age()
+    def _read(self, data: bytes) -> tuple[Signed, _Times]:
+        """A token that is right in all but its signature, which has yet to be checked; its key has been looked for."""
+        signed = self._signed.read(data)
+        claims, wall, now = signed.claims, self._wall(), self._age()
         start, end = rules.check_claims(claims, self.settings, wall)
-        store = self._stores[claims["iss"]]
-        new = header if known is None else None
-        over = now + (end - wall)
-        return store, kid, alg, now, new, payload, claims, start, end, over, signing_input, jws.decode(signature)
+        signed.look_for_key(self._stores[claims["iss"]], now)
+        return signed, (start, end, now + (end - wall))
 
-    def _read_header(self, segment: bytes) -> tuple[str, str]:
-        header = jws.read_object(jws.decode(segment))
-        rules.check_header(header, self.settings)
-        return header["kid"], header["alg"]
-
-    def _admit(self, digest: bytes, keys: KeySet | None, key: Key, unverified: _Unverified) -> AccessToken:
-        """The token, verified with *key*, which was found in *keys*, or was waited for."""
-        store, kid, alg, _, header, payload, claims, start, end, over, signing_input, signature = unverified
-        if not key.verifies(alg, signing_input, signature):
-            store.ask_behind()
-            raise InvalidToken("bad_signature", "the token was changed, or signed with another key of the same kid")
+    def _admit(self, digest: bytes, signed: Signed, key: Key, times: _Times) -> AccessToken:
+        """The token, if it was signed with *key*; it is remembered."""
+        self._signed.check_signature(signed, key)
         self._settled = True
-        if header is not None:
-            self._remember_header(header, kid, alg)
+        payload, claims = signed.payload, signed.claims
         token = token_of(payload, digest, self.permissions_as_scopes, claims)
         if self._remembers:
-            edition = None if keys is None else keys.edition  # not the set: an entry outlives it, and it may be large
             size = size_of(payload, claims, self.permissions_as_scopes)
-            self._cache.put(digest, [token, store, edition, key, start, end, over, size, False])
+            # The edition, not the set: an entry outlives it, and it may be large.
+            self._cache.put(digest, Entry(token, signed.store, key, signed.edition, times, size))
         else:
             self._cache.count_miss()
         if self._tell is not None:
             self._tell(Verified(token, remembered=False))
         return token
-
-    def _remember_header(self, segment: bytes, kid: str, alg: str) -> None:
-        """All tokens of a key have the same header: what it says is remembered, once a signature over it has held.
-        What it says is kid and algorithm; the key itself is asked for anew each time."""
-        if len(self._headers) >= MAX_HEADERS:
-            self._headers.clear()
-        self._headers[segment] = kid, alg
 
     def _log(self, refusal: AuthError | KeysUnavailable, raw: str) -> None:
         if not self._settled:

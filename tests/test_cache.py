@@ -33,7 +33,7 @@ from waiting import settle
 from kinde_guard import AuthError, Guard, InvalidRequest, InvalidToken, KeysUnavailable, MissingToken
 from kinde_guard.keys.jwk import Key
 from kinde_guard.tokens.access_token import AccessToken, token_of
-from kinde_guard.tokens.cache import SIZE, USED, Entry, TokenCache
+from kinde_guard.tokens.cache import Entry, TokenCache
 from kinde_guard.tokens.claims import size_of
 
 
@@ -326,7 +326,13 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 def entry_of(size: int) -> Entry:
     token = token_of(b"{}", b"", permissions_as_scopes=False)
-    return [token, None, None, None, 0.0, 1.0, 1.0, size, False]
+    return entry_with(token, size)
+
+
+def entry_with(token: AccessToken, size: int) -> Entry:
+    """What the cache does not look at is nothing."""
+    nothing: Any = None
+    return Entry(token, nothing, nothing, None, (0.0, 1.0, 1.0), size)
 
 
 def read_whole(token: AccessToken) -> None:
@@ -339,7 +345,7 @@ def use(cache: TokenCache, digest: bytes) -> None:
     """As a hit does."""
     entry = cache.find(digest)
     assert entry is not None
-    entry[USED] = True
+    entry.used = True
 
 
 class TestBounds:
@@ -357,7 +363,7 @@ class TestBounds:
         assert stats.misses == 1_000_000
         assert stats.evictions == 1_000_000 - stats.entries
         held = [entry for number in range(1_000_000) if (entry := cache.find(number.to_bytes(4, "big")))]
-        assert sum(entry[SIZE] for entry in held) == stats.bytes
+        assert sum(entry.size for entry in held) == stats.bytes
 
     def test_what_is_used_stays(self) -> None:
         """Second chance: an entry that is asked for between evictions outlives those that are not."""
@@ -448,7 +454,7 @@ class TestBounds:
         for number in range(40):
             token = token_of(bytes(bytearray(payload)), b"", permissions_as_scopes=True)
             read_whole(token)
-            cache.put(number.to_bytes(32, "big"), [token, None, None, None, 0.0, 1.0, 1.0, size, False])
+            cache.put(number.to_bytes(32, "big"), entry_with(token, size))
         gc.collect()
         taken = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()
@@ -497,12 +503,10 @@ def test_no_token_text_is_kept(issuer: Issuer) -> None:
     ]
     entries = [(key, entry) for cache in held for key, entry in cache.items() if isinstance(key, bytes)]
     assert not any(signature.encode() in key for key, _ in entries)
-    tokens = [
-        entry[0] for _, entry in entries if isinstance(entry, list) and entry and isinstance(entry[0], AccessToken)
-    ]
+    tokens = [entry.token for _, entry in entries if isinstance(entry, Entry)]
     assert tokens
     assert not any(raw.encode() in token._payload for token in tokens)
-    assert KID in guard._headers.popitem()[1]
+    assert KID in guard._signed._headers.popitem()[1]
 
 
 def test_headers_remembered_are_bounded(issuer: Issuer) -> None:
@@ -510,7 +514,7 @@ def test_headers_remembered_are_bounded(issuer: Issuer) -> None:
     guard = guard_of(issuer)
     for number in range(200):
         assert reason_of(guard, mint(header={"x": number})) == "accepted"
-    assert len(guard._headers) <= 64
+    assert len(guard._signed._headers) <= 64
 
 
 class TestRecognition:

@@ -33,7 +33,7 @@ from kinde_guard.asgi import Attached
 from kinde_guard.errors import MissingToken
 from kinde_guard.net import forks
 from kinde_guard.net.clocks import Clocks
-from kinde_guard.tokens.cache import SIZE, TokenCache
+from kinde_guard.tokens.cache import Entry, TokenCache
 from kinde_guard.web import asgi_scope
 
 FORKS = 15
@@ -446,10 +446,11 @@ def test_a_fork_while_tokens_are_put_into_the_cache() -> None:
 def test_a_fork_while_the_cache_is_written() -> None:
     """The child's lock is its own, and so is its count."""
     cache = TokenCache(10)
-    cache.put(b"a", [*[None] * SIZE, 1000, False])
+    nothing: Any = None
+    cache.put(b"a", Entry(nothing, nothing, nothing, None, (0.0, 1.0, 1.0), 1000))
 
     def put() -> int:
-        cache.put(b"b", [*[None] * SIZE, 500, False])
+        cache.put(b"b", Entry(nothing, nothing, nothing, None, (0.0, 1.0, 1.0), 500))
         return cache.stats().bytes
 
     with cache._lock:

@@ -26,7 +26,7 @@ CORE = [
     "keys.signatures", "keys.jwk", "keys.key_set", "keys.notices",
     "web.bearer", "net.watchdog", "net.workers", "net.flight", "net.exchange", "net.connect", "net.tls",
     "net.http1", "net.in_between", "net.direct", "net.transports", "net.fetch", "keys.jwks_request", "keys.store",
-    "tokens.cache", "net.verdict_reporter", "tokens.alike", "guard", "web.well_known",
+    "keys.signed", "tokens.cache", "net.verdict_reporter", "tokens.alike", "guard", "web.well_known",
 ]  # fmt: skip
 """Each may import what stands before it."""
 

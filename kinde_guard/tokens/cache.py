@@ -15,18 +15,39 @@ import itertools
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..net import forks
+
+if TYPE_CHECKING:
+    from ..keys.jwk import Key
+    from ..keys.store import KeyStore
+    from .access_token import AccessToken
 
 BYTES_PER_ENTRY = 2 * 1024  # the bound in bytes of a large cache, for each entry that it may hold
 LEAST_BOUND = 32 * 1024 * 1024  # the bound in bytes of every other
 
 
-Entry = list[Any]
-"""The seven things that the guard has to know at a hit, the size in bytes, and whether there was a hit. A plain list,
-as one is made for every token."""
-SIZE, USED = 7, 8
+class Entry:
+    """A token that has held once, and what the guard looks at again at each hit."""
+
+    __slots__ = ("edition", "end", "key", "over", "size", "start", "store", "token", "used")
+
+    def __init__(
+        self,
+        token: AccessToken,
+        store: KeyStore,
+        key: Key,
+        edition: object | None,
+        times: tuple[float, float, float],
+        size: int,
+    ) -> None:
+        self.token = token
+        self.store, self.key = store, key  # of the issuer, and the one that verified the token
+        self.edition = edition  # of the key set that the key was found in; None if it was waited for
+        self.start, self.end, self.over = times  # from when until when the claims hold, and until when by ages
+        self.size = size  # in bytes
+        self.used = False  # whether there was a hit since eviction passed by
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +81,11 @@ class TokenCache:
     def renew(self) -> None:
         """In a forked child: nobody writes now, and whoever did in that moment had perhaps not counted yet."""
         self._lock = threading.Lock()  # of those who write
-        self._bytes = sum(entry[SIZE] for entry in self._entries.values())
+        self._bytes = sum(entry.size for entry in self._entries.values())
 
     def put(self, digest: bytes, entry: Entry) -> None:
         """Remember *entry*; something else may have to go, or itself, if it is larger than all the room there is."""
-        entries, size = self._entries, entry[SIZE]
+        entries, size = self._entries, entry.size
         with self._lock:
             self.count_miss()
             if digest in entries:  # two threads verified the same token at once
@@ -93,14 +114,14 @@ class TokenCache:
         """Remove the oldest entry that is not marked as used. Each marked one that is met on the way loses its mark and
         becomes the youngest, so the search ends."""
         digest, entry = self._entries.popitem(last=False)
-        while entry[USED]:
-            entry[USED] = False
+        while entry.used:
+            entry.used = False
             self._entries[digest] = entry
             digest, entry = self._entries.popitem(last=False)
-        self._bytes -= entry[SIZE]
+        self._bytes -= entry.size
         self._evictions += 1
 
     def _remove(self, digest: bytes) -> None:
         entry = self._entries.pop(digest, None)
         if entry is not None:
-            self._bytes -= entry[SIZE]
+            self._bytes -= entry.size

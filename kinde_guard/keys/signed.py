@@ -1,0 +1,105 @@
+"""A compact JWS signed by a key of an issuer (RFC 7515): an access token, or a webhook's JWT.
+
+What is in it, and of what kind it is, whoever receives it has to judge: here it is read, its key is found, and its
+signature is held against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import InvalidToken
+from ..tokens import jws
+from ..tokens.jws import Json
+from .jwk import Key
+from .store import KeyStore
+
+MAX_HEADERS = 64
+
+
+class Signed:
+    """A JWS that has been read, and that nobody may believe before :meth:`SignedReader.check_signature`."""
+
+    __slots__ = (
+        "alg",
+        "claims",
+        "edition",
+        "header",
+        "key",
+        "kid",
+        "payload",
+        "segment",
+        "signature",
+        "signing_input",
+        "store",
+    )
+
+    store: KeyStore
+    """Of the issuer that is said to have signed it."""
+    key: Key | None
+    """The one that is to verify it; ``None`` if the issuer's key set does not hold it, and it has to be waited for."""
+    edition: object | None
+    """Of the key set that *key* was found in; ``None`` if it was waited for."""
+    signature: bytes
+
+    def __init__(
+        self,
+        header: bytes | None,
+        kid: str,
+        alg: str,
+        payload: bytes,
+        claims: Json,
+        signing_input: bytes,
+        segment: bytes,
+    ) -> None:
+        self.header = header  # still encoded; None if what it says is remembered
+        self.kid, self.alg = kid, alg
+        self.payload, self.claims = payload, claims
+        self.signing_input = signing_input
+        self.segment = segment  # the signature, still encoded
+
+    def look_for_key(self, store: KeyStore, now: float) -> None:
+        """Among those that *store* holds at *now*, by the clock that ages are told by; waits for nothing."""
+        self.signature = jws.decode(self.segment)
+        self.store, keys = store, store.current_at(now)
+        self.key = keys.find(self.kid, self.alg)
+        self.edition = None if self.key is None else keys.edition
+
+
+class SignedReader:
+    """Reads compact JWS whose headers pass *check_header*, and checks their signatures.
+
+    All tokens of a key have the same header: what it says is remembered, once a signature over it has held. What it
+    says is kid and algorithm; the key itself is asked for anew each time.
+    """
+
+    def __init__(self, check_header: Callable[[Json], None]) -> None:
+        self._check_header = check_header
+        self._headers: dict[bytes, tuple[str, str]] = {}
+
+    def read(self, data: bytes) -> Signed:
+        """Everything that can be said without a key; raises :class:`InvalidToken`."""
+        header, body, signature, signing_input = jws.split(data)
+        known = self._headers.get(header)
+        kid, alg = known or self._read_header(header)
+        payload = jws.decode(body)
+        claims = jws.read_object(payload)
+        return Signed(None if known else header, kid, alg, payload, claims, signing_input, signature)
+
+    def check_signature(self, signed: Signed, key: Key) -> None:
+        """Raises :class:`InvalidToken` (``bad_signature``) unless *signed* was signed with *key*."""
+        if not key.verifies(signed.alg, signed.signing_input, signed.signature):
+            signed.store.ask_behind()
+            raise InvalidToken("bad_signature", "the token was changed, or signed with another key of the same kid")
+        if signed.header is not None:
+            self._remember(signed.header, signed.kid, signed.alg)
+
+    def _read_header(self, segment: bytes) -> tuple[str, str]:
+        header = jws.read_object(jws.decode(segment))
+        self._check_header(header)
+        return header["kid"], header["alg"]
+
+    def _remember(self, segment: bytes, kid: str, alg: str) -> None:
+        if len(self._headers) >= MAX_HEADERS:
+            self._headers.clear()
+        self._headers[segment] = kid, alg
