@@ -53,21 +53,21 @@ class Watchdog:
             raise
 
     def leave(self, call: Watched) -> None:
-        """It is over."""
+        """It is over; with the last, the thread is dismissed."""
         self._watched.pop(call, None)
-        awake = self._seat.get(None)
-        if not self._watched and awake is not None:
-            awake.set()  # and go
+        awake = None if self._watched else self._seat.pop(None, None)
+        if awake is not None:
+            awake.set()
 
     def _look_after(self, awake: threading.Event) -> None:
         while True:
             while self._watched:
                 awake.clear()
                 awake.wait(min(PULSE, *map(self._look, list(self._watched))))
-            self._seat.pop(None, None)
-            if (
-                not self._watched or self._seat.setdefault(None, awake) is not awake
-            ):  # pragma: no branch  # a close race
+            if self._seat.get(None) is awake:
+                self._seat.pop(None, None)
+            # Something may have come in this very moment: see to it, unless somebody else does.
+            if not self._watched or self._seat.setdefault(None, awake) is not awake:  # pragma: no branch
                 return
 
     def _look(self, call: Watched) -> float:
