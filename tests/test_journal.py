@@ -17,7 +17,7 @@ from waiting import LONG
 from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.issuer import LocalIssuer, Request, SigningKey
 from kinde_guard.issuer.journal import Entry, Journal
-from kinde_guard.net.verdict_reporter import TEXTS
+from kinde_guard.net.verdict_reporter import MAX_LENGTHS
 
 JWKS, DISCOVERY, TOKEN = "/.well-known/jwks", "/.well-known/openid-configuration", "/oauth2/token"
 VERDICTS, EVENTS = "/_local/verdicts", "/_local/events"
@@ -388,7 +388,7 @@ NO_LIST = "the body must be a JSON list of at most 100 verdicts."
         ([verdict(hint=None)], "hint must be text of at most 500 characters."),
         *(
             ([verdict(**{name: "x" * (most + 1)})], f"{name} must be text of at most {most} ")
-            for name, most in TEXTS.items()
+            for name, most in MAX_LENGTHS.items()
         ),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import ConfigurationError
-from ..net.verdict_reporter import COUNTS, MAX_COUNT, MAX_VERDICTS, TEXTS, VERDICTS
+from ..net.verdict_reporter import COUNTS, MAX_COUNT, MAX_LENGTHS, MAX_VERDICTS, VERDICTS
 from .journal import Journal
 
 _NEEDED = ("process", "pid", "verdict")
@@ -27,7 +27,7 @@ def read(body: object) -> list[dict[str, str | int]]:
 
 def note(journal: Journal, verdict: Mapping[str, str | int]) -> None:
     """Write a verdict down."""
-    blank = dict.fromkeys(TEXTS, "")
+    blank = dict.fromkeys(MAX_LENGTHS, "")
     words = _IN_WORDS[str(verdict["verdict"])].format_map({**blank, **verdict})
     times = f" ({verdict['times']} times)" if verdict.get("times", 1) != 1 else ""
     journal.add("verdict", f"{verdict['process']} ({verdict['pid']}) {words}{times}", **verdict)
@@ -44,10 +44,10 @@ def _checked(verdict: object) -> dict[str, str | int]:
 
 
 def _check(name: str, value: object) -> None:
-    if name in TEXTS:
-        if not isinstance(value, str) or len(value) > TEXTS[name]:
-            raise ConfigurationError(f"{name} must be text of at most {TEXTS[name]} characters")
+    if name in MAX_LENGTHS:
+        if not isinstance(value, str) or len(value) > MAX_LENGTHS[name]:
+            raise ConfigurationError(f"{name} must be text of at most {MAX_LENGTHS[name]} characters")
     elif name not in COUNTS:
-        raise ConfigurationError(f"a verdict has {', '.join((*TEXTS, *COUNTS))} and nothing else")
+        raise ConfigurationError(f"a verdict has {', '.join((*MAX_LENGTHS, *COUNTS))} and nothing else")
     elif type(value) is not int or not 0 < value <= MAX_COUNT:
         raise ConfigurationError(f"{name} must be a whole number from 1 to {MAX_COUNT}")

@@ -138,7 +138,7 @@ class ClientCredentials(_Auth):
         self._forgotten: Held | None = None
         self._helped: Held | None = None
         self._first_refusal: tuple[Held, Moment] | None = None
-        self._flight: flight.Flight[Outcome | None] = flight.Flight(self._land, _crashed, deadline=TOTAL_TIMEOUT)
+        self._flight: flight.Flight[Outcome | None] = flight.Flight(self._land, _failure_of, deadline=TOTAL_TIMEOUT)
 
     def __repr__(self) -> str:
         return f"<ClientCredentials {self._app.client_id} of {self._app.issuer} for {self._app.audiences}>"
@@ -320,7 +320,7 @@ def _signed(request: Any, held: Held) -> Any:
     return request
 
 
-def _crashed(error: Exception) -> Failure:
+def _failure_of(error: Exception) -> Failure:
     # Not the text of an exception that nobody foresaw: it could quote the request.
     return NO_ANSWER if isinstance(error, TimeoutError) else Failure(f"{type(error).__name__} on the way")
 

@@ -24,7 +24,7 @@ from .fetch import Fetcher, FetchFailed
 from .flight import Flight, Say, Watch
 
 PATH = "/_local/verdicts"
-TEXTS = {
+MAX_LENGTHS = {
     "process": 60,
     "verdict": 20,
     "reason": 40,
@@ -52,7 +52,8 @@ GATHERING = 0.2
 WAIT_FOR_NOBODY = 2.0
 """Seconds until the next attempt, if one came to nothing."""
 
-Facts = tuple[tuple[str, str], ...]
+Fields = tuple[tuple[str, str], ...]
+"""What a verdict says: names, as in ``MAX_LENGTHS``, and texts."""
 
 
 class Reporter:
@@ -64,11 +65,11 @@ class Reporter:
         self._process = _process_name()
         self._fetcher = Fetcher(tls=False)
         self._waiting: deque[tuple[int, Event]] = deque(maxlen=MAX_WAITING)
-        self._flight: Flight[Say] = Flight(_as_it_is, _crashed, deadline=DEADLINE)
+        self._flight: Flight[Say] = Flight(_as_it_is, _say_nothing, deadline=DEADLINE)
 
     def observe(self, event: Event) -> None:
         """Have *event* sent, soon; waits for nothing."""
-        if type(event) in _FACTS:
+        if type(event) in _FIELDS_OF:
             self._waiting.append((os.getpid(), event))
             self._flight.start(self._send)
 
@@ -84,16 +85,16 @@ class Reporter:
 
     def _batch(self) -> list[dict[str, str | int]]:
         """What waits, equal ones put together."""
-        pid, known, found, size = os.getpid(), dict[Event, Facts](), Counter[Facts](), 0
+        pid, known, found, size = os.getpid(), dict[Event, Fields](), Counter[Fields](), 0
         while self._waiting and len(known) < BATCH and size < FULL:
             process, event = self._waiting.popleft()
             if process != pid:
                 continue
             if event not in known:
-                known[event] = _facts(event)
+                known[event] = _fields(event)
                 size += len(json.dumps([self._process, known[event]])) + 64  # for what is said of every verdict
             found[known[event]] += 1
-        return [{"process": self._process, "pid": pid, **dict(facts), "times": found[facts]} for facts in found]
+        return [{"process": self._process, "pid": pid, **dict(fields), "times": found[fields]} for fields in found]
 
     def _go_on(self) -> None:
         """Called when the thread is done, and others can be started: something may have come in at the last moment."""
@@ -101,9 +102,9 @@ class Reporter:
             self._flight.start(self._send)
 
 
-def _facts(event: Event) -> Facts:
-    facts = _FACTS[type(event)](event)
-    return tuple((name, value[: TEXTS[name]]) for name, value in facts.items() if value)
+def _fields(event: Event) -> Fields:
+    fields = _FIELDS_OF[type(event)](event)
+    return tuple((name, value[: MAX_LENGTHS[name]]) for name, value in fields.items() if value)
 
 
 def _verified(event: Verified) -> Mapping[str, str | None]:
@@ -137,7 +138,7 @@ def _keys_failed(event: KeysFailed) -> Mapping[str, str | None]:
     return {"verdict": "keys_failed", "issuer": event.issuer, "reason": event.kind, "hint": event.problem}
 
 
-_FACTS: Mapping[type[Event], Callable[[Any], Mapping[str, str | None]]] = {
+_FIELDS_OF: Mapping[type[Event], Callable[[Any], Mapping[str, str | None]]] = {
     Verified: _verified,
     Refused: _refused,
     CannotTell: _cannot_tell,
@@ -150,7 +151,7 @@ def _as_it_is(say: Say) -> Say:
     return say
 
 
-def _crashed(_: Exception) -> Say:
+def _say_nothing(_: Exception) -> Say:
     """Nothing is said, and nothing begun anew: it may be that no thread can be had."""
     return lambda: None
 
@@ -165,4 +166,4 @@ def _process_name() -> str:
     app = next(
         (argument for argument in sys.argv[1:] if argument.partition(":")[0] in sys.modules and ":" in argument), ""
     )
-    return f"{name if name not in ('', '-c', '-m') else 'python'} {app}".rstrip()[: TEXTS["process"]]
+    return f"{name if name not in ('', '-c', '-m') else 'python'} {app}".rstrip()[: MAX_LENGTHS["process"]]

@@ -47,7 +47,7 @@ def timed_get(url: str, transport: httpx.BaseTransport | None = None) -> TimedAn
         return lambda: None
 
     fetcher, began = _fetcher(transport), time.monotonic()
-    call = flight.Flight(land, _crashed, deadline=TOTAL_TIMEOUT)
+    call = flight.Flight(land, _problem_of, deadline=TOTAL_TIMEOUT)
     flight.join(call.start(partial(_get, fetcher, url, began)), TOTAL_TIMEOUT + 1)
     return landed[0] if landed else TimedAnswer(problem="no whole answer in time")
 
@@ -70,5 +70,5 @@ def _get(fetcher: Fetcher, url: str, began: float, watch: flight.Watch) -> Timed
     return TimedAnswer(answer, seconds=taken, drift=ahead)
 
 
-def _crashed(error: Exception) -> TimedAnswer:
+def _problem_of(error: Exception) -> TimedAnswer:
     return TimedAnswer(problem=f"{type(error).__name__}: {one_line(error)}")
