@@ -74,6 +74,17 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+LINKS = re.compile(r"""\]\(([^)\s]+)|\b(?:src|srcset|href)=["']?([^"'\s>]+)|^\[[^\]]+\]:\s*(\S+)""", re.MULTILINE)
+
+
+def test_it_shows_the_same_on_a_package_index() -> None:
+    """Where there is no file beside it: a link or a picture has an address, or is a heading of the README itself."""
+    text = re.sub(r"^```.*?^```$|`[^`\n]*`", "", README, flags=re.MULTILINE | re.DOTALL)
+    found = [next(filter(None, groups)) for groups in LINKS.findall(text)]
+    assert "#cors" in found
+    assert [link for link in found if not link.startswith(("#", "https://"))] == []
+
+
 @pytest.mark.parametrize("block", list(_named_blocks()))
 def test_code_runs(block: str, environment: LocalIssuer) -> None:
     """Every block runs as it stands; an app in it refuses a stranger wherever it demands something."""
