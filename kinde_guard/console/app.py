@@ -55,7 +55,7 @@ class Console:
 
 
 class PageEndpoints:
-    """Takes requests in, and shows what comes of them."""
+    """The endpoints of the pages and of their forms, by path: each reads a request, acts, and shows a page."""
 
     def __init__(self, state: ConsoleState, stamps: Stamps, renderer: Renderer) -> None:
         self._state, self._stamps, self._renderer = state, stamps, renderer

@@ -8,7 +8,7 @@ import secrets
 
 
 class Stamps:
-    """Makes and knows the stamps of one process, which no other page can learn."""
+    """The stamps of one process, which its forms carry and which no other page can learn."""
 
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)

@@ -33,13 +33,6 @@ def decoded(raw: str) -> Decoded:
     return Decoded(_read(header), _read(payload))
 
 
-def _read(segment: bytes) -> Markup:
-    try:
-        return pretty(jws.read_object(jws.decode(segment)))
-    except InvalidToken:
-        return Markup()
-
-
 def pretty(value: object, *, width: int = 0) -> Markup:
     """*value* as JSON, in one line if that is no longer than *width*; the names of members are marked."""
     text = json.dumps(value, ensure_ascii=False)
@@ -52,3 +45,10 @@ def pretty(value: object, *, width: int = 0) -> Markup:
         parts += [Markup.escape(text[end : found.start()] + found[1]), Markup("<b>{}</b>").format(found[2]), found[3]]
         end = found.end()
     return Markup().join([*parts, Markup.escape(text[end:])])
+
+
+def _read(segment: bytes) -> Markup:
+    try:
+        return pretty(jws.read_object(jws.decode(segment)))
+    except InvalidToken:
+        return Markup()

@@ -72,13 +72,6 @@ def demanded(field: str) -> list[Requirement]:
     return [_demand(word) for word in field.replace(",", " ").split()]
 
 
-def _demand(word: str) -> Requirement:
-    """``permission:KEY`` and the like, or the name of a scope."""
-    if word.partition(":")[0] in (*SPELLED_WITH_A_NAME, *SPELLED_ALONE, "m2m"):
-        return spelled(word)
-    return requirements.scope(word)
-
-
 def status_of(reason: Reason) -> int:
     """What a refusal for *reason* is answered with."""
     if reason == "keys_unavailable":
@@ -86,3 +79,10 @@ def status_of(reason: Reason) -> int:
     if reason == "insufficient_scope" or reason in get_args(ForbiddenReason):
         return 403
     return 400 if reason == "invalid_request" else 401
+
+
+def _demand(word: str) -> Requirement:
+    """``permission:KEY`` and the like, or the name of a scope."""
+    if word.partition(":")[0] in (*SPELLED_WITH_A_NAME, *SPELLED_ALONE, "m2m"):
+        return spelled(word)
+    return requirements.scope(word)

@@ -13,7 +13,7 @@ _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
 class Files:
-    """By name."""
+    """The files that the pages load (style, script), found by name."""
 
     def __init__(self) -> None:
         self._bodies = {path.name: path.read_bytes() for path in _FOLDER.iterdir() if path.suffix in _TYPES}

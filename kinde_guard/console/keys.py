@@ -16,7 +16,7 @@ PLACES = {"keys": "keys", "token": "token endpoint", "discovery": "discovery"}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A published key."""
+    """A row of the list of keys: one that is published, and what it is used for."""
 
     kid: str
     kind: str

@@ -74,6 +74,31 @@ async def sent(state: ConsoleState, form: Form) -> View:
     return View(values, f"Sent: {answer.summary}", RESULT, "#result")  # what the page explains is another token
 
 
+def latest(form: Form, name: str) -> str:
+    """Field *name*; else as it was when the form was made, for browsers that send no other form's fields along."""
+    return form.text(name if name in form else f"last_{name}")
+
+
+def pasted(text: str) -> str:
+    """The token in *text*: alone, in a header, or in the answer of a token endpoint (RFC 6749 §5.1)."""
+    if text.startswith("{"):
+        try:
+            return str(json.loads(text)["access_token"])
+        except (ValueError, KeyError, RecursionError):
+            return text
+    return _AROUND.sub("", text, count=1) if _AROUND.match(text) else text
+
+
+def curl(target: Target, token: str) -> str:
+    """The request in one line for a POSIX shell."""
+    words = ["curl", "-gisS", target.url, "-H", f"Authorization: Bearer {token}"]
+    if target.method != "GET":
+        words += ["-X", target.method]
+    if target.body:
+        words += ["-H", "Content-Type: application/json", "--data-raw", target.body]
+    return shlex.join(words)
+
+
 def _minted(state: ConsoleState, form: Form, title: str) -> View:
     values = _around(state, form, strict=True)
     state.issuer.journal.add("minted", title, **_named(values))
@@ -102,31 +127,6 @@ def _around(state: ConsoleState, form: Form, *, strict: bool = False) -> dict[st
         "curl": curl(target, token),
         "answer": None,
     }
-
-
-def latest(form: Form, name: str) -> str:
-    """Field *name*; else as it was when the form was made, for browsers that send no other form's fields along."""
-    return form.text(name if name in form else f"last_{name}")
-
-
-def pasted(text: str) -> str:
-    """The token in *text*: alone, in a header, or in the answer of a token endpoint (RFC 6749 §5.1)."""
-    if text.startswith("{"):
-        try:
-            return str(json.loads(text)["access_token"])
-        except (ValueError, KeyError, RecursionError):
-            return text
-    return _AROUND.sub("", text, count=1) if _AROUND.match(text) else text
-
-
-def curl(target: Target, token: str) -> str:
-    """The request in one line for a POSIX shell."""
-    words = ["curl", "-gisS", target.url, "-H", f"Authorization: Bearer {token}"]
-    if target.method != "GET":
-        words += ["-X", target.method]
-    if target.body:
-        words += ["-H", "Content-Type: application/json", "--data-raw", target.body]
-    return shlex.join(words)
 
 
 def _token(form: Form) -> str:

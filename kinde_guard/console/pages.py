@@ -45,7 +45,7 @@ class Page:
 
 
 class Renderer:
-    """Makes HTML, with a stamp for every form."""
+    """A renderer of HTML from templates and values, with a stamp for every form."""
 
     def __init__(self, stamps: Stamps) -> None:
         self._stamps = stamps

@@ -1,4 +1,4 @@
-"""What the pages have in common."""
+"""What the pages share: the local Kinde, and where a token was last sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Target:
 
 @dataclass(slots=True)
 class ConsoleState:
-    """The local Kinde, and what its owner did last."""
+    """The state of the console: the local Kinde, and what its owner did last."""
 
     issuer: LocalIssuer
     target: Target = field(default_factory=Target)

@@ -33,7 +33,7 @@ _ANOTHER_TOKEN = frozenset({"malformed", "unsupported_algorithm", "unsupported_h
 
 
 class KeySource(Protocol):
-    """Where keys are found."""
+    """A source of keys: the issuers themselves, or a file."""
 
     @property
     def offline(self) -> bool:
@@ -63,7 +63,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Every check, in order."""
+    """The explanation of a verdict: every check, in the guard's order."""
 
     checks: tuple[Check, ...]
     fingerprint: str

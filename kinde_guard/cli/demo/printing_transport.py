@@ -23,7 +23,7 @@ _SHOWN_HEADERS = ("WWW-Authenticate", "Retry-After")
 
 
 class PrintingTransport(httpx.BaseTransport):
-    """From *who* to *whom*, over real sockets; the environment's proxies are not used."""
+    """A transport from *who* to *whom* that prints both ways. It uses no proxy of the environment."""
 
     def __init__(self, screen: Screen, who: str, whom: str) -> None:
         self._screen = screen

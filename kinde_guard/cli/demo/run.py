@@ -38,7 +38,7 @@ class Result:
 
 
 class ApiLogHandler(logging.Handler):
-    """Shows the refusals that the guard logs, and remembers the reason of the last."""
+    """A handler of the API's log that shows each refusal, and remembers the reason of the last."""
 
     def __init__(self, screen: Screen) -> None:
         super().__init__(logging.INFO)

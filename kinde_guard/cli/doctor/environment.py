@@ -25,7 +25,7 @@ LIKE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is going to be examined."""
+    """The issuers and the audience that are going to be examined."""
 
     issuers: tuple[str, ...]
     audience: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What ``doctor`` finds."""
+"""What ``doctor`` finds, step by step, and prints as text or as the ``findings`` of its JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PASSED = re.compile(r",? or pass \w+=,?")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One step, and what came of it. Text that comes from the network is ASCII."""
+    """A step of the examination, and what came of it. Text that comes from the network is shown in ASCII."""
 
     step: str
     state: State

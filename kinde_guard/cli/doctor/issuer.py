@@ -27,18 +27,18 @@ _CLOCK = "Set the clock of this machine (timedatectl set-ntp true)."
 
 @dataclass(slots=True)
 class Issuer:
-    """One issuer, and what is known of it by now."""
+    """An issuer under examination: its answers so far, and the keys that were read from them."""
 
     url: str
     answers: list[TimedAnswer] = field(default_factory=list)
     keys: KeysRead | None = None
     silent: bool = False
-    """Whether it did not answer at all."""
+    """Whether the last request got no answer at all."""
     transport: httpx.BaseTransport | None = None
-    """A proxy's."""
+    """The way through a proxy; ``None`` if there is no proxy."""
 
     def get(self, path: str) -> TimedAnswer:
-        """The answer is kept."""
+        """GET *path* from the issuer. The answer is kept."""
         answered = timed_get(f"{self.url}{path}", self.transport)
         self.answers.append(answered)
         self.silent = answered.answer is None and not answered.seconds
@@ -72,6 +72,58 @@ def discovery(issuer: Issuer) -> Iterator[Finding]:
     yield from findings or [Finding("discovery", "well", f"issuer {issuer.url}", about=issuer.url)]
 
 
+def keys(issuer: Issuer) -> Iterator[Finding]:
+    """RFC 7517, read as the guard reads it."""
+    if issuer.silent:
+        yield Finding("keys", "skipped", "it does not answer", about=issuer.url)
+        return
+    answered = issuer.get("/.well-known/jwks")
+    if answered.answer is None:
+        yield Finding("keys", "failed", answered.problem, issuer.remedy(answered.problem), issuer.url)
+        return
+    try:
+        issuer.keys = read_jwk_set(answered.answer.body, ALGORITHMS, {})
+    except UnusableKeySet as problem:
+        yield Finding("keys", "failed", str(problem), _unusable(str(problem), issuer), issuer.url)
+        return
+    yield Finding("keys", "well", _usable(issuer.keys), about=issuer.url)
+    yield from _odd(issuer.keys, issuer.url)
+    yield _cached(answered.answer.headers, issuer.url)
+    yield _speed(answered.seconds, issuer.url)
+
+
+def clock(issuer: Issuer) -> Iterator[Finding]:
+    """By the Date header (RFC 9110 §6.6.1)."""
+    ahead = issuer.drift
+    if ahead is None:
+        yield Finding("clock", "skipped", "no answer says what time it is", about=issuer.url)
+        return
+    found = f"this machine is {abs(ahead):.0f} s {'fast' if ahead > 0 else 'slow'}, by the issuer's clock"
+    if abs(ahead) > INTOLERABLE:
+        told = "not valid yet" if ahead < 0 else "expired"
+        yield Finding("clock", "failed", f"{found}: good tokens are refused as {told}", _CLOCK, issuer.url)
+    elif abs(ahead) > NOTICEABLE:
+        yield Finding("clock", "warning", f"{found}: within the leeway of {INTOLERABLE:g} s", _CLOCK, issuer.url)
+    else:
+        yield Finding("clock", "well", "as the issuer's", about=issuer.url)
+
+
+def together(issuers: Sequence[Issuer]) -> Iterator[Finding]:
+    """A tenant with a custom domain has two issuers (docs.kinde.com/build/domains)."""
+    hosts = [urlsplit(issuer.url).hostname or "" for issuer in issuers]
+    if not any(map(is_kinde, hosts)) and not any(map(is_loopback, hosts)):
+        fix = f'If apps call (machine to machine), list both: KINDE_DOMAIN="{" ".join(hosts)} <your name>.kinde.com".'
+        yield Finding(
+            "domains", "warning", "a custom domain alone: tokens of apps carry the kinde.com domain", fix, "domains"
+        )
+    published = [_published(issuer.keys) for issuer in issuers if issuer.keys is not None]
+    if len(published) < 2:
+        return
+    same = all(each == published[0] for each in published)
+    found = "they publish the same keys" if same else "they publish different keys, and each is asked for its own"
+    yield Finding("domains", "well", found, about="domains")
+
+
 def _spelling(url: str, named: object) -> Iterator[Finding]:
     """Issuers are compared letter by letter (OpenID Connect Discovery 1.0 §4.3)."""
     if named == url:
@@ -94,26 +146,6 @@ def _endpoints(url: str, document: dict[str, object]) -> Iterator[Finding]:
             found = f"{name} is {shown(document.get(name))}, and {url}{path} is what is asked"
             fix = "Pass jwks_url= to the guard." if name == "jwks_uri" else "Set KINDE_M2M_DOMAIN to where it is."
             yield Finding("discovery", "warning", found, fix, url)
-
-
-def keys(issuer: Issuer) -> Iterator[Finding]:
-    """RFC 7517, read as the guard reads it."""
-    if issuer.silent:
-        yield Finding("keys", "skipped", "it does not answer", about=issuer.url)
-        return
-    answered = issuer.get("/.well-known/jwks")
-    if answered.answer is None:
-        yield Finding("keys", "failed", answered.problem, issuer.remedy(answered.problem), issuer.url)
-        return
-    try:
-        issuer.keys = read_jwk_set(answered.answer.body, ALGORITHMS, {})
-    except UnusableKeySet as problem:
-        yield Finding("keys", "failed", str(problem), _unusable(str(problem), issuer), issuer.url)
-        return
-    yield Finding("keys", "well", _usable(issuer.keys), about=issuer.url)
-    yield from _odd(issuer.keys, issuer.url)
-    yield _cached(answered.answer.headers, issuer.url)
-    yield _speed(answered.seconds, issuer.url)
 
 
 def _usable(found: KeysRead) -> str:
@@ -150,38 +182,6 @@ def _speed(seconds: float, issuer: str) -> Finding:
         return Finding("speed", "well", found, about=issuer)
     fix = "Look for what slows the way (DNS, a proxy): after 5 s the guard gives up, and knows no keys."
     return Finding("speed", "warning", found, fix, issuer)
-
-
-def clock(issuer: Issuer) -> Iterator[Finding]:
-    """By the Date header (RFC 9110 §6.6.1)."""
-    ahead = issuer.drift
-    if ahead is None:
-        yield Finding("clock", "skipped", "no answer says what time it is", about=issuer.url)
-        return
-    found = f"this machine is {abs(ahead):.0f} s {'fast' if ahead > 0 else 'slow'}, by the issuer's clock"
-    if abs(ahead) > INTOLERABLE:
-        told = "not valid yet" if ahead < 0 else "expired"
-        yield Finding("clock", "failed", f"{found}: good tokens are refused as {told}", _CLOCK, issuer.url)
-    elif abs(ahead) > NOTICEABLE:
-        yield Finding("clock", "warning", f"{found}: within the leeway of {INTOLERABLE:g} s", _CLOCK, issuer.url)
-    else:
-        yield Finding("clock", "well", "as the issuer's", about=issuer.url)
-
-
-def together(issuers: Sequence[Issuer]) -> Iterator[Finding]:
-    """A tenant with a custom domain has two issuers (docs.kinde.com/build/domains)."""
-    hosts = [urlsplit(issuer.url).hostname or "" for issuer in issuers]
-    if not any(map(is_kinde, hosts)) and not any(map(is_loopback, hosts)):
-        fix = f'If apps call (machine to machine), list both: KINDE_DOMAIN="{" ".join(hosts)} <your name>.kinde.com".'
-        yield Finding(
-            "domains", "warning", "a custom domain alone: tokens of apps carry the kinde.com domain", fix, "domains"
-        )
-    published = [_published(issuer.keys) for issuer in issuers if issuer.keys is not None]
-    if len(published) < 2:
-        return
-    same = all(each == published[0] for each in published)
-    found = "they publish the same keys" if same else "they publish different keys, and each is asked for its own"
-    yield Finding("domains", "well", found, about="domains")
 
 
 def _published(found: KeysRead) -> set[tuple[object, ...]]:

@@ -23,28 +23,6 @@ from .finding import Finding, State, sentence
 from .issuer import Issuer
 
 
-class _Fetched:
-    """The keys that have been fetched already, as ``explain`` wants them."""
-
-    offline = False
-
-    def __init__(self, issuers: Sequence[Issuer]) -> None:
-        self._issuers = {issuer.url: issuer for issuer in issuers}
-
-    @property
-    def drift(self) -> float | None:
-        return next((issuer.drift for issuer in self._issuers.values() if issuer.drift is not None), None)
-
-    def find(self, issuer: str, kid: str, alg: str) -> Key:
-        read = self._issuers[issuer].keys
-        if read is None:
-            raise KeysUnavailable(1)
-        key = KeySet(read.keys).find(kid, alg)
-        if key is None:
-            raise InvalidToken("unknown_key", f"no key that {issuer} publishes has the token's kid")
-        return key
-
-
 def end_to_end(
     issuers: Sequence[Issuer], audience: Sequence[str], asked_for: bool, transport: httpx.BaseTransport | None = None
 ) -> Iterator[Finding]:
@@ -70,6 +48,28 @@ def end_to_end(
         return
     yield _found("token", "well", f"one for {app.audiences} from {app.issuer}")
     yield from _verified(raw, issuers, audience, app)
+
+
+class _Fetched:
+    """The keys that have been fetched already, as ``explain`` wants them."""
+
+    offline = False
+
+    def __init__(self, issuers: Sequence[Issuer]) -> None:
+        self._issuers = {issuer.url: issuer for issuer in issuers}
+
+    @property
+    def drift(self) -> float | None:
+        return next((issuer.drift for issuer in self._issuers.values() if issuer.drift is not None), None)
+
+    def find(self, issuer: str, kid: str, alg: str) -> Key:
+        read = self._issuers[issuer].keys
+        if read is None:
+            raise KeysUnavailable(1)
+        key = KeySet(read.keys).find(kid, alg)
+        if key is None:
+            raise InvalidToken("unknown_key", f"no key that {issuer} publishes has the token's kid")
+        return key
 
 
 def _none(failed: TokenRequestFailed, app: Application, *, proxied: bool) -> Finding:

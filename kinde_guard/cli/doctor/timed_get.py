@@ -21,7 +21,7 @@ _ACCEPT = {"accept": "application/json"}
 
 @dataclass(frozen=True, slots=True)
 class TimedAnswer:
-    """The answer with status 200, or why there is none."""
+    """The answer with status 200 or, where there is none, the problem; and how long it took."""
 
     answer: Answer | None = None
     problem: str = ""
