@@ -14,9 +14,11 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
+from helpers import M2M, Issuer, guard_of, mint
 from hypothesis import HealthCheck, settings
 from waiting import LONG
 
+from kinde_guard import Guard
 from kinde_guard.keys import store
 
 # A busy machine is no defect: what inputs may cost is measured by the fuzzers, in CPU time.
@@ -101,6 +103,23 @@ def _patient_callers(request: pytest.FixtureRequest) -> Iterator[None]:
         if not getattr(request.module, "AS_SHIPPED", False):
             patch.setattr(store, "WAIT_UNKNOWN", LONG)
         yield
+
+
+@pytest.fixture
+def guard() -> Guard:
+    return guard_of(Issuer())
+
+
+@pytest.fixture
+def token() -> str:
+    """A machine-to-machine app's, for read:users and write:flags."""
+    return mint(base=M2M)
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("KINDE_DOMAIN", "KINDE_ISSUER_URL", "KINDE_HOST", "KINDE_AUDIENCE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

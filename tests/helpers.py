@@ -16,14 +16,14 @@ import sys
 import threading
 import warnings
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from kinde_guard import Guard, InvalidToken
+from kinde_guard import Guard, InvalidToken, KeysUnavailable
 from kinde_guard.net.clocks import Clocks
 
 Json = dict[str, Any]
@@ -172,6 +172,40 @@ def reason_of(guard: Guard, raw: str) -> str:
     except InvalidToken as refusal:
         return refusal.reason
     return "accepted"
+
+
+def verdict(guard: Guard, raw: str) -> str:
+    try:
+        guard.verify(raw)
+    except InvalidToken as refusal:
+        return refusal.reason
+    except KeysUnavailable as refusal:
+        return f"again in {refusal.retry_after} s"
+    return "accepted"
+
+
+async def averdict(guard: Guard, raw: str) -> str:
+    try:
+        await guard.averify(raw)
+    except InvalidToken as refusal:
+        return refusal.reason
+    except KeysUnavailable as refusal:
+        return f"again in {refusal.retry_after} s"
+    return "accepted"
+
+
+class Outcome(NamedTuple):
+    """What a command came to."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        found = json.loads(self.out)
+        assert isinstance(found, dict)
+        return found
 
 
 def fork() -> int:

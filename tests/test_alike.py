@@ -22,11 +22,6 @@ GOOD: dict[str, Any] = {}
 EXPIRED = {"exp": 1_700_000_000, "iat": 1_600_000_000}
 
 
-@pytest.fixture
-def guard() -> Guard:
-    return guard_of(Issuer())
-
-
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 

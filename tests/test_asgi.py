@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from asgi_calls import Conversation, Counting, Message, Scope, ask, bearing, lifespan, talk, websocket
 from asgi_calls import http as request
-from helpers import AUDIENCE, CLIENT, DOMAIN, M2M, Issuer, Time, guard_of, mint
+from helpers import AUDIENCE, CLIENT, DOMAIN, Issuer, Time, guard_of, mint
 from servers import served, uvicorn_command
 from uvicorn.config import WS_PROTOCOLS
 from waiting import LONG
@@ -53,16 +53,6 @@ class App:
 @pytest.fixture
 def app() -> App:
     return App()
-
-
-@pytest.fixture
-def guard() -> Guard:
-    return guard_of(Issuer())
-
-
-@pytest.fixture
-def token() -> str:
-    return mint(base=M2M)
 
 
 def test_valid_token_is_in_the_scope(app: App, guard: Guard, token: str) -> None:
@@ -258,12 +248,6 @@ def test_settings_come_from_the_environment_at_the_first_request(app: App, monke
         thread.join()
     assert ask(middleware, "/users").status == 401
     assert {id(guard) for guard in guards} == {id(middleware.guard)}
-
-
-@pytest.fixture
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("KINDE_DOMAIN", "KINDE_ISSUER_URL", "KINDE_HOST", "KINDE_AUDIENCE"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.usefixtures("no_settings")

@@ -10,7 +10,7 @@ import pytest
 import requests
 import socketio  # type: ignore[import-untyped]
 from fastapi import FastAPI
-from helpers import M2M, Issuer, guard_of, mint
+from helpers import M2M, mint
 from starlette.applications import Starlette
 
 import kinde_guard.fastapi as on_fastapi
@@ -21,11 +21,6 @@ from kinde_guard.cli.serving import listen, serving, url_of
 
 GOOD = {"Authorization": f"Bearer {mint(base=M2M)}"}
 Seen = list[Any]
-
-
-@pytest.fixture
-def guard() -> Guard:
-    return guard_of(Issuer())
 
 
 def server(seen: Seen, demand: Callable[[Any], Any] = lambda handler: handler) -> Any:

@@ -16,10 +16,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
 import pytest
+from helpers import Outcome
 from waiting import LONG
 
 import kinde_guard
@@ -38,20 +39,6 @@ CLEAN = {
     "PYTHONUTF8": "1",
 }
 READ = "read:users"
-
-
-class Outcome(NamedTuple):
-    """What a command came to."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        found = json.loads(self.out)
-        assert isinstance(found, dict)
-        return found
 
 
 Run = Callable[..., Outcome]

@@ -14,7 +14,7 @@ import pytest
 from asgi_calls import ask, bearing, lifespan, talk
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware as FastapisCORSMiddleware
-from helpers import M2M, Issuer, guard_of, mint
+from helpers import M2M, mint
 from servers import served
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -34,11 +34,6 @@ PREFLIGHT = [("origin", ORIGIN), ("access-control-request-method", "GET"), ("acc
 ALLOWED: dict[str, Any] = {"allow_origins": [ORIGIN], "allow_methods": ["*"], "allow_headers": ["x-a", "authorization"]}
 Told = Callable[[], list[str]]
 REFUSED = "a CORS preflight was refused: if pages of other origins call this API, "
-
-
-@pytest.fixture
-def guard() -> Guard:
-    return guard_of(Issuer())
 
 
 @pytest.fixture

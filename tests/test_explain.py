@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from faults import nobody
-from helpers import AUDIENCE, CLIENT, DOMAIN, ISSUER, NOW, b64
+from helpers import AUDIENCE, CLIENT, DOMAIN, ISSUER, NOW, Outcome, b64
 from waiting import LONG
 
 from kinde_guard import (
@@ -565,20 +565,6 @@ def test_claims_are_shown_in_ascii_and_not_at_length(acme: LocalIssuer) -> None:
             assert shown.isascii()
             assert "\x1b" not in shown
             assert len(check.found) < 300
-
-
-class Outcome(NamedTuple):
-    """What the command came to."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        found = json.loads(self.out)
-        assert isinstance(found, dict)
-        return found
 
 
 Run = Callable[..., Outcome]

@@ -64,23 +64,6 @@ MISSING = (401, 'Bearer realm="api"')
 PREFLIGHT = [("origin", "https://app.example"), ("access-control-request-method", "POST")]
 
 
-@pytest.fixture
-def guard() -> Guard:
-    return guard_of(Issuer())
-
-
-@pytest.fixture
-def token() -> str:
-    """A machine-to-machine app's, for read:users and write:flags."""
-    return mint(base=M2M)
-
-
-@pytest.fixture
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("KINDE_DOMAIN", "KINDE_ISSUER_URL", "KINDE_HOST", "KINDE_AUDIENCE"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def guarded(guard: Any, public: Any = None, **options: Any) -> FastAPI:
     app = FastAPI(**options)
     KindeGuard(app, guard=guard, public=public)

@@ -23,10 +23,10 @@ from typing import Any, NamedTuple, TypeVar
 import httpx
 import pytest
 import uvicorn
-from helpers import NOW, Time
+from helpers import NOW, Time, averdict, verdict
 from waiting import LONG, patience, patience_is_noted, settle, until
 
-from kinde_guard import ConfigurationError, Guard, InvalidToken, KeysUnavailable
+from kinde_guard import ConfigurationError, Guard
 from kinde_guard.issuer import FAULTS, LocalIssuer, Request, SigningKey
 from kinde_guard.m2m import ClientCredentials, TokenRequestFailed
 from kinde_guard.net.fetch import MAX_BODY
@@ -208,26 +208,6 @@ def kinde(*, over_tls: bool = False) -> Iterator[Kinde]:
         it = Kinde(listener, over_tls)
         with it.served():
             yield it
-
-
-def verdict(guard: Guard, raw: str) -> str:
-    try:
-        guard.verify(raw)
-    except InvalidToken as refusal:
-        return refusal.reason
-    except KeysUnavailable as refusal:
-        return f"again in {refusal.retry_after} s"
-    return "accepted"
-
-
-async def averdict(guard: Guard, raw: str) -> str:
-    try:
-        await guard.averify(raw)
-    except InvalidToken as refusal:
-        return refusal.reason
-    except KeysUnavailable as refusal:
-        return f"again in {refusal.retry_after} s"
-    return "accepted"
 
 
 class Said(NamedTuple):

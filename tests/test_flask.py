@@ -54,11 +54,6 @@ BARE = 'Bearer realm="api"'
 
 
 @pytest.fixture
-def guard() -> Guard:
-    return guard_of(Issuer())
-
-
-@pytest.fixture
 def app(guard: Guard) -> Flask:
     app = Flask("an_app")
     KindeGuard(app, guard=guard)

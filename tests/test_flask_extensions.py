@@ -47,11 +47,6 @@ PREFLIGHT = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
 OF_A_BROWSER = {**PREFLIGHT, "Access-Control-Request-Headers": "authorization"}
 
 
-@pytest.fixture
-def guard() -> Guard:
-    return guard_of(Issuer())
-
-
 def get(app: Flask, path: str = "/", token: str | None = None, method: str = "GET", **headers: str) -> TestResponse:
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     if token is not None:

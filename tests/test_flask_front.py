@@ -111,11 +111,6 @@ SETUPS: list[Put] = [
 PATHS = {"socketio": "/front/?EIO=4&transport=polling", "whitenoise": "/front/helpers.py"}
 
 
-@pytest.fixture
-def guard() -> Guard:
-    return guard_of(Issuer())
-
-
 @pytest.fixture(params=["front first", "guard first"])
 def build(request: pytest.FixtureRequest, guard: Guard) -> Callable[..., Flask]:
     """An app with one thing in front of it, and a guard."""

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import pytest
 from faults import Server, dripping, hanging, head
-from test_keys_over_sockets import WORLDS, guard_of, published, token, unknown, verdict, verdict_in
+from helpers import verdict
+from test_keys_over_sockets import WORLDS, guard_of, published, token, unknown, verdict_in
 from waiting import LONG, patience, patience_is_noted
 
 from kinde_guard import Guard

@@ -20,10 +20,10 @@ import httpx
 import pytest
 import trio
 from faults import Behaviour, Exchange, Server, after, answering, hanging, head, sending
-from helpers import AUDIENCE, NOW, Time, b64, jwk, key_set, mint, rsa_key
+from helpers import AUDIENCE, NOW, Time, averdict, b64, jwk, key_set, mint, rsa_key, verdict
 from waiting import LONG, in_thread, running, settle, until
 
-from kinde_guard import Guard, InvalidToken, KeysUnavailable
+from kinde_guard import Guard, KeysUnavailable
 from kinde_guard.keys import store
 from kinde_guard.net.fetch import MAX_BODY
 
@@ -48,26 +48,6 @@ def unknown(server: Server, number: int) -> str:
 
 def published(*kids: str) -> Behaviour:
     return answering(key_set(*(jwk({"kid": kid}) for kid in kids)))
-
-
-def verdict(guard: Guard, raw: str) -> str:
-    try:
-        guard.verify(raw)
-    except InvalidToken as refusal:
-        return refusal.reason
-    except KeysUnavailable as refusal:
-        return f"again in {refusal.retry_after} s"
-    return "accepted"
-
-
-async def averdict(guard: Guard, raw: str) -> str:
-    try:
-        await guard.averify(raw)
-    except InvalidToken as refusal:
-        return refusal.reason
-    except KeysUnavailable as refusal:
-        return f"again in {refusal.retry_after} s"
-    return "accepted"
 
 
 def verdict_in(world: str, guard: Guard, raw: str) -> str:

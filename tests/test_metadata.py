@@ -54,11 +54,6 @@ URL = RESOURCE + PATH
 POINTER = f', resource_metadata="{URL}"'
 
 
-@pytest.fixture
-def guard() -> Guard:
-    return guard_of(Issuer())
-
-
 def wsgi_get(app: Any, path: str, token: str | None = None, method: str = "GET", **options: Any) -> Reply:
     reply = Client(app).open(path, method=method, headers=dict(bearing(token)), **options)
     headers = {name.lower(): value for name, value in reply.headers.items()}

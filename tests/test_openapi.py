@@ -40,11 +40,6 @@ LOCK: list[dict[str, list[str]]] = [{"Kinde": []}]
 PROBLEM = {"$ref": "#/components/schemas/KindeGuardProblem"}
 
 
-@pytest.fixture
-def guard() -> Guard:
-    return guard_of(Issuer())
-
-
 def attached(guard: Guard, public: Any = None, app: FastAPI | None = None, **options: Any) -> FastAPI:
     app = FastAPI() if app is None else app
     KindeGuard(app, guard=guard, public=public, **options)
@@ -432,12 +427,6 @@ def test_it_needs_no_settings() -> None:
     KindeGuard(app, public=["/open"])
     add(app, "/plain")
     assert locks(app) == {"/plain": LOCK}
-
-
-@pytest.fixture
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("KINDE_DOMAIN", "KINDE_ISSUER_URL", "KINDE_HOST", "KINDE_AUDIENCE"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def test_routes_that_come_later(guard: Guard) -> None:

@@ -67,23 +67,6 @@ ORIGIN = PREFLIGHT[:1]
 MISSING = (401, 'Bearer realm="api"')
 
 
-@pytest.fixture
-def guard() -> Guard:
-    return guard_of(Issuer())
-
-
-@pytest.fixture
-def token() -> str:
-    """A machine-to-machine app's, for read:users and write:flags."""
-    return mint(base=M2M)
-
-
-@pytest.fixture
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("KINDE_DOMAIN", "KINDE_ISSUER_URL", "KINDE_HOST", "KINDE_AUDIENCE"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def guarded(*routes: BaseRoute, guard: Any, public: Any = None, **options: Any) -> Starlette:
     app = Starlette(routes=routes, **options)
     KindeGuard(app, guard=guard, public=public)

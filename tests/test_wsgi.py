@@ -104,11 +104,6 @@ def app() -> App:
     return App()
 
 
-@pytest.fixture
-def guard() -> Guard:
-    return guard_of(Issuer())
-
-
 def test_no_token(app: App, guard: Guard) -> None:
     """Refused before the app is called and before the body is read, with the challenge and the problem body."""
     answer = ask(GuardMiddleware(app, guard), REQUEST_METHOD="POST", CONTENT_LENGTH="12")
