@@ -101,7 +101,7 @@ class Guard:
             usable_for=usable_for,
             cache_size=cache_size,
             transport=transport,
-            sources=(os.environ,) if variables is None else variables,
+            variables=(os.environ,) if variables is None else variables,
         )
         self._clocks = clocks or Clocks()
         self._wall, self._age = self._clocks.wall, self._clocks.monotonic

@@ -51,21 +51,30 @@ _PLACEHOLDER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a guard needs to know, checked."""
+    """Settings of one guard, checked whole: whatever reads them need not look again."""
 
     issuers: Mapping[str, str]
     """The URL of each trusted issuer, and where its keys are."""
     audiences: frozenset[str]
+    """Any of these will do; empty with ``audience=None``, and then *clients* is not."""
     clients: frozenset[str]
+    """The client ids whose tokens may come without an audience; empty but for ``audience=None``."""
     algorithms: tuple[str, ...]
+    """Names of JWA (RFC 7518), asymmetric ones alone."""
     leeway: float
+    """Seconds, 0 to 300, by which clocks may differ."""
     permissions_as_scopes: bool
+    """Whether permissions count as scopes."""
     retry_after: float
+    """Seconds, 0 to 3,600, between two fetches that unknown kids cause."""
     usable_for: float
+    """Seconds, 1 to 2,592,000 (30 days), that keys serve while no newer ones can be had."""
     cache_size: int
+    """How many verified tokens are remembered, at most 10,000,000; 0 for none."""
     report_verdicts_to: str | None
-    """A local Kinde, by its URL."""
+    """A local Kinde, by its URL; ``None`` if none is to be told."""
     transport: httpx.BaseTransport | None = field(repr=False)
+    """What keys are fetched with; ``None`` for the standard library's HTTP client."""
 
     @classmethod
     def load(
@@ -82,11 +91,11 @@ class Settings:
         usable_for: float = 86_400,
         cache_size: int = 16_384,
         transport: httpx.BaseTransport | None = None,
-        sources: Sequence[Variables] = (),
+        variables: Sequence[Variables] = (),
     ) -> Settings:
-        """Arguments first, then the first of *sources* (Flask's config, the environment) that has the variable."""
-        urls = issuer_urls(domain, sources)
-        audiences = _audiences(audience, sources)
+        """Arguments first, then the first of *variables* (Flask's config, the environment) that has the variable."""
+        urls = issuer_urls(domain, variables)
+        audiences = _audiences(audience, variables)
         _check_audiences(audiences, urls)
         return cls(
             issuers={url: _jwks_url(url, jwks_url, len(urls)) for url in urls},
@@ -98,7 +107,7 @@ class Settings:
             retry_after=_number("retry_after", retry_after, 0, 3_600),
             usable_for=_number("usable_for", usable_for, 1, 30 * 86_400),
             cache_size=_whole("cache_size", cache_size, 10_000_000),
-            report_verdicts_to=_report_verdicts_to(sources),
+            report_verdicts_to=_report_verdicts_to(variables),
             transport=checked_transport(transport),
         )
 
@@ -163,11 +172,11 @@ def is_loopback(host: str) -> bool:
     return LOOPBACK.fullmatch(host) is not None
 
 
-def issuer_urls(domain: Domains | None, sources: Sequence[Variables]) -> tuple[str, ...]:
+def issuer_urls(domain: Domains | None, variables: Sequence[Variables]) -> tuple[str, ...]:
     """The trusted issuers, from the argument or from ``KINDE_DOMAIN``, ``KINDE_ISSUER_URL``, ``KINDE_HOST``."""
     if domain is not None:
         return _issuers(_given("domain", domain), "domain")
-    for source in sources:
+    for source in variables:
         named = {name: source[name] for name in DOMAIN_VARIABLES if source.get(name) is not None}
         if named:
             return _agreed({name: _issuers(_words(name, value), name) for name, value in named.items()})
@@ -193,13 +202,13 @@ def _issuers(texts: Sequence[str], name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(issuer_url(text, name) for text in texts))
 
 
-def _audiences(audience: Audiences, sources: Sequence[Variables]) -> frozenset[str]:
+def _audiences(audience: Audiences, variables: Sequence[Variables]) -> frozenset[str]:
     if audience is None:
         return frozenset()
     name = "audience"
     if isinstance(audience, FromEnvironment):
         name = audience.value
-        value = _variable(name, sources)
+        value = _variable(name, variables)
         if value is None:
             raise ConfigurationError(
                 "no audience is set: set the environment variable KINDE_AUDIENCE to the audience of your API "
@@ -276,9 +285,9 @@ def _jwks_url(issuer: str, given: str | None, issuers: int) -> str:
     return parts.geturl()
 
 
-def _report_verdicts_to(sources: Sequence[Variables]) -> str | None:
+def _report_verdicts_to(variables: Sequence[Variables]) -> str | None:
     name = "KINDE_REPORT_VERDICTS_TO"
-    value = _variable(name, sources)
+    value = _variable(name, variables)
     return None if value is None else local_url(value, name)  # type: ignore[arg-type]  # it checks what it gets
 
 
@@ -335,9 +344,9 @@ def _given(name: str, values: str | Iterable[str]) -> list[str]:
     return texts
 
 
-def _variable(name: str, sources: Sequence[Variables]) -> object:
-    """Its value in the first of *sources* that has one."""
-    return next((source[name] for source in sources if source.get(name) is not None), None)
+def _variable(name: str, variables: Sequence[Variables]) -> object:
+    """Its value in the first of *variables* that has one."""
+    return next((source[name] for source in variables if source.get(name) is not None), None)
 
 
 def _words(name: str, value: object) -> list[str]:

@@ -22,7 +22,7 @@ Variables = dict[str, object]
 
 
 def load(*sources: Variables, **arguments: Any) -> Settings:
-    return Settings.load(sources=sources, **arguments)
+    return Settings.load(variables=sources, **arguments)
 
 
 @pytest.mark.parametrize(("domain", "issuer"), [

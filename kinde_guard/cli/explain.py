@@ -62,7 +62,7 @@ def explain(
     """
     demands = [requirement(text) for text in require or ()]
     settings = Settings.load(
-        domain or None, audience=audience or KINDE_AUDIENCE, transport=through(proxy), sources=(os.environ,)
+        domain or None, audience=audience or KINDE_AUDIENCE, transport=through(proxy), variables=(os.environ,)
     )
     keys: Keys = PublishedKeys(settings) if jwks is None else SavedKeys(jwks, settings)
     try:

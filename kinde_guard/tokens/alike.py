@@ -16,7 +16,7 @@ ENOUGH = 3
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """For which reason of settings the last tokens were refused, and how many."""
+    """A row of refusals for one and the same reason, and how many there are in it."""
 
     reason: str = ""
     times: int = 0
@@ -31,5 +31,5 @@ class Alike:
 
     @property
     def enough(self) -> bool:
-        """To say so."""
+        """Whether the row is long enough for a warning."""
         return self.times >= ENOUGH

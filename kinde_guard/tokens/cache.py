@@ -103,7 +103,7 @@ class TokenCache:
             self._remove(digest)
 
     def stats(self) -> CacheStats:
-        """A snapshot."""
+        """The counts at this moment, which belong together."""
         with self._lock:
             looks, self._looks = self._looks, self._looks + 1
             # The number of calls before: this one is a look.

@@ -193,7 +193,7 @@ def _keywords(data: bytes) -> dict[str, Any]:
     if next(numbers, 0) & 1:
         variables = ("KINDE_DOMAIN", "KINDE_ISSUER_URL", "KINDE_HOST", "KINDE_AUDIENCE")
         source = {name: _argument(numbers, data) for name in variables}
-        named["sources"] = [{name: value for name, value in source.items() if value is not ...}]
+        named["variables"] = [{name: value for name, value in source.items() if value is not ...}]
     return named
 
 

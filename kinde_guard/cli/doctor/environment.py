@@ -79,7 +79,7 @@ def _audience(
     try:
         # Where the domain is no good, any will do to look at the audience by itself.
         only = {"KINDE_AUDIENCE": variables["KINDE_AUDIENCE"]}
-        settings = Settings.load(issuers or "audience-alone.invalid", audience=KINDE_AUDIENCE, sources=[only])
+        settings = Settings.load(issuers or "audience-alone.invalid", audience=KINDE_AUDIENCE, variables=[only])
     except ConfigurationError as error:
         return (), [Finding("audience", "failed", "it cannot be used", sentence(error))]
     return tuple(sorted(settings.audiences)), []
