@@ -40,7 +40,7 @@ from helpers import b64, jwk, key_set
 from waiting import LONG
 
 from kinde_guard.net.fetch import MAX_BODY, TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed
-from kinde_guard.net.flight import Flight, Say, Watch, join
+from kinde_guard.net.flight import Callback, Flight, Watch, join
 
 
 @functools.cache
@@ -417,7 +417,7 @@ def fly(fetcher: Fetcher, server: Server, url: str | None = None, patience: floa
         finally:
             ended.set()
 
-    def land(outcome: object) -> Say:
+    def land(outcome: object) -> Callback:
         landed.append(outcome)
         return lambda: None
 

@@ -24,7 +24,7 @@ import trio.testing
 from waiting import LONG, in_thread, until
 
 from kinde_guard.net import flight
-from kinde_guard.net.flight import Flight, Say, Watch, ajoin, join
+from kinde_guard.net.flight import Callback, Flight, Watch, ajoin, join
 from kinde_guard.net.watchdog import watchdog
 from kinde_guard.net.workers import workers
 
@@ -39,7 +39,7 @@ class Owner:
         self.said: list[object] = []
         self.flight: Flight[object] = Flight(self._land, lambda error: error, deadline=deadline)
 
-    def _land(self, outcome: object) -> Say:
+    def _land(self, outcome: object) -> Callback:
         self.landed.append(outcome)
         return functools.partial(self.said.append, outcome)
 
@@ -145,7 +145,7 @@ def test_it_has_landed_before_anybody_wakes_and_is_spoken_of_after() -> None:
     order: list[str] = []
     free = threading.Event()
 
-    def land(outcome: object) -> Say:
+    def land(outcome: object) -> Callback:
         order.append("landed")
         return say
 
@@ -199,7 +199,7 @@ def test_starting_does_not_wait_for_who_is_landing() -> None:
     """There is no lock to wait for: the call is still under way, and is joined."""
     landing, free = threading.Event(), threading.Event()
 
-    def land(outcome: object) -> Say:
+    def land(outcome: object) -> Callback:
         landing.set()
         assert free.wait(LONG)
         return lambda: None
@@ -271,7 +271,7 @@ def uncaught(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 def test_an_owner_that_cannot_land_leaves_nobody_behind(uncaught: list[object]) -> None:
     """The defect ends the thread; the waiters wake, and the next call finds the way free."""
 
-    def land(outcome: object) -> Say:
+    def land(outcome: object) -> Callback:
         raise ZeroDivisionError
 
     broken: Flight[object] = Flight(land, lambda error: error, deadline=LONG)
@@ -338,7 +338,7 @@ def test_an_answer_in_the_moment_of_the_deadline_does_not_land_beside_it() -> No
         assert landing.wait(LONG)
         return "late"
 
-    def land(outcome: object) -> Say:
+    def land(outcome: object) -> Callback:
         landed.append(type(outcome))
         landing.set()
         assert free.wait(LONG)
@@ -915,7 +915,7 @@ def test_an_outcome_that_cannot_be_logged_holds_up_no_other_deadline() -> None:
     def say() -> None:
         assert free.wait(LONG)
 
-    def land(outcome: object) -> Say:
+    def land(outcome: object) -> Callback:
         landed.release()
         return say
 

@@ -199,7 +199,7 @@ class KeyStore:
         outcome = self._request.send(seen.keys, watch)
         return replace(outcome, cool_until=cool_until) if isinstance(outcome, Loaded) else outcome
 
-    def _land(self, outcome: _Outcome) -> flight.Say:
+    def _land(self, outcome: _Outcome) -> flight.Callback:
         """At the end of a flight: store what the fetch came to. Returns the notice of it."""
         now = self._now()
         seconds, self._began = now - (self._began or now), None
@@ -209,7 +209,7 @@ class KeyStore:
             return self._store_failure(outcome, now, seconds)
         return self._store_keys(outcome, now, seconds)
 
-    def _store_keys(self, loaded: Loaded, now: float, seconds: float) -> flight.Say:
+    def _store_keys(self, loaded: Loaded, now: float, seconds: float) -> flight.Callback:
         before = self._set
         life = min(loaded.life, self._usable_for)
         self._set = keys = before.cooling(loaded.cool_until).loaded(
@@ -218,7 +218,7 @@ class KeyStore:
         drifts, self._drift = (self._drift, loaded.drift), loaded.drift
         return partial(self._notices.of_keys, before, keys, now, seconds, drifts)
 
-    def _store_failure(self, failed: Failed, now: float, seconds: float) -> flight.Say:
+    def _store_failure(self, failed: Failed, now: float, seconds: float) -> flight.Callback:
         self._set = keys = self._set.failed(
             failed.problem, now, cool_down=self._retry_after, chance=self._chance(), retry_after=failed.retry_after
         )

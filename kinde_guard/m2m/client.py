@@ -301,7 +301,7 @@ class ClientCredentials(_Auth):
             return replace(outcome, renewals=self._renewals_up_to(state.held) + (refused is not None))
         return outcome
 
-    def _land(self, outcome: Outcome | None) -> flight.Say:
+    def _land(self, outcome: Outcome | None) -> flight.Callback:
         if outcome is None:
             return lambda: None
         now = self._clocks.now()

@@ -35,7 +35,7 @@ from .watchdog import watchdog
 from .workers import MOST, workers
 
 T = TypeVar("T")
-Say = Callable[[], None]
+Callback = Callable[[], None]
 """What is left to be done about an outcome once nobody waits any more, such as logging it."""
 GRACE = 1.0
 """Seconds that a call may stay beyond its deadline before it is given up for lost."""
@@ -176,7 +176,7 @@ class Flight(Generic[T]):
 
     def __init__(
         self,
-        land: Callable[[T], Say],
+        land: Callable[[T], Callback],
         crashed: Callable[[Exception], T],
         *,
         deadline: float,
@@ -240,11 +240,11 @@ class Flight(Generic[T]):
         if self.trouble or not call.claim():
             return  # who makes the trouble hands it on when that is over
         try:
-            say = self._finish(call, self._outcome(call))
+            callback = self._finish(call, self._outcome(call))
         finally:
             self._busy.pop(call, None)
             self._hand_on()
-        say()
+        callback()
 
     def turn_down(self, call: _Call, error: Exception) -> None:
         """There are no more threads to be had: a failed attempt like any other."""
@@ -262,9 +262,9 @@ class Flight(Generic[T]):
                 watchdog.leave(call)
             return
         why = f": {watch.hangs_in} hangs" if watch.hangs_in else f": {self.trouble}" if self.trouble else ""
-        say = self._finish(call, self._crashed(TimeoutError(f"no whole answer within {self._deadline:g} s{why}")))
+        callback = self._finish(call, self._crashed(TimeoutError(f"no whole answer within {self._deadline:g} s{why}")))
         watch.cut()
-        say()
+        callback()
 
     def _current(self) -> _Call | None:
         call = self._calls.get(None)
@@ -307,7 +307,7 @@ class Flight(Generic[T]):
                     return outcome
                 call.renew()
 
-    def _finish(self, call: _Call, outcome: T) -> Say:
+    def _finish(self, call: _Call, outcome: T) -> Callback:
         watchdog.leave(call)
         if not call.end() or self._calls.get(None) is not call:
             return _nothing  # over already: cut at the deadline, given up for lost, or left behind by a fork

@@ -21,7 +21,7 @@ from typing import Any
 from ..events import CannotTell, Event, KeysFailed, KeysFetched, Refused, Verified
 from ..settings import local_url
 from .fetch import Fetcher, FetchFailed
-from .flight import Flight, Say, Watch
+from .flight import Callback, Flight, Watch
 
 PATH = "/_local/verdicts"
 MAX_LENGTHS = {
@@ -65,7 +65,7 @@ class Reporter:
         self._process = _process_name()
         self._fetcher = Fetcher(tls=False)
         self._waiting: deque[tuple[int, Event]] = deque(maxlen=MAX_WAITING)
-        self._flight: Flight[Say] = Flight(_as_it_is, _say_nothing, deadline=DEADLINE)
+        self._flight: Flight[Callback] = Flight(_as_it_is, _nothing_after, deadline=DEADLINE)
 
     def observe(self, event: Event) -> None:
         """Have *event* sent, soon; waits for nothing."""
@@ -73,7 +73,7 @@ class Reporter:
             self._waiting.append((os.getpid(), event))
             self._flight.start(self._send)
 
-    def _send(self, watch: Watch) -> Say:
+    def _send(self, watch: Watch) -> Callback:
         batch, pause = self._batch(), 0.0
         if batch:
             body, pause = json.dumps(batch).encode(), WAIT_FOR_NOBODY
@@ -147,11 +147,11 @@ _FIELDS_OF: Mapping[type[Event], Callable[[Any], Mapping[str, str | None]]] = {
 }
 
 
-def _as_it_is(say: Say) -> Say:
-    return say
+def _as_it_is(callback: Callback) -> Callback:
+    return callback
 
 
-def _say_nothing(_: Exception) -> Say:
+def _nothing_after(_: Exception) -> Callback:
     """Nothing is said, and nothing begun anew: it may be that no thread can be had."""
     return lambda: None
 

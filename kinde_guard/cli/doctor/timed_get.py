@@ -42,7 +42,7 @@ def timed_get(url: str, transport: httpx.BaseTransport | None = None) -> TimedAn
     """GET *url*, over *transport* if there is one; at most 5 s, whatever happens."""
     landed: list[TimedAnswer] = []
 
-    def land(answered: TimedAnswer) -> flight.Say:
+    def land(answered: TimedAnswer) -> flight.Callback:
         landed.append(answered)
         return lambda: None
 
