@@ -11,7 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NoReturn, TypeVar, cast
+from typing import Annotated, Any, NoReturn, TypeVar, Unpack, cast
 
 try:
     from fastapi import FastAPI, HTTPException, Security, params
@@ -27,7 +27,7 @@ except ModuleNotFoundError as missing:
 
 from . import requirements, starlette
 from .errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, MissingToken
-from .guard import Guard
+from .guard import Guard, GuardSettings
 from .requirements import AllOf, Requirement, Scopes, authenticated
 from .tokens.access_token import AccessToken
 from .web import asgi_scope, decorators, layers, openapi
@@ -218,7 +218,7 @@ class KindeGuard(starlette.KindeGuard):
         resource: str | None = None,
         pass_preflights: bool = False,
         swagger_client_id: str | None = None,
-        **settings: Any,
+        **settings: Unpack[GuardSettings],
     ) -> None:
         self._swagger = Swagger(self, swagger_client_id, schemes_of)
         super().__init__(

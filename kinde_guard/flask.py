@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, Unpack, overload
 
 try:
     from flask import Flask, current_app, has_app_context, has_request_context, request
@@ -15,7 +15,7 @@ except ModuleNotFoundError as missing:
 from werkzeug.local import LocalProxy
 
 from .errors import AuthError, ConfigurationError, KeysUnavailable, MissingToken
-from .guard import Guard, check_given
+from .guard import Guard, GuardSettings, check_given
 from .requirements import Requirement
 from .tokens.access_token import AccessToken
 from .web import decorators
@@ -64,7 +64,7 @@ class KindeGuard:
         readyz: str | None = None,
         resource: str | None = None,
         pass_preflights: bool = False,
-        **settings: Any,
+        **settings: Unpack[GuardSettings],
     ) -> None:
         check_given(guard, settings, KindeGuard)
         self._given = guard
@@ -86,7 +86,8 @@ class KindeGuard:
             raise ConfigurationError(f"the app {app.name!r} has a KindeGuard already: call KindeGuard(app) once")
         guard = self._given
         if guard is None:
-            guard = Guard(**{"variables": (app.config, os.environ), **self.settings})
+            settings: GuardSettings = {"variables": (app.config, os.environ), **self.settings}
+            guard = Guard(**settings)
         self._latest = attached = FlaskGuard(self, guard, self._public, self._pages(), self._preflights())
         attached.install(app)
 

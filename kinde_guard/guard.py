@@ -16,7 +16,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 from . import events
 from .errors import AuthError, ConfigurationError, InvalidToken, KeysUnavailable, MissingToken, Reason
@@ -54,6 +54,43 @@ ALL_REFUSED_ALIKE = (
 )
 _Times = tuple[float, float, float]
 """From when until when the claims of a token hold, and until when by the clock that nobody sets."""
+
+
+class GuardSettings(TypedDict, total=False):
+    """The settings of a :class:`Guard`, which a ``KindeGuard(app, …)`` takes, too. Each may be left out."""
+
+    domain: Domains | None
+    """One Kinde domain or several of one tenant (a custom domain beside the kinde.com one), bare or as URL. Left out,
+    it is that of ``KINDE_DOMAIN``, ``KINDE_ISSUER_URL`` or ``KINDE_HOST``."""
+    audience: Audiences
+    """The audience of the API as registered in Kinde, or several, any of which will do. Left out, it is that of
+    ``KINDE_AUDIENCE``. ``None`` accepts tokens that name no audience, of *clients* alone."""
+    clients: Iterable[str]
+    """With ``audience=None`` alone: the client ids of the apps whose tokens are accepted."""
+    algorithms: Iterable[str]
+    """The JWS algorithms that are allowed, asymmetric ones alone; ``("RS256",)`` if left out, which is Kinde's."""
+    leeway: float
+    """Seconds by which other clocks may differ from this one; 0 to 300, and 30 if left out."""
+    permissions_as_scopes: bool
+    """Whether what stands in a token's ``permissions`` counts as a scope as well; ``False`` if left out."""
+    jwks_url: str | None
+    """Where the keys are, if not at ``/.well-known/jwks`` of the one *domain*."""
+    retry_after: float
+    """Seconds between two fetches that tokens with unknown keys cause; 0 to 3,600, and 30 if left out."""
+    usable_for: float
+    """Seconds for which keys serve after they were last fetched, if they cannot be fetched again; 1 to 2,592,000 (30
+    days), and 86,400 (a day) if left out."""
+    cache_size: int
+    """How many verified tokens are remembered; 0 for none, at most 10,000,000, and 16,384 if left out."""
+    transport: httpx.BaseTransport | None
+    """What fetches keys in place of the standard library: for a proxy, or a private CA."""
+    observer: events.Observer | None
+    """Is told what happens (:mod:`kinde_guard.events`)."""
+    clocks: Clocks | None
+    """For tests: clocks of their own."""
+    variables: Sequence[Variables] | None
+    """Where to read ``KINDE_*`` from, first to last; the environment if left out, and in Flask ``app.config`` before
+    it."""
 
 
 class Guard:

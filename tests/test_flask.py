@@ -348,7 +348,7 @@ class TestMistakes:
 
     def test_misspelt_setting(self) -> None:
         with pytest.raises(ConfigurationError, match=r"KindeGuard has no setting 'leway': did you mean leeway\?"):
-            KindeGuard(leway=10)
+            KindeGuard(leway=10)  # type: ignore[call-arg]
 
     def test_public_is_checked_at_once(self) -> None:
         with pytest.raises(ConfigurationError, match="list of paths"):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import inspect
 import math
+import typing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinde_guard import ConfigurationError, Guard, KeysUnavailable
+from kinde_guard.guard import GuardSettings
 from kinde_guard.leavings import words
 from kinde_guard.settings import ASYMMETRIC, Settings, issuer_url
 
@@ -352,3 +356,26 @@ def test_whatever_is_set_it_is_settings_or_a_mistake(arguments: dict[str, Any]) 
     assert found.audiences or found.clients
     assert set(found.algorithms) <= set(ASYMMETRIC)
     assert 0 <= found.leeway <= 300
+
+
+def test_the_settings_that_an_editor_shows_are_those_of_a_guard() -> None:
+    """By name and by type: what is written of them twice cannot come apart."""
+    taken = {name: typing.cast(str, text) for name, text in Guard.__init__.__annotations__.items() if name != "return"}
+    shown = {name: kind.__forward_arg__ for name, kind in GuardSettings.__annotations__.items()}
+    assert shown == taken
+    assert not GuardSettings.__required_keys__
+
+
+def test_an_editor_says_of_each_setting_what_it_is() -> None:
+    """A text below it, which says what leaving it out means where that is not what it says by itself."""
+    (shown,) = ast.parse(inspect.getsource(GuardSettings)).body
+    assert isinstance(shown, ast.ClassDef)
+    below = dict(zip(shown.body[1::2], shown.body[2::2], strict=True))
+    assert {type(field) for field in below} == {ast.AnnAssign}
+    assert all(isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) for text in below.values())
+
+
+@pytest.mark.parametrize("adapter", ["fastapi", "starlette", "flask"])
+def test_every_kinde_guard_names_the_settings_of_a_guard(adapter: str) -> None:
+    init = importlib.import_module(f"kinde_guard.{adapter}").KindeGuard.__init__
+    assert init.__annotations__["settings"] == "Unpack[GuardSettings]"

@@ -468,7 +468,7 @@ def test_wrong_use_fails_at_once(guard: Guard) -> None:
         with pytest.raises(ConfigurationError, match=rf"KindeGuard has no setting '{misspelt}': did you mean {mend}\?"):
             KindeGuard(Starlette(), **{misspelt: cast(Any, "x")})
     with pytest.raises(ConfigurationError, match="has no setting 'x': there are algorithms, audience"):
-        KindeGuard(Starlette(), guard=guard, x="x")
+        KindeGuard(Starlette(), guard=guard, x="x")  # type: ignore[call-arg]
     started = Starlette()
     ask(started, "/")
     with pytest.raises(ConfigurationError, match="has started already"):

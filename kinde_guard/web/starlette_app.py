@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Iterable, Iterator
-from typing import Any
+from typing import Any, Unpack
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from ..errors import AuthError, ConfigurationError, KeysUnavailable
-from ..guard import Guard
+from ..guard import Guard, GuardSettings
 from ..requirements import Requirement
 from . import asgi_scope, bearer, decorators, layers, starlette_middleware
 from .paths import PublicPaths
@@ -65,7 +65,7 @@ class AppGuard(asgi_scope.Attached):
         readyz: str | None = None,
         resource: str | None = None,
         pass_preflights: bool = False,
-        **settings: Any,
+        **settings: Unpack[GuardSettings],
     ) -> None:
         super().__init__(guard, settings, pass_preflights, _MEND)
         self.handlers = Handlers(self.http_exception)
