@@ -7,8 +7,8 @@ import sys
 import textwrap
 
 
-def tell(sentence: str) -> None:
-    """Wrapped at a terminal; one line where a program may look for it."""
+def write_message(sentence: str) -> None:
+    """Write *sentence* on stderr: wrapped at a terminal, in one line where a program may look for it."""
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns
         sentence = textwrap.fill(sentence, width, break_long_words=False, break_on_hyphens=False)

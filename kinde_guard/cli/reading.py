@@ -8,7 +8,7 @@ import re
 
 from ..errors import ConfigurationError
 from ..web.bearer import token_from
-from .messages import tell
+from .messages import write_message
 
 MOST = 1_000_000  # far more than a token may have; enough to end the reading of an endless file
 _NAME = re.compile(r"authorization\s*:\s*", re.I)
@@ -35,7 +35,7 @@ def read_token(file: str) -> str:
 def read_bytes(file: str) -> bytes:
     """What is in *file* (``-``: stdin), as far as it can matter."""
     if file == "-" and os.isatty(0):
-        tell("Paste the token, then press Enter and Ctrl-D:")
+        write_message("Paste the token, then press Enter and Ctrl-D:")
     try:
         with open(0 if file == "-" else file, "rb", closefd=file != "-") as stream:
             return stream.read(MOST)

@@ -10,7 +10,7 @@ import typer
 
 from ..routes import ProtectedRoute, routes_of, unserved
 from .loading import load
-from .messages import tell
+from .messages import write_message
 from .options import AsJson
 
 
@@ -41,12 +41,12 @@ def routes(
     write = _as_json if as_json else _as_markdown if markdown else _as_text
     typer.echo(write(listed))
     for name in unserved(vars(module), found):
-        tell(f"kinde-guard: {module.__name__}:{name} is not included in the app: its routes do not exist")
+        write_message(f"kinde-guard: {module.__name__}:{name} is not included in the app: its routes do not exist")
     if not as_json:
-        tell(_summary(listed))
+        write_message(_summary(listed))
     for route in listed:
         if route.note:
-            tell(f"kinde-guard: {route}, {route.where}: {route.note}")
+            write_message(f"kinde-guard: {route}, {route.where}: {route.note}")
     failing = {"misplaced", "unprotected"} if fail_unprotected else {"misplaced"}
     if any(route.kind in failing for route in listed):
         raise typer.Exit(1)

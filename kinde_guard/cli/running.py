@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ..errors import ConfigurationError
 from . import ctrl_c
 from .encoding import always_print
-from .messages import tell
+from .messages import write_message
 
 EXTRA = frozenset({"typer", "rich", "uvicorn", "starlette"})
 _SILENT = logging.NullHandler()  # what the library warns of is said here in the command's own words
@@ -58,5 +58,5 @@ def _option(found: re.Match[str]) -> str:
 
 
 def _usage(sentence: str) -> int:
-    tell(f"kinde-guard: {sentence.strip()}")
+    write_message(f"kinde-guard: {sentence.strip()}")
     return 2

@@ -12,7 +12,7 @@ import typer
 from ..errors import ConfigurationError
 from ..m2m import ClientCredentials, TokenEndpointUnavailable, TokenRequestFailed
 from ..m2m.token_request import Application
-from .messages import tell
+from .messages import write_message
 from .options import AsJson
 from .proxy import Proxy, through
 from .reading import read_bytes
@@ -95,5 +95,5 @@ def _failed(failed: TokenRequestFailed, fix: str, as_json: bool) -> typer.Exit:
     if as_json:
         print(json.dumps({"error": failed.error, "message": failed.message, "retryable": failed.retryable}))
     else:
-        tell(f"no token ({failed.error}): {failed.message}{fix and f'.{fix}'}")
+        write_message(f"no token ({failed.error}): {failed.message}{fix and f'.{fix}'}")
     return typer.Exit(3 if failed.retryable else 1)

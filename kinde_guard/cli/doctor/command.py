@@ -11,7 +11,7 @@ from typing import Annotated
 import httpx
 import typer
 
-from ..messages import tell
+from ..messages import write_message
 from ..options import AsJson
 from ..progress import working
 from ..proxy import Proxy, through
@@ -50,7 +50,7 @@ def doctor(
       kinde-guard doctor
     """
     if not environment.any_domain(domain or (), os.environ):
-        tell("kinde-guard: name a Kinde domain: kinde-guard doctor acme.kinde.com, or set KINDE_DOMAIN")
+        write_message("kinde-guard: name a Kinde domain: kinde-guard doctor acme.kinde.com, or set KINDE_DOMAIN")
         raise typer.Exit(2)
     findings = list(_told(steps(domain or (), through(proxy)), as_json))
     failed = sum(finding.state == "failed" for finding in findings)
