@@ -76,7 +76,7 @@ class GuardMiddleware:
         self.public = PublicPaths(public)
         self.pages = Pages.of(healthz, readyz, resource)
         # No route has been chosen yet, so there are no path parameters to compare with.
-        self.requires = checked(authenticated if requires is None else requires).bound({})
+        self.requires = authenticated if requires is None else checked(requires).bound({})
         self.preflights = Preflights(pass_preflights, _MEND)
         self.guard = Guard() if guard is None else guard
         self.preflights.check(app, self.public)
