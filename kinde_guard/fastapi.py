@@ -302,7 +302,9 @@ def _wrapper(function: Callable[..., Any], name: str, scopes: tuple[str, ...]) -
     return wrapper
 
 
-def _awaitable(wrapper: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+def _awaitable(  # pragma: no cover  # half of it is for each version
+    wrapper: Callable[..., Any], function: Callable[..., Any]
+) -> Callable[..., Any]:
     """*wrapper*, which returns the coroutine of *function*, as FastAPI has to know it."""
     if sys.version_info >= (3, 12):
         return inspect.markcoroutinefunction(wrapper)

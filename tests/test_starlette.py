@@ -443,6 +443,21 @@ def test_no_guard(app: Starlette, token: str) -> None:
         assert client.get("/users/1").status_code == 500
 
 
+def test_a_mounted_app_in_middleware_without_end(guard: Guard, token: str) -> None:
+    """Some layers of it are looked through for what they demand, and no more: the app starts, and is guarded."""
+
+    class Loop:
+        def __init__(self) -> None:
+            self.app = self
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await PlainTextResponse("served")(scope, receive, send)
+
+    app = guarded(Mount("/loop", app=Loop()), guard=guard, public=[])
+    assert ask(app, "/loop/").status == 401
+    assert ask(app, "/loop/", token).body == b"served"
+
+
 def test_attached(guard: Guard) -> None:
     app = Starlette()
     attached = KindeGuard(app, guard=guard)
