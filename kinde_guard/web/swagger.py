@@ -121,11 +121,6 @@ class Swagger:
             return None
 
 
-def _places(route: Any) -> Iterator[tuple[str, str]]:
-    for method in getattr(route, "methods", None) or ():
-        yield getattr(route, "path_format", route.path), method.lower()
-
-
 def _client_id(text: str) -> str:
     if not isinstance(text, str):
         raise ConfigurationError(f"swagger_client_id must be the client id of a front-end app in Kinde, not {text!r}")
