@@ -134,7 +134,7 @@ def issued_at_of(claims: Json) -> float | None:
 def size_of(payload: bytes, claims: Json, permissions_as_scopes: bool) -> int:
     """About how many bytes a token takes in a cache: *payload*, all that is read out of it, and the objects around it.
 
-    A small one has no room for so many texts that they would have to be counted, but for the words of ``scope``.
+    A small one has no room for so many texts that each list would have to be looked at, but for the words of ``scope``.
     """
     length, scope = len(payload), claims.get("scope")
     if type(scope) is str:
@@ -143,6 +143,11 @@ def size_of(payload: bytes, claims: Json, permissions_as_scopes: bool) -> int:
             return 2_000 + 2 * length + 90 * words
     elif length <= 500 and not permissions_as_scopes:
         return 900 + 7 * length
+    elif length <= 1_200:
+        # Where one text follows another: at C speed, and a few too many. None in JSON that is spaced out.
+        texts = payload.count(b'","')
+        if 0 < texts <= 30:
+            return 1_500 + 2 * length + (160 if permissions_as_scopes else 100) * texts
     return 1_500 + 2 * length + _room_of_texts(claims, permissions_as_scopes)
 
 
