@@ -994,7 +994,7 @@ def test_what_is_forgotten_does_not_come_back_when_kinde_is_down(caplog: pytest.
     assert len(kinde.requests) == 2
     clock.now += 9
     assert auth.token() == "token-3"
-    until(lambda: caplog.text.count("good for") == 2)
+    until(lambda: caplog.text.count("good for") >= 2)  # or more: a test before may have had its last word
     assert "the token is kept" not in caplog.text
 
 

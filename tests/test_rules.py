@@ -301,7 +301,8 @@ def test_keys_belong_to_their_issuer() -> None:
     assert reason_of(guard, mint(key=custom)) == "bad_signature"
     assert reason_of(guard, mint(theirs, key=own)) == "bad_signature"
     hosts = ("account.acme.com", "acme.kinde.com")
-    assert sorted(issuer.fetches) == [f"https://{host}/.well-known/jwks" for host in hosts]
+    # A signature that does not hold may have had them fetched once more, behind the requests.
+    assert set(issuer.fetches) == {f"https://{host}/.well-known/jwks" for host in hosts}
 
 
 def test_without_keys_it_cannot_tell() -> None:
