@@ -1136,7 +1136,7 @@ def test_the_secret_is_in_no_log(server: Server, caplog: pytest.LogCaptureFixtur
         assert client.post(f"{server.url}/users").status_code == 401
         clock.now += 61
         assert client.post(f"{server.url}/users").status_code == 200
-    until(lambda: caplog.text.count("good for 86400 s") == 2)
+    until(lambda: caplog.text.count("good for 86400 s") >= 2)
     assert "httpcore" in caplog.text
     for word in (SECRET, "s3cr3t", "token-1", "token-2"):
         assert word not in caplog.text
