@@ -414,7 +414,7 @@ def test_a_forked_child_forgets_the_call_of_its_parent() -> None:
     """Here in one process: the child's half of it. A real child is in test_fork.py."""
     owner, work = Owner(), Work("the parent's")
     owner.flight.start(work)
-    flight._forget_all()
+    owner.flight.renew()
     assert owner.flight.under_way is None
     join(owner.flight.start(at_once), LONG)
     work.free.set()

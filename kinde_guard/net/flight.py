@@ -20,16 +20,15 @@ The rules of this file:
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
+from . import forks
 from .clocks import ageing
 from .watchdog import watchdog
 from .workers import MOST, workers
@@ -188,9 +187,13 @@ class Flight(Generic[T]):
         self._crashed = crashed
         self._deadline = deadline
         self._clock = clock
+        self.renew()
+        forks.when_forked(self)
+
+    def renew(self) -> None:
+        """A forked child has none of its parent's threads, and so none of its calls."""
         self._calls: dict[None, _Call] = {}  # one at most; a dict for its setdefault and pop, which are single steps
         self._busy: dict[_Call, Watch] = {}  # those that a thread is in, whether they are over or not
-        _flights.add(self)
 
     def start(self, work: Callable[[Watch], T]) -> futures.Future[None]:
         """The future of the call under way; if there is none, *work* is started.
@@ -228,10 +231,6 @@ class Flight(Generic[T]):
             return f"{len(hanging)} attempts before still hang"
         call = self._calls.get(None)
         return f"it is not its turn: {MOST} others are made" if call and not call.watched and workers.full else ""
-
-    def forget(self) -> None:
-        """Begin anew in a forked child: the parent's threads are not here."""
-        self._calls, self._busy = {}, {}
 
     def run(self, call: _Call) -> None:
         """In a worker's thread: it is the turn of *call*."""
@@ -325,18 +324,6 @@ def _nothing() -> None:
 
 def _nothing_to_do(_: Watch) -> None:
     """The work of a call that is over."""
-
-
-_flights: weakref.WeakSet[Flight[Any]] = weakref.WeakSet()
-
-
-def _forget_all() -> None:
-    for flight in list(_flights):
-        flight.forget()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch
-    os.register_at_fork(after_in_child=_forget_all)
 
 
 def in_turn(loading: Sequence[futures.Future[None]], each: float) -> Iterator[tuple[futures.Future[None], float]]:
