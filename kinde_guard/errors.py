@@ -41,6 +41,16 @@ Reason = (
 class KindeGuardError(Exception):
     """The root of everything kinde_guard raises."""
 
+    def anew(self, kind: type[Exception] | None = None) -> Any:
+        """The same error, not raised yet; one of *kind*, if that is given, which this one's class is part of.
+
+        An exception that was raised holds on to every frame that it came through, and to the tokens in those.
+        """
+        kind = kind or type(self)
+        made = kind.__new__(kind, *self.args)
+        vars(made).update(vars(self))
+        return made
+
 
 class ConfigurationError(KindeGuardError, ValueError):
     """A setting or a use of the library is wrong; the text says what to change. Raised at import or
@@ -71,16 +81,6 @@ class _Answered(KindeGuardError):
     def body(self) -> bytes:
         """The problem body (RFC 9457)."""
         return wording.problem(self.status, self._code, self.reason)
-
-    def anew(self, kind: type[Exception] | None = None) -> Any:
-        """The same refusal, not raised yet; one of *kind*, if that is given, which this one's class is part of.
-
-        An exception that was raised holds on to every frame that it came through, and to the tokens in those.
-        """
-        kind = kind or type(self)
-        made = kind.__new__(kind, *self.args)
-        vars(made).update(vars(self))
-        return made
 
     def name_metadata(self, url: str) -> None:
         """For adapters: the challenge points to *url*."""

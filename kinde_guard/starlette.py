@@ -28,9 +28,10 @@ from .guard import Guard
 from .requirements import Requirement
 from .tokens.access_token import AccessToken
 from .web import asgi_scope, decorators, layers
+from .web.mixed import both
 from .web.socketio import misused
 from .web.starlette_app import AppGuard
-from .web.starlette_refusal import Refusal, both, refused
+from .web.starlette_refusal import Refusal, refused
 from .web.starlette_routes import is_async, name_of
 from .web.starlette_user import Credentials, KindeUser, introduce
 

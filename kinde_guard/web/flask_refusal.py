@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from typing import Any
 
 from flask import current_app, has_request_context, request
 from werkzeug.exceptions import HTTPException, default_exceptions
@@ -27,16 +27,12 @@ class Refused(HTTPException):
         return [*self.headers.items(), ("Content-Type", self.media_type)]  # type: ignore[attr-defined]
 
 
-_KINDS: dict[type[Exception], Any] = {}
-
-
 def refused(error: AuthError | KeysUnavailable) -> Exception:
     """*error* as an exception of Flask's."""
     if isinstance(error, Refused):
         return error
-    kind = _KINDS.get(type(error)) or _KINDS.setdefault(type(error), _kind(error))
-    refusal: Any = kind.__new__(kind, *error.args)
-    refusal.__dict__.update(vars(error), response=None, description=error.detail)
+    refusal = error.anew(_kind(type(error)))  # type: ignore[arg-type]  # a class can be hashed
+    refusal.response, refusal.description = None, error.detail
     attached = current_app.extensions.get(EXTENSION)
     if attached is not None and attached.pages is not None:
         refusal.name_metadata(attached.pages.metadata_url)
@@ -50,10 +46,11 @@ def handle(error: KindeGuardError) -> HTTPException:
     raise error  # ours, not the caller's: 500
 
 
-def _kind(error: AuthError | KeysUnavailable) -> Any:
+@functools.cache
+def _kind(kind: type[AuthError | KeysUnavailable]) -> type[Exception]:
     """A class for each class of error, because Flask finds a handler by it: that of the status, or of the error."""
-    base = default_exceptions.get(error.status, HTTPException)
-    return type(type(error).__name__, (Refused, base, type(error)), {"__module__": __name__, "code": error.status})
+    base = default_exceptions.get(kind.status, HTTPException)
+    return type(kind.__name__, (Refused, base, kind), {"__module__": __name__, "code": kind.status})
 
 
 def _is_connecting() -> bool:

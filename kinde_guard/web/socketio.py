@@ -8,11 +8,9 @@ where python-socketio is not loaded, there is no such handler.
 from __future__ import annotations
 
 import sys
-from typing import Any
 
-from ..errors import ConfigurationError
-
-_KINDS: dict[tuple[type, type], Any] = {}
+from ..errors import ConfigurationError, KindeGuardError
+from .mixed import both
 
 
 def misused(text: str) -> Exception:
@@ -20,16 +18,12 @@ def misused(text: str) -> Exception:
     return closing(ConfigurationError(text), "The server is not set up for this.")
 
 
-def closing(error: Exception, message: str, data: object = None) -> Exception:
+def closing(error: KindeGuardError, message: str, data: object = None) -> Exception:
     """*error*, as one that ends the connection where it is raised in a ``connect`` handler; *message* and *data* are
     what the client is told."""
     base = getattr(sys.modules.get("socketio.exceptions"), "ConnectionRefusedError", None)
     if base is None or isinstance(error, base):
         return error
-    kind = type(error)
-    both = _KINDS.get((kind, base))
-    if both is None:
-        both = _KINDS[kind, base] = type(kind.__name__, (kind, base), {"__module__": kind.__module__})
-    closed: Exception = both.__new__(both, *error.args)
-    closed.__dict__.update(vars(error), error_args={"message": message} | ({} if data is None else {"data": data}))
-    return closed
+    closed = both(error, base)
+    closed.error_args = {"message": message} | ({} if data is None else {"data": data})
+    return closed  # type: ignore[no-any-return]

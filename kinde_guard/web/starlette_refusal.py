@@ -19,10 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import AuthError, Forbidden, InsufficientScope, KeysUnavailable, KindeGuardError, MissingToken
 from . import asgi_scope, bearer
+from .mixed import both
 from .starlette_routes import is_async
 
 _ONE_OF_EACH = (MissingToken(), InsufficientScope(("any",)), Forbidden("missing_permission"), KeysUnavailable(1))
-_KINDS: dict[tuple[type, type], Any] = {}
 
 
 class Refusal(Response):
@@ -49,15 +49,6 @@ def refused(error: bearer.Refusal, base: type[HTTPException] = HTTPException, me
         raised.name_metadata(metadata_url)
     base.__init__(raised, raised.status, raised.detail, raised.headers)
     return cast(HTTPException, raised)
-
-
-def both(error: bearer.Refusal, base: type[Exception]) -> Any:
-    """*error*, which is a *base* as well; that one has yet to be made."""
-    kind = type(error)
-    mixed = _KINDS.get((kind, base))
-    if mixed is None:
-        mixed = _KINDS[kind, base] = type(kind.__name__, (kind, base), {"__module__": __name__})
-    return error.anew(mixed)
 
 
 class Handlers:
