@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from waiting import LONG
 
-from kinde_guard.cli.serving import listen, serving, url_of
+from kinde_guard.cli.serving import listen, url_of
 from kinde_guard.issuer import LocalIssuer
 
 CHROMIUM = shutil.which("chromium")
@@ -58,7 +58,6 @@ __all__ = [
     "example",
     "expect",
     "fastapi_docs_files",
-    "local_issuer",
     "violations",
     "visitor",
 ]
@@ -179,15 +178,6 @@ def fastapi_docs_files() -> dict[str, Path]:
         f"{cdn}swagger-ui.css": files / "swagger-ui.css",
         "https://fastapi.tiangolo.com/img/favicon.png": files / "favicon.png",
     }
-
-
-@contextmanager
-def local_issuer() -> Iterator[LocalIssuer]:
-    """A local Kinde on loopback, on which people sign in without being asked who they are."""
-    sock = listen(0)
-    issuer = LocalIssuer(url_of(sock))
-    with serving(issuer.asgi, sock):
-        yield issuer
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from helpers import M2M, Issuer, guard_of, mint
 from hypothesis import HealthCheck, settings
+from servers import clean_environment
 from waiting import LONG
 
 from kinde_guard import Guard
@@ -118,8 +119,9 @@ def token() -> str:
 
 @pytest.fixture
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("KINDE_DOMAIN", "KINDE_ISSUER_URL", "KINDE_HOST", "KINDE_AUDIENCE"):
-        monkeypatch.delenv(name, raising=False)
+    """No variable of ours is set, whatever whoever runs the tests has exported."""
+    for name in os.environ.keys() - clean_environment().keys():
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -15,6 +15,9 @@ from typing import Any
 import uvicorn
 from waiting import LONG
 
+from kinde_guard.cli.serving import listen, serving, url_of
+from kinde_guard.issuer import LocalIssuer
+
 
 @contextlib.contextmanager
 def served(app: Any, **options: Any) -> Iterator[str]:
@@ -34,14 +37,27 @@ def served(app: Any, **options: Any) -> Iterator[str]:
         thread.join(LONG)
 
 
+@contextlib.contextmanager
+def served_issuer(**options: Any) -> Iterator[LocalIssuer]:
+    """A local Kinde on loopback, on which people sign in without being asked who they are."""
+    with listen(0) as sock:
+        issuer = LocalIssuer(url_of(sock), **options)
+        with serving(issuer.asgi, sock):
+            yield issuer
+
+
+def clean_environment() -> dict[str, str]:
+    """The variables of this process, without those of ours."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("KINDE_")}
+
+
 def uvicorn_command(folder: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """What ``uvicorn module:app`` does with this module, as a user starts it; it has to stop by itself."""
     (folder / "module.py").write_text(code)
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("KINDE_")}
     return subprocess.run(
         [sys.executable, "-m", "uvicorn", "module:app", "--host", "127.0.0.1", "--port", "0"],
         cwd=folder,
-        env={**clean, "PYTHONPATH": str(Path(__file__).parent.parent), **environment},
+        env={**clean_environment(), "PYTHONPATH": str(Path(__file__).parent.parent), **environment},
         capture_output=True,
         text=True,
         timeout=LONG,

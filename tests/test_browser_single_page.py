@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from browser import DESKTOP, PHONE, Page, Visitor, example, expect, local_issuer, violations
+from browser import DESKTOP, PHONE, Page, Visitor, example, expect, violations
+from servers import served_issuer
 
 from kinde_guard.issuer import LocalIssuer
 
@@ -18,7 +19,7 @@ ME, USERS, FLAGS = "GET /api/me", "GET /api/users", "POST /api/flags"
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[LocalIssuer]:
-    with local_issuer() as issuer:
+    with served_issuer() as issuer:
         yield issuer
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browser import Locator, Page, Request, Visitor, example, expect, fastapi_docs_files, local_issuer
+from browser import Locator, Page, Request, Visitor, example, expect, fastapi_docs_files
+from servers import served_issuer
 
 from kinde_guard.issuer import LocalIssuer
 
@@ -17,7 +18,7 @@ pytest_plugins = ["browser"]
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[LocalIssuer]:
-    with local_issuer() as issuer:
+    with served_issuer() as issuer:
         yield issuer
 
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 from helpers import Outcome
+from servers import clean_environment, served_issuer
 from waiting import LONG
 
 import kinde_guard
@@ -34,7 +35,7 @@ from kinde_guard.issuer import LocalIssuer
 
 CLI = [sys.executable, "-W", "error", "-m", "kinde_guard.cli"]
 CLEAN = {
-    **{name: value for name, value in os.environ.items() if not name.startswith("KINDE_")},
+    **clean_environment(),
     "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]),
     "PYTHONUTF8": "1",
 }
@@ -45,10 +46,8 @@ Run = Callable[..., Outcome]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(no_settings: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """A command, in this process, with these variables and no others of ours."""
-    for name in [name for name in os.environ if name.startswith("KINDE_")]:
-        monkeypatch.delenv(name)
 
     def run(*arguments: str, **variables: str) -> Outcome:
         for name, value in variables.items():
@@ -66,10 +65,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture(scope="module")
 def kinde() -> Iterator[LocalIssuer]:
     """A local Kinde, served on loopback."""
-    with listen(0) as sock:
-        issuer = LocalIssuer(url_of(sock))
-        with serving(issuer.asgi, sock):
-            yield issuer
+    with served_issuer() as issuer:
+        yield issuer
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from faults import Server, answering, nobody
+from servers import clean_environment, served_issuer
 from waiting import LONG
 
 from kinde_guard.cli import main
@@ -61,11 +62,9 @@ Run = Callable[..., Outcome]
 @pytest.fixture(scope="module")
 def kinde() -> Iterator[LocalIssuer]:
     """A local Kinde, served on loopback, with an API that its sample app may not use."""
-    with listen(0) as sock:
-        issuer = LocalIssuer(url_of(sock))
+    with served_issuer() as issuer:
         issuer.add_api(OTHER)
-        with serving(issuer.asgi, sock):
-            yield issuer
+        yield issuer
 
 
 @pytest.fixture
@@ -88,7 +87,7 @@ def doctor(well: LocalIssuer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     }
 
     def doctor(*arguments: str, **changes: str | None) -> Outcome:
-        for name in [name for name in os.environ if name.startswith("KINDE_")]:
+        for name in os.environ.keys() - clean_environment().keys():
             monkeypatch.delenv(name)
         for name, value in (settings | changes).items():
             if value is not None:
@@ -266,15 +265,13 @@ def test_how_far_clocks_may_differ(drifts: tuple[float | None, ...], state: str)
 
 def test_a_token_of_an_issuer_that_is_not_trusted(doctor: Run, well: LocalIssuer) -> None:
     """KINDE_M2M_DOMAIN and KINDE_DOMAIN do not fit."""
-    with listen(0) as sock:
-        other = LocalIssuer(url_of(sock), key=well.key)
-        with serving(other.asgi, sock):
-            app = {
-                "KINDE_M2M_CLIENT_ID": other.app.client_id,
-                "KINDE_M2M_CLIENT_SECRET": other.app.client_secret,
-                "KINDE_M2M_DOMAIN": other.url,
-            }
-            done = doctor("--json", **app)
+    with served_issuer(key=well.key) as other:
+        app = {
+            "KINDE_M2M_CLIENT_ID": other.app.client_id,
+            "KINDE_M2M_CLIENT_SECRET": other.app.client_secret,
+            "KINDE_M2M_DOMAIN": other.url,
+        }
+        done = doctor("--json", **app)
     assert done.amiss() == [("verify", "failed")]
     assert done.findings[-1]["found"].startswith("refused at iss (unknown_issuer): ")
 

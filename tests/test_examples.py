@@ -12,11 +12,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from servers import served_issuer
 from waiting import LONG
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from kinde_guard.cli.serving import listen, serving, url_of
+from kinde_guard.cli.serving import listen, url_of
 from kinde_guard.issuer import LocalIssuer
 
 ROOT = Path(__file__).parents[1]
@@ -29,9 +30,7 @@ SERVERS = {
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[LocalIssuer]:
-    sock = listen(0)
-    issuer = LocalIssuer(url_of(sock))
-    with serving(issuer.asgi, sock):
+    with served_issuer() as issuer:
         yield issuer
 
 

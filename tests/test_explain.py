@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from faults import nobody
 from helpers import AUDIENCE, CLIENT, DOMAIN, ISSUER, NOW, Outcome, b64
+from servers import clean_environment, served_issuer
 from waiting import LONG
 
 from kinde_guard import (
@@ -32,7 +33,6 @@ from kinde_guard import (
     user,
 )
 from kinde_guard.cli import main
-from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.explain import Check, Explanation, explain
 from kinde_guard.explain.descriptions import DESCRIPTIONS
 from kinde_guard.explain.fixes import FIXES, fix
@@ -573,17 +573,19 @@ Run = Callable[..., Outcome]
 @pytest.fixture(scope="module")
 def kinde() -> Iterator[LocalIssuer]:
     """A local Kinde, served on loopback."""
-    with listen(0) as sock:
-        issuer = LocalIssuer(url_of(sock))
-        with serving(issuer.asgi, sock):
-            yield issuer
+    with served_issuer() as issuer:
+        yield issuer
 
 
 @pytest.fixture
-def run(kinde: LocalIssuer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def run(
+    no_settings: None,
+    kinde: LocalIssuer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> Run:
     """``kinde-guard explain`` of a token in a file, with the settings of *kinde*."""
-    for name in [name for name in os.environ if name.startswith("KINDE_")]:
-        monkeypatch.delenv(name)
     monkeypatch.setenv("KINDE_DOMAIN", kinde.url)
     monkeypatch.setenv("KINDE_AUDIENCE", kinde.audience)
     file = tmp_path / "token.txt"
@@ -778,7 +780,7 @@ def test_colours_are_for_terminals(run: Run, kinde: LocalIssuer) -> None:
 def test_the_example_in_the_help_works_when_pasted(kinde: LocalIssuer, run: Run) -> None:
     """With the variables of the local Kinde."""
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("KINDE_")},
+        **clean_environment(),
         "KINDE_DOMAIN": kinde.url,
         "KINDE_AUDIENCE": kinde.audience,
         "KINDE_M2M_CLIENT_ID": kinde.app.client_id,

@@ -140,9 +140,8 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("KINDE_")]:
-        monkeypatch.delenv(name)
+def _no_environment(no_settings: None) -> None:
+    """Applications are what each test says."""
 
 
 # The request

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from faults import Exchange, Server, answering, nobody
+from servers import served_issuer
 
 from kinde_guard.cli import main
-from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.issuer import LocalIssuer
 
 CREDENTIALS = "someone:hush"
@@ -43,16 +42,14 @@ def forwarding(exchange: Exchange) -> None:
 
 @pytest.fixture(scope="module")
 def kinde() -> Iterator[LocalIssuer]:
-    with listen(0) as sock:
-        issuer = LocalIssuer(url_of(sock))
-        with serving(issuer.asgi, sock):
-            yield issuer
+    with served_issuer() as issuer:
+        yield issuer
 
 
 @pytest.fixture
-def run(kinde: LocalIssuer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    for name in [name for name in os.environ if name.startswith("KINDE_")]:
-        monkeypatch.delenv(name)
+def run(
+    no_settings: None, kinde: LocalIssuer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
     monkeypatch.setenv("KINDE_DOMAIN", kinde.url)
     monkeypatch.setenv("KINDE_AUDIENCE", kinde.audience)
     monkeypatch.setenv("KINDE_M2M_CLIENT_ID", kinde.app.client_id)

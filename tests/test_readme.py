@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -12,10 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
+from servers import served_issuer
 from starlette.testclient import TestClient
 from waiting import LONG
 
-from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.issuer import LocalIssuer
 
 README = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
@@ -36,9 +35,7 @@ def _named_blocks() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[LocalIssuer]:
-    sock = listen(0)
-    issuer = LocalIssuer(url_of(sock))
-    with serving(issuer.asgi, sock):
+    with served_issuer() as issuer:
         yield issuer
 
 
@@ -115,14 +112,13 @@ def test_apps_let_the_right_callers_in(import_line: str, environment: LocalIssue
     assert statuses(app, "/users", bearer(good), bearer(poor), {}) == [200, 403, 401]
 
 
-def test_its_tests_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("no_settings")
+def test_its_tests_pass(tmp_path: Path) -> None:
     """The chapter on testing, in files as a reader would write them, without any setting."""
     tmp_path.joinpath("main.py").write_text(BLOCKS[0][1], encoding="utf-8")
     for number, (_, block) in enumerate(BLOCKS):
         if "from main import app" in block:
             tmp_path.joinpath(f"test_{number}.py").write_text(block, encoding="utf-8")
-    for name in [name for name in os.environ if name.startswith("KINDE_")]:
-        monkeypatch.delenv(name)
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LONG)
     assert "6 passed" in done.stdout, done.stdout + done.stderr

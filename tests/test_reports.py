@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from faults import Server, after, answering, hanging, nobody, sending
 from helpers import AUDIENCE, Issuer, fork, guard_of, mint, reason_of, rsa_key
+from servers import clean_environment
 from waiting import LONG, running, settle, until
 
 from kinde_guard import ConfigurationError, Guard, InsufficientScope, KeysUnavailable, scope
@@ -82,8 +83,7 @@ sys.stdin.read()
 
 
 def in_process(code: str, *arguments: str, **variables: str) -> AbstractContextManager[subprocess.Popen[str]]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("KINDE_")} | variables
-    return running([sys.executable, "-c", code, *arguments], env=environment)
+    return running([sys.executable, "-c", code, *arguments], env=clean_environment() | variables)
 
 
 def test_verdicts_of_another_process(kinde: LocalIssuer) -> None:

@@ -535,9 +535,7 @@ SAMPLE = "kinde_guard.cli.sample:app"
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    for name in [name for name in os.environ if name.startswith("KINDE_")]:
-        monkeypatch.delenv(name)
+def run(no_settings: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
 
     def run(*arguments: str) -> tuple[int, str, str]:
         try:
