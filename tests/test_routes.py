@@ -38,8 +38,8 @@ from kinde_guard import permission, scope
 from kinde_guard.cli import main
 from kinde_guard.errors import ConfigurationError
 from kinde_guard.routes import routes_of, unserved
-from kinde_guard.routes.front import reaches
 from kinde_guard.testing import assert_no_unprotected_routes, guard_for, local_issuer, trust
+from kinde_guard.web.gate import reaches
 
 
 async def open_to_all(request: Any) -> PlainTextResponse:

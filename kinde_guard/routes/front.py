@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from ..requirements import AllOf, Requirement, Scopes, authenticated, scope
+from ..web.gate import Gate
 from ..web.paths import PublicPaths
 
 Kind = Literal["protected", "public", "optional", "unprotected", "misplaced", "outside"]
-_PARAMETER = re.compile(r"\{[^{}]*\}|<[^<>]*>")
-_REST = re.compile(r"\{\w+:path\}|<path(?:\([^)]*\))?:\w+>|\*")  # takes slashes too
 
 NOT_AROUND = (
     "its decorator is above the route's, so nothing enforces it: write @requires_…(…) below the route decorator"
@@ -58,20 +56,6 @@ class Declared:
     misplaced: bool = False
     answers_options: bool = True
     """If it is asked with OPTIONS."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """Something that demands a token on all paths below *prefix* that are not *public*."""
-
-    prefix: str
-    public: PublicPaths
-    requires: Requirement = authenticated
-    passes_preflights: bool = False
-
-    def opens(self, path: str) -> bool:
-        """Whether requests to the route at *path* can get by without a token."""
-        return any(reaches(pattern, path.removeprefix(self.prefix) or "/") for pattern in self.public.patterns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,30 +155,9 @@ def combined(demands: Iterable[Requirement]) -> Requirement:
     return every[0] if len(every) == 1 else AllOf(every)
 
 
-def reaches(pattern: str, path: str) -> bool:
-    """Whether a request that *pattern* makes public may come to the route at *path*, whatever its parameters are."""
-    wanted, found = pattern.split("/"), path.split("/")
-    for index, piece in enumerate(found):
-        if _REST.fullmatch(piece):
-            return True
-        if index >= len(wanted):
-            return False
-        if wanted[index] == "*":
-            return True
-        if piece != wanted[index] and not _matches(piece, wanted[index]):
-            return False
-    return len(found) == len(wanted)
-
-
 def _parts(demands: Iterable[Requirement]) -> Iterator[Requirement]:
     for demand in demands:
         if isinstance(demand, AllOf):
             yield from _parts(demand.parts)
         else:
             yield demand
-
-
-def _matches(piece: str, text: str) -> bool:
-    """A piece of a path between two slashes, parameters in it and all."""
-    literal = map(re.escape, _PARAMETER.split(piece))
-    return text != "" and re.fullmatch("[^/]+".join(literal), text) is not None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..requirements import AllOf, Requirement, Scopes, authenticated
-from .paths import PublicPaths
+from .gate import Gate
 from .wording import MEDIA_TYPE
 
 BEARER = "Kinde"
@@ -41,21 +41,6 @@ _REFUSALS: dict[str, tuple[str, Schema]] = {
     "403": ("The access token does not hold what this operation demands.", _CHALLENGE),
     "503": ("Access tokens cannot be verified at the moment.", _RETRY),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """Something that demands a token on all paths below *prefix* that are not *public*."""
-
-    prefix: str
-    public: PublicPaths
-    requires: Requirement = authenticated
-
-    def closes(self, path: str) -> bool:
-        """Whether any request to the operation at *path* needs a token, whatever its parameters are."""
-        path = path.removeprefix(self.prefix)
-        # A public path has no parameters: braces in one are braces.
-        return not self.public.cover(path) or ("{" in path and path in self.public.patterns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from starlette.applications import Starlette
 
 from ..errors import ConfigurationError
 from ..settings import Settings
-from .openapi import BEARER, SIGN_IN, Described, Gate, Schema
+from .gate import Gate
+from .openapi import BEARER, SIGN_IN, Described, Schema
 from .starlette_app import AppGuard
 from .starlette_routes import Part, parts_of, places_of
 
