@@ -142,8 +142,8 @@ class Guard:
         )
         self._clocks = clocks or Clocks()
         self._wall, self._age = self._clocks.wall, self._clocks.monotonic
-        self._tell = events.emitter(observer, _reporter(settings.report_verdicts_to))
-        self._stores = stores(settings, self._clocks, self._tell)
+        self._emit = events.emitter(observer, _reporter(settings.report_verdicts_to))
+        self._stores = stores(settings, self._clocks, self._emit)
         self._signed = SignedReader(functools.partial(rules.check_header, settings=settings))
         self._cache = TokenCache(settings.cache_size)
         self._find, self._count_hit = self._cache.find, self._cache.count_hit
@@ -288,8 +288,8 @@ class Guard:
                 )
             entry.used = True
             self._count_hit()
-            if self._tell is not None:
-                self._tell(Verified(entry.token, remembered=True))
+            if self._emit is not None:
+                self._emit(Verified(entry.token, remembered=True))
             return entry.token
         self._cache.drop(digest)
         return None
@@ -314,14 +314,14 @@ class Guard:
             self._cache.put(digest, Entry(token, signed.store, key, signed.edition, times, size))
         else:
             self._cache.count_miss()
-        if self._tell is not None:
-            self._tell(Verified(token, remembered=False))
+        if self._emit is not None:
+            self._emit(Verified(token, remembered=False))
         return token
 
     def _log(self, refusal: AuthError | KeysUnavailable, raw: str) -> None:
         if not self._settled:
             self._doubt_settings(refusal.reason)
-        if self._tell is None and not log.isEnabledFor(logging.INFO) and not isinstance(refusal, KeysUnavailable):
+        if self._emit is None and not log.isEnabledFor(logging.INFO) and not isinstance(refusal, KeysUnavailable):
             return  # what nobody hears of needs no fingerprint
         self._say(refusal, fingerprint(sha256(raw.encode("utf-8", "surrogatepass"))))
 
@@ -336,8 +336,8 @@ class Guard:
     def _say(self, refusal: AuthError | KeysUnavailable, mark: str = "", client: str | None = None) -> None:
         """To the log and to the observer. *client* is that of a token whose signature has held."""
         log_refusal(refusal, mark, client)
-        if self._tell is not None:
-            self._tell(_event_of(refusal, mark))
+        if self._emit is not None:
+            self._emit(_event_of(refusal, mark))
 
 
 def log_refusal(refusal: AuthError | KeysUnavailable, mark: str = "", client: str | None = None) -> None:

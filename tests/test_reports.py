@@ -191,10 +191,10 @@ def test_both_observers_are_told(kinde: LocalIssuer) -> None:
 
 def test_without_the_variable_there_is_no_reporter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "http://127.0.0.1:9")
-    assert guard_of(Issuer())._tell is None  # its variables= are others
+    assert guard_of(Issuer())._emit is None  # its variables= are others
     monkeypatch.setenv("KINDE_DOMAIN", "acme.kinde.com")
     monkeypatch.setenv("KINDE_AUDIENCE", AUDIENCE)
-    assert Guard()._tell is not None
+    assert Guard()._emit is not None
 
 
 # Nobody waits, and nobody is bothered

@@ -59,7 +59,10 @@ class Signed:
         self.segment = segment  # the signature, still encoded
 
     def look_for_key(self, store: KeyStore, now: float) -> None:
-        """Among those that *store* holds at *now*, by the clock that ages are told by; waits for nothing."""
+        """Among those that *store* holds at *now*, by the clock that ages are told by; waits for nothing.
+
+        The signature is decoded first, which is the last that can be said without a key: raises :class:`InvalidToken`.
+        """
         self.signature = jws.decode(self.segment)
         self.store, keys = store, store.current_at(now)
         self.key = keys.find(self.kid, self.alg)
