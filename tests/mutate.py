@@ -21,16 +21,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = {
-    "tokens/cache": ("test_cache.py",),
-    "web/bearer": ("test_bearer.py",),
-    "tokens/rules": ("test_rules.py",),
-    "tokens/jws": ("test_jws.py",),
-    "keys/key_set": ("test_jwks.py", "test_schedule.py"),
-    "guard": ("test_guard.py", "test_bad_signatures.py", "test_events.py", "test_log_lines.py"),
-    "keys/store": ("test_keystore.py", "test_schedule.py", "test_clocks.py"),
-    "net/flight": ("test_flight.py",),
-    "web/paths": ("test_paths.py",),
-    "web/decorators": ("test_demands.py", "test_misplaced.py"),
+    "tokens/cache": ("tokens/test_cache.py",),
+    "web/bearer": ("web/test_bearer.py",),
+    "tokens/rules": ("tokens/test_rules.py",),
+    "tokens/jws": ("tokens/test_jws.py",),
+    "keys/key_set": ("keys/test_key_set.py", "keys/test_schedule.py"),
+    "guard": ("test_guard.py", "keys/test_bad_signatures.py", "test_events.py", "test_log_lines.py"),
+    "keys/store": ("keys/test_store.py", "keys/test_schedule.py", "net/test_clocks.py"),
+    "net/flight": ("net/test_flight.py",),
+    "web/paths": ("web/test_paths.py",),
+    "web/decorators": ("web/test_decorators.py", "web/test_misplaced.py"),
 }
 """By module, as a path in the package without its ``.py``: the files that are to notice what is done to it."""
 CONFIGURATION = """

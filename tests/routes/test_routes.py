@@ -377,7 +377,7 @@ def test_what_is_listed_is_what_happens(name: str, monkeypatch: pytest.MonkeyPat
     """Every route of the examples, asked without a token."""
     monkeypatch.setenv("KINDE_DOMAIN", "acme.kinde.com")
     monkeypatch.setenv("KINDE_AUDIENCE", "https://api.acme.com")
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
     app = importlib.import_module(f"examples.{name}").app
     client: Any = app.test_client() if name == "flask_app" else TestClient(app)
     ask = client.open if name == "flask_app" else lambda path, method: client.request(method, path)

@@ -317,7 +317,7 @@ def test_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("KINDE_CLIENT_ID", raising=False)
         if client_id is not None:
             monkeypatch.setenv("KINDE_CLIENT_ID", client_id)
-        app = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "fastapi_app.py"))["app"]
+        app = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "fastapi_app.py"))["app"]
         paths = ("/docs", "/openapi.json", "/docs/oauth2-redirect")
         assert [ask(app, path).status for path in paths] == [status] * 3
         assert [ask(app, path).status for path in ("/healthz", "/me", "/nowhere")] == [200, 401, 401]

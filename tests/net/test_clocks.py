@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from waiting import LONG
@@ -31,7 +32,7 @@ for slept in (0, 599, 601, 86_401):
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="there is no CLOCK_BOOTTIME here")
 def test_keys_age_while_the_machine_sleeps() -> None:
     """A laptop that is opened after a day asks for the keys anew."""
-    helpers = __file__.rpartition("/")[0]
+    helpers = str(Path(__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", ASLEEP, helpers], capture_output=True, text=True, timeout=LONG, check=False
     )

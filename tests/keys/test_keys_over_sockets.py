@@ -6,6 +6,7 @@ Callers come from threads, from asyncio and from trio; the clocks are passed in 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -497,6 +498,7 @@ def test_what_a_freeze_has_cut_is_no_failed_fetch(cut: str, seconds: float) -> N
             process.stdin.flush()
             assert server.asked.wait(LONG)
             process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)  # until it stands still, which may take a moment
             server.behave = published("a", "b")
             frozen.set()
             time.sleep(seconds)

@@ -48,7 +48,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("site")
     (folder / "sitecustomize.py").write_text(INTERRUPT)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("KINDE_", "COV"))}
-    return {**kept, "PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parent.parent)])}
+    return {**kept, "PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parents[2])])}
 
 
 def outcome(environment: dict[str, str], *arguments: str, **moment: str) -> tuple[int, str]:

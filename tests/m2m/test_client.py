@@ -1173,7 +1173,7 @@ print(isinstance(ClientCredentials("acme.kinde.com", **{APP!r}), library.Auth))
 
 def run(script: str) -> str:
     command = [sys.executable, "-W", "error", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -1,6 +1,6 @@
 """The local issuer, broken in every way it knows: what a guard's callers see of it, over real sockets.
 
-``pytest -s tests/test_faults.py`` prints the table that is expected here as :data:`ROWS`, as it was measured.
+``pytest -s tests/keys/test_faults.py`` prints the table that is expected here as :data:`ROWS`, as it was measured.
 """
 
 from __future__ import annotations
