@@ -10,39 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .errors import AuthError, ConfigurationError, KeysUnavailable
-from .guard import Guard, guard_has_settings
-from .requirements import Requirement, authenticated
-from .web import layers
-from .web.asgi_scope import (
-    IN_FORCE,
-    ASGIApp,
+from .adapters import (
     Attached,
-    Message,
-    Receive,
-    Scope,
-    Send,
-    aauthenticate,
-    answered,
-    attach,
-    authenticate,
-    authorization,
-    can_answer,
-    guard_in_force,
-    is_cors_preflight,
-    is_open,
-    metadata_url,
-    nearest,
-    note_refusal,
-    path_of,
-    private_to_caller,
-    recognise,
-    refuse,
-    run_lifespan,
+    PublicPaths,
+    Requirement,
+    WellKnownPages,
+    asgi_scope,
+    checked_requirement,
+    guard_has_settings,
+    judge,
+    passed,
 )
-from .web.decorators import checked
-from .web.paths import PublicPaths
-from .web.well_known import Pages
+from .errors import AuthError, ConfigurationError, KeysUnavailable
+from .guard import Guard
+from .requirements import authenticated
 
 __all__ = [
     "IN_FORCE",
@@ -72,6 +53,31 @@ __all__ = [
     "run_lifespan",
 ]
 
+# Adapters of others stand on these; new ones take them from kinde_guard.adapters.
+IN_FORCE = asgi_scope.IN_FORCE
+ASGIApp = asgi_scope.ASGIApp
+Message = asgi_scope.Message
+Receive = asgi_scope.Receive
+Scope = asgi_scope.Scope
+Send = asgi_scope.Send
+aauthenticate = asgi_scope.aauthenticate
+answered = asgi_scope.answered
+attach = asgi_scope.attach
+authenticate = asgi_scope.authenticate
+authorization = asgi_scope.authorization
+can_answer = asgi_scope.can_answer
+guard_in_force = asgi_scope.guard_in_force
+is_cors_preflight = asgi_scope.is_cors_preflight
+is_open = asgi_scope.is_open
+metadata_url = asgi_scope.metadata_url
+nearest = asgi_scope.nearest
+note_refusal = asgi_scope.note_refusal
+path_of = asgi_scope.path_of
+private_to_caller = asgi_scope.private_to_caller
+recognise = asgi_scope.recognise
+refuse = asgi_scope.refuse
+run_lifespan = asgi_scope.run_lifespan
+
 
 class GuardMiddleware(Attached):
     """Demands a valid token on every path but the *public* ones, and *requires* of it, if given, on top.
@@ -100,9 +106,9 @@ class GuardMiddleware(Attached):
         super().__init__(guard, {}, pass_preflights)
         self.app = app
         self.public = PublicPaths(public)
-        self.pages = Pages.of(healthz, readyz, resource)
+        self.pages = WellKnownPages.of(healthz, readyz, resource)
         # No route has been chosen yet, so there are no path parameters to compare with.
-        self.requires = authenticated if requires is None else checked(requires).bound({})
+        self.requires = authenticated if requires is None else checked_requirement(requires).bound({})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -115,8 +121,8 @@ class GuardMiddleware(Attached):
             try:
                 token = recognise(scope, guard) or await aauthenticate(scope, guard)
                 if self.requires is not authenticated:
-                    layers.judge(guard, token, self.requires, scope)
-                    layers.passed(self.requires, scope)
+                    judge(guard, token, self.requires, scope)
+                    passed(self.requires, scope)
             except (AuthError, KeysUnavailable) as refusal:
                 self._note_refusal(scope)
                 return await refuse(refusal, scope, send)

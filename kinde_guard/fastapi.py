@@ -26,12 +26,22 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 from . import requirements, starlette
+from .adapters import (
+    AccessToken,
+    Decorators,
+    asgi_scope,
+    check_function,
+    innermost,
+    mark,
+    misuse_error,
+    needs_function,
+    openapi,
+    stacked,
+    with_requirements_around,
+)
 from .errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, MissingToken
 from .guard import Guard, GuardSettings
 from .requirements import AllOf, Requirement, Scopes, authenticated
-from .tokens.access_token import AccessToken
-from .web import asgi_scope, decorators, layers, openapi
-from .web.socketio import misused
 from .web.starlette_refusal import refused
 from .web.starlette_routes import dependencies_of, is_async, is_fastapis, name_of, oauth_scopes_of, own_routes, serving
 from .web.starlette_user import introduce
@@ -168,12 +178,12 @@ class Requires(params.Security):
         call = access_token if _only_scopes(requirement) else _Check(requirement)
         return cls(call, scopes=scopes, requirement=requirement)
 
-    @decorators.needs_function
+    @needs_function
     def __call__(self, function: F) -> F:
-        decorators.check_function(function)
-        requirement = decorators.stacked(function, self.requirement)
-        wrapper = _inject(decorators.innermost(function), Requires.of(requirement))
-        decorators.mark(function, wrapper, requirement)
+        check_function(function)
+        requirement = stacked(function, self.requirement)
+        wrapper = _inject(innermost(function), Requires.of(requirement))
+        mark(function, wrapper, requirement)
         return cast(F, wrapper)
 
     @property
@@ -185,7 +195,7 @@ class Requires(params.Security):
         )
 
 
-_decorators = decorators.Decorators(Requires.of)
+_decorators = Decorators(Requires.of)
 requires_auth = _decorators.requires_auth
 requires_scope = _decorators.requires_scope
 requires_permission = _decorators.requires_permission
@@ -319,7 +329,7 @@ def _awaitable(  # pragma: no cover  # half of it is for each version
 def _not_let_in(function: Callable[..., Any], token: AccessToken | None, scopes: tuple[str, ...]) -> Exception:
     if token is not None:
         return refused(InsufficientScope(scopes), HTTPException)
-    return misused(
+    return misuse_error(
         f"{name_of(function)}() was called without FastAPI, so there is no token: "
         "call what it wraps, .__wrapped__(…), or on a Starlette route use kinde_guard.starlette"
     )
@@ -363,4 +373,4 @@ def _demand_of_route(security: AccessTokenSecurity, unmet: Requirement, scope: a
     """Everything that the route demands of this token, in the order in which it was written, *unmet* included
     (RFC 6750 §3: ``scope`` is for the resource, not for the one dependency that refused)."""
     found = demands_in(serving(scope), security)
-    return layers.with_those_around(AllOf((*found, unmet)).bound(scope.get("path_params", {})), scope)
+    return with_requirements_around(AllOf((*found, unmet)).bound(scope.get("path_params", {})), scope)

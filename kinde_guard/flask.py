@@ -14,18 +14,25 @@ except ModuleNotFoundError as missing:
     raise ImportError("kinde_guard.flask needs Flask: pip install 'kinde-guard[flask]'", name=missing.name) from missing
 from werkzeug.local import LocalProxy
 
+from .adapters import (
+    AccessToken,
+    Decorators,
+    Preflights,
+    PublicPaths,
+    Requirement,
+    WellKnownPages,
+    check_function,
+    check_given,
+    innermost,
+    mark,
+    stacked,
+    wsgi_environ,
+)
 from .errors import AuthError, ConfigurationError, KeysUnavailable, MissingToken
-from .guard import Guard, GuardSettings, check_given
-from .requirements import Requirement
-from .tokens.access_token import AccessToken
-from .web import decorators
-from .web.cors import Preflights
+from .guard import Guard, GuardSettings
 from .web.flask_app import ANSWERED
 from .web.flask_attached import MEND, FlaskGuard, admit, admit_or_answer, attached_here
 from .web.flask_refusal import EXTENSION, refused
-from .web.paths import PublicPaths
-from .web.well_known import Pages
-from .web.wsgi_environ import authenticate
 
 __all__ = [
     "KindeGuard",
@@ -69,7 +76,7 @@ class KindeGuard:
         check_given(guard, settings, KindeGuard)
         self._given = guard
         self._public = None if public is None else PublicPaths(public)
-        self._pages = functools.partial(Pages.of, healthz, readyz, resource)
+        self._pages = functools.partial(WellKnownPages.of, healthz, readyz, resource)
         self._preflights = functools.partial(Preflights, pass_preflights, MEND)
         self._preflights()
         self._pages()  # what is wrong with them is said here
@@ -115,7 +122,7 @@ class Requires:
 
     def __init__(self, requirement: Requirement) -> None:
         self.requirement = requirement
-        decorators.mark(self, self, requirement)
+        mark(self, self, requirement)
 
     @overload
     def __call__(self) -> None: ...
@@ -129,9 +136,9 @@ class Requires:
         return admit_or_answer(self.requirement)  # type: ignore[no-any-return]  # a response, at times
 
     def _around(self, view: Callable[..., Any]) -> Callable[..., Any]:
-        decorators.check_function(view)
-        requirement = decorators.stacked(view, self.requirement)
-        inner = decorators.innermost(view)
+        check_function(view)
+        requirement = stacked(view, self.requirement)
+        inner = innermost(view)
         is_async = inspect.iscoroutinefunction(inner)
 
         @functools.wraps(view)
@@ -139,11 +146,11 @@ class Requires:
             admit(requirement)
             return current_app.ensure_sync(inner)(*args, **kwargs) if is_async else inner(*args, **kwargs)
 
-        decorators.mark(view, wrapper, requirement)
+        mark(view, wrapper, requirement)
         return wrapper
 
 
-_decorators = decorators.Decorators(Requires)
+_decorators = Decorators(Requires)
 requires = _decorators.requires
 requires_auth = _decorators.requires_auth
 requires_org = _decorators.requires_org
@@ -181,7 +188,7 @@ def _token() -> AccessToken:
     if not has_request_context():
         raise RuntimeError("current_token and optional_token() are the token of a request, and here there is none")
     try:
-        return authenticate(request.environ, attached_here().guard)
+        return wsgi_environ.authenticate(request.environ, attached_here().guard)
     except (AuthError, KeysUnavailable) as error:
         raise refused(error) from None
 

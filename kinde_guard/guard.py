@@ -10,16 +10,15 @@ signature → :mod:`claims` → requirement. Refusals are logged here and nowher
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from . import events
-from .errors import AuthError, ConfigurationError, InvalidToken, KeysUnavailable, MissingToken, Reason
+from .errors import AuthError, InvalidToken, KeysUnavailable, MissingToken, Reason
 from .events import CannotTell, Refused, Verified, log
 from .keys.jwk import Key
 from .keys.signed import Signed, SignedReader
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     import httpx
 
 MAX_HEADERS = 64  # a few keys have a header each; the bound is for an issuer that puts something new into every one
-Made = TypeVar("Made", bound=Callable[..., None])
 
 _NOT_SHOWN: Any = None
 """In place of variables that hold a token, in frames that a refusal goes out through: error reporters print them."""
@@ -347,47 +345,6 @@ def log_refusal(refusal: AuthError | KeysUnavailable, mark: str = "", client: st
     who = (f" token {mark}" if mark else "") + (f" of {quoted(client)}" if client else "")
     extra = {name: value for name, value in facts.items() if value}
     log.log(level, "%s (%s)%s%s", words, refusal.reason, who, hint and f": {hint}", extra=extra)
-
-
-def check_given(guard: Guard | None, settings: Mapping[str, object], adapter: Callable[..., object]) -> None:
-    """For adapters, which take a ready guard or the settings of one: not both, and none that is misspelt."""
-    known = _settings_of(Guard)
-    for name in settings:
-        if name not in known:
-            raise ConfigurationError(_unknown(adapter, name, known | _settings_of(adapter)))
-    if guard is not None and settings:
-        raise ConfigurationError(f"the guard has its settings already: give guard=, or {', '.join(settings)}=")
-
-
-def guard_has_settings(init: Made) -> Made:
-    """For adapters that take a ready guard alone: their ``__init__``, which says so where it is given a setting."""
-    known = _settings_of(init)
-
-    @functools.wraps(init)
-    def checking(self: object, *args: Any, **options: Any) -> None:
-        name = next((name for name in options if name not in known), None)
-        if name in _settings_of(Guard):
-            word = type(self).__name__
-            raise ConfigurationError(f"{name} is a setting of the guard: write {word}(app, Guard({name}=…))")
-        if name is not None:
-            raise ConfigurationError(_unknown(type(self), name, known))
-        init(self, *args, **options)
-
-    return cast(Made, checking)
-
-
-def _settings_of(made: Callable[..., object]) -> set[str]:
-    parameters = inspect.signature(made).parameters.values()
-    return {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD} - {"self"}
-
-
-def _unknown(adapter: Callable[..., object], name: str, known: set[str]) -> str:
-    from difflib import get_close_matches  # only here: where all is well it need not be loaded
-
-    known = known - {"app"}
-    near = get_close_matches(name, sorted(known), 1)
-    mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
-    return f"{adapter.__name__} has no setting {name!r}: {mend}"
 
 
 def _words_of(refusal: AuthError | KeysUnavailable) -> tuple[int, str, str]:

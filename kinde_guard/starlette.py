@@ -22,16 +22,26 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 
-from .authenticator import Authenticator
+from .adapters import (
+    AccessToken,
+    Attached,
+    Authenticator,
+    Decorators,
+    Requirement,
+    as_framework_error,
+    asgi_scope,
+    check_function,
+    innermost,
+    judge,
+    mark,
+    misuse_error,
+    needs_function,
+    stacked,
+)
 from .errors import AuthError, KeysUnavailable, MissingToken
 from .guard import Guard
-from .requirements import Requirement
-from .tokens.access_token import AccessToken
-from .web import asgi_scope, decorators, layers
-from .web.mixed import both
-from .web.socketio import misused
 from .web.starlette_app import AppGuard
-from .web.starlette_refusal import Refusal, refused
+from .web.starlette_refusal import RefusalResponse, refused
 from .web.starlette_routes import is_async, name_of
 from .web.starlette_user import Credentials, KindeUser, introduce
 
@@ -75,17 +85,17 @@ class Requires:
     def __init__(self, requirement: Requirement) -> None:
         self.requirement = requirement
 
-    @decorators.needs_function
+    @needs_function
     def __call__(self, function: F) -> F:
-        decorators.check_function(function)
-        requirement = decorators.stacked(function, self.requirement)
-        bare = decorators.innermost(function)
+        check_function(function)
+        requirement = stacked(function, self.requirement)
+        bare = innermost(function)
         wrapper = _async_wrapper(bare, requirement) if is_async(bare) else _sync_wrapper(bare, requirement)
-        decorators.mark(function, wrapper, requirement)
+        mark(function, wrapper, requirement)
         return cast(F, wrapper)
 
 
-_decorators = decorators.Decorators(Requires)
+_decorators = Decorators(Requires)
 requires_auth = _decorators.requires_auth
 requires_scope = _decorators.requires_scope
 requires_permission = _decorators.requires_permission
@@ -130,7 +140,7 @@ class KindeBackend(AuthenticationBackend):
     def __init__(self, guard: Guard | None = None, *, anonymous: bool = False) -> None:
         self.anonymous = anonymous
         self.has_guard = guard is not None
-        self._attached = None if guard is None else asgi_scope.Attached(guard, {}, mend=_MEND)
+        self._attached = None if guard is None else Attached(guard, {}, mend=_MEND)
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
         if self._attached is not None and asgi_scope.nearest(conn.scope) is None:
@@ -143,14 +153,14 @@ class KindeBackend(AuthenticationBackend):
                 return None
             asgi_scope.note_refusal(conn.scope, asgi_scope.nearest(conn.scope))
             error.name_metadata(asgi_scope.metadata_url(conn.scope))
-            raise both(error, AuthenticationError) from None
+            raise as_framework_error(error, AuthenticationError) from None
         return Credentials(token), KindeUser(token)
 
 
 def on_error(conn: HTTPConnection, error: AuthenticationError) -> Response:
     """For ``AuthenticationMiddleware(…, on_error=on_error)``: 401 with a challenge where Starlette answers 400."""
     if isinstance(error, AuthError | KeysUnavailable):
-        return Refusal(error, asgi_scope.metadata_url(conn.scope))
+        return RefusalResponse(error, asgi_scope.metadata_url(conn.scope))
     return AuthenticationMiddleware.default_on_error(conn, error)
 
 
@@ -189,7 +199,7 @@ def _sync_wrapper(function: Callable[..., Any], requirement: Requirement) -> Cal
 def _judge(guard: Authenticator, token: AccessToken, requirement: Requirement, scope: Scope) -> None:
     introduce(scope, token)
     requirement = requirement.bound(scope.get("path_params", {}))
-    layers.judge(guard, token, requirement, scope)
+    judge(guard, token, requirement, scope)
 
 
 def _scope_in(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Scope:
@@ -198,7 +208,7 @@ def _scope_in(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
     for value in (*args, *kwargs.values()):
         if isinstance(value, HTTPConnection):
             return value.scope
-    raise misused(
+    raise misuse_error(
         f"{name_of(function)}() was called without a request or WebSocket, so there is no token to ask for: "
         "@requires_… is for endpoints (those of FastAPI: from kinde_guard.fastapi import requires_…)"
     )

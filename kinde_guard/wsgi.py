@@ -10,23 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .errors import AuthError, ConfigurationError, KeysUnavailable
-from .guard import Guard, guard_has_settings
-from .requirements import Requirement, authenticated
-from .web import bearer, layers
-from .web.cors import Preflights
-from .web.decorators import checked
-from .web.paths import PublicPaths
-from .web.well_known import Pages
-from .web.wsgi_environ import (
-    authenticate,
-    covers,
-    is_cors_preflight,
-    page_for,
-    private_to_caller,
-    send_answer,
-    send_page,
+from .adapters import (
+    Preflights,
+    PublicPaths,
+    Requirement,
+    WellKnownPages,
+    answer,
+    checked_requirement,
+    guard_has_settings,
+    judge,
+    passed,
+    wsgi_environ,
 )
+from .errors import AuthError, ConfigurationError, KeysUnavailable
+from .guard import Guard
+from .requirements import authenticated
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -40,6 +38,14 @@ __all__ = [
     "private_to_caller",
     "send_page",
 ]
+
+# Adapters of others stand on these; new ones take them from kinde_guard.adapters.
+authenticate = wsgi_environ.authenticate
+covers = wsgi_environ.covers
+is_cors_preflight = wsgi_environ.is_cors_preflight
+page_for = wsgi_environ.page_for
+private_to_caller = wsgi_environ.private_to_caller
+send_page = wsgi_environ.send_page
 
 _MEND = (
     "put CORS middleware around the guard; or, if the app inside answers every preflight itself, as Django does with "
@@ -74,9 +80,9 @@ class GuardMiddleware:
             raise ConfigurationError(f"GuardMiddleware(app, …) takes a WSGI app first, not {app!r}")
         self.app = app
         self.public = PublicPaths(public)
-        self.pages = Pages.of(healthz, readyz, resource)
+        self.pages = WellKnownPages.of(healthz, readyz, resource)
         # No route has been chosen yet, so there are no path parameters to compare with.
-        self.requires = authenticated if requires is None else checked(requires).bound({})
+        self.requires = authenticated if requires is None else checked_requirement(requires).bound({})
         self.preflights = Preflights(pass_preflights, _MEND)
         self.guard = Guard() if guard is None else guard
         self.preflights.check(app, self.public)
@@ -90,13 +96,13 @@ class GuardMiddleware:
             try:
                 token = authenticate(environ, self.guard)
                 if self.requires is not authenticated:
-                    layers.judge(self.guard, token, self.requires, environ)
-                    layers.passed(self.requires, environ)
+                    judge(self.guard, token, self.requires, environ)
+                    passed(self.requires, environ)
             except (AuthError, KeysUnavailable) as refusal:
                 if is_cors_preflight(environ):
                     self.preflights.refused()
                 url = "" if self.pages is None else self.pages.metadata_url
-                return send_answer(bearer.answer(refusal, url), environ, start_response)
+                return wsgi_environ.send_answer(answer(refusal, url), environ, start_response)
             start_response = private_to_caller(environ, start_response)
         return self.app(environ, start_response)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -102,3 +103,11 @@ def test_it_finds_what_is_not_enforced() -> None:
     bare = outer.__wrapped__  # type: ignore[attr-defined]
     with pytest.raises(ConfigurationError, match="'/users' requires is not enforced"):
         ToyGuard(Toy({"/users": bare}), guard_of(Issuer()), [])
+
+
+def test_what_an_adapter_is_made_of_is_told_by_name() -> None:
+    assert kit.__doc__ is not None
+    told = re.findall(r":(?:class|func|data|mod):`(\w+)`", kit.__doc__)
+    assert len(told) == len(set(told))
+    assert set(told) == set(kit.__all__)
+    assert all(getattr(kit, name) is not None for name in kit.__all__)

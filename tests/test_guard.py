@@ -23,7 +23,7 @@ from kinde_guard import (
     scope,
     wsgi,
 )
-from kinde_guard.guard import check_given
+from kinde_guard.adapters import check_given
 
 LINE = r"INFO refused \(insufficient_scope\) token [0-9a-f]{{12}} of {client}: [^\n]+"
 

@@ -29,6 +29,11 @@ CORE = [
     "keys.signed", "tokens.cache", "net.verdict_reporter", "tokens.alike", "guard", "web.well_known",
 ]  # fmt: skip
 """Each may import what stands before it."""
+PUBLIC = {
+    "adapters", "api_keys", "authenticator", "errors", "events", "guard", "requirements", "revocation", "settings",
+    "webhooks",
+}  # fmt: skip
+NO_ADAPTERS = PUBLIC | {"__init__", "__main__", "leavings", "otel"}
 
 
 WITHOUT = """
@@ -136,13 +141,17 @@ def circles(imports: Mapping[str, set[str]]) -> set[frozenset[str]]:
     return {frozenset(other for other in needs[module] if module in needs[other]) for module in turning}
 
 
-def test_there_is_no_circle_of_imports() -> None:
-    """Anywhere: imports for type checkers and within functions count, too."""
+def all_imports() -> dict[str, set[str]]:
+    """By module, what it imports of ours: for type checkers and within functions, too."""
     files: dict[str, Path] = {}
     for file in PACKAGE.rglob("*.py"):
         parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
         files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
-    imports = {module: every_import(module, files) for module in files}
+    return {module: every_import(module, files) for module in files}
+
+
+def test_there_is_no_circle_of_imports() -> None:
+    imports = all_imports()
     assert "kinde_guard.errors" in imports["kinde_guard.guard"]
     assert circles(imports) == set()
 
@@ -216,6 +225,18 @@ def test_no_private_name_is_used_across_files() -> None:
 ])  # fmt: skip
 def test_a_private_name_of_another_file_is_found(text: str, taken: set[str]) -> None:
     assert names_taken(ast.parse(text)) == taken
+
+
+def test_adapters_are_made_of_what_is_public_alone() -> None:
+    """Ours as those of others. What of ``web`` the seam itself does not need belongs to one of them."""
+    imports = all_imports()
+    adapters = {f"kinde_guard.{file.stem}" for file in PACKAGE.glob("*.py") if file.stem not in NO_ADAPTERS}
+    own = {name for name in imports if name.startswith("kinde_guard.web.")} - reachable(imports, "kinde_guard.adapters")
+    assert {"kinde_guard.asgi", "kinde_guard.fastapi"} <= adapters
+    assert {"kinde_guard.web.flask_routes", "kinde_guard.web.swagger"} <= own
+    known = adapters | own | {f"kinde_guard.{name}" for name in PUBLIC}
+    inside = {module: imports[module] - known for module in adapters | own}
+    assert {module: found for module, found in inside.items() if found} == {}
 
 
 @pytest.mark.parametrize("module", CORE)

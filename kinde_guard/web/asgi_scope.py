@@ -10,14 +10,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AuthError, ConfigurationError, KeysUnavailable
-from ..guard import Guard, check_given
+from ..guard import Guard
 from ..net import forks
 from ..requirements import Requirement
 from ..tokens.access_token import AccessToken
 from . import bearer, caching
 from .cors import Preflights
+from .given_settings import check_given
 from .paths import METHOD_OVERRIDES, PublicPaths, is_preflight
-from .well_known import Pages
+from .well_known import WellKnownPages
 
 if TYPE_CHECKING:
     from ..authenticator import Authenticator
@@ -41,7 +42,7 @@ _making = forks.Lock()  # or each of many threads at a cold start would make a g
 class Attached:
     """The guard, and what goes with it, in front of an app; each request finds it in its scope."""
 
-    pages: Pages | None = None
+    pages: WellKnownPages | None = None
     """What is answered here, before any token is asked for."""
 
     def __init__(

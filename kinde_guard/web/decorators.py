@@ -53,10 +53,10 @@ class Decorators(Generic[Made]):
 
     def requires(self, requirement: Requirement) -> Made:
         """Any requirement, such as ``scope("a") | permission("b")``."""
-        return self._make(checked(requirement))
+        return self._make(checked_requirement(requirement))
 
 
-def checked(requirement: object) -> Requirement:
+def checked_requirement(requirement: object) -> Requirement:
     """*requirement*, if it is one."""
     if not isinstance(requirement, Requirement):
         raise ConfigurationError(f"a requirement is needed, such as scope('read:users'), not {requirement!r}")

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from ..adapters import wsgi_environ
 from ..errors import AuthError, KeysUnavailable
 from .flask_refusal import EXTENSION, refused
 from .flask_routes import layers_in_front
-from .wsgi_environ import private_to_caller, send_page
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -46,9 +46,9 @@ class GuardedApp(Flask):
             return super().__call__(environ, start_response)
         page = None if attached.pages is None else attached.page(self, environ)
         if page is not None:
-            return send_page(page, start_response)
+            return wsgi_environ.send_page(page, start_response)
         if attached.public is not None:
-            start_response = private_to_caller(environ, start_response)
+            start_response = wsgi_environ.private_to_caller(environ, start_response)
         opens = attached.public is None or not _has_front(self) or attached.opens(environ)
         if opens and attached.is_sound(self):
             return super().__call__(environ, start_response)

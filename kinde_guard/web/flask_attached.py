@@ -9,25 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app, has_request_context, request
 
+from ..adapters import (
+    Authenticator,
+    Preflights,
+    PublicPaths,
+    Requirement,
+    WellKnownPage,
+    WellKnownPages,
+    guarded_by,
+    misplaced,
+    misuse_error,
+    requirements_around,
+    with_requirements_around,
+    wsgi_environ,
+)
 from ..errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, KindeGuardError
 from ..guard import Guard
-from ..requirements import Requirement, authenticated
-from . import decorators, layers
-from .cors import Preflights
+from ..requirements import authenticated
 from .flask_app import is_automatic_options, past_front, put_in_front
 from .flask_refusal import EXTENSION, handle, refused
 from .flask_routes import all_demands, covered_demands, demands_before, demands_of, event_handlers
-from .paths import PublicPaths
-from .socketio import misused
-from .well_known import Page, Pages
-from .wsgi_environ import authenticate, covers, is_cors_preflight, page_for
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication, WSGIEnvironment
 
     from flask import Request
-
-    from ..authenticator import Authenticator
 
 MEND = (
     "let Flask answer OPTIONS by itself, and have Flask-CORS set the headers; or, if the app answers every preflight "
@@ -44,7 +50,7 @@ class FlaskGuard:
     """The guard in front of one Flask app: its ``app.extensions["kinde_guard"]``. The ``guard`` can be replaced."""
 
     def __init__(
-        self, by: object, guard: Guard, public: PublicPaths | None, pages: Pages | None, preflights: Preflights
+        self, by: object, guard: Guard, public: PublicPaths | None, pages: WellKnownPages | None, preflights: Preflights
     ) -> None:
         self.by = by
         self.guard = guard
@@ -66,11 +72,11 @@ class FlaskGuard:
         app.extensions[EXTENSION] = self
         put_in_front(app)
 
-    def page(self, app: Flask, environ: WSGIEnvironment) -> Page | None:
+    def page(self, app: Flask, environ: WSGIEnvironment) -> WellKnownPage | None:
         """The page that is asked for, if it is one of ours. It is answered in front of all of Flask: no function of the
         app has to let a health check pass."""
         assert self.pages is not None
-        return page_for(environ, self.pages, lambda: self.guard, functools.partial(all_demands, app))
+        return wsgi_environ.page_for(environ, self.pages, lambda: self.guard, functools.partial(all_demands, app))
 
     def opens(self, environ: WSGIEnvironment) -> bool:
         """Whether the request goes on as if there were no guard: its path is public, or its token good."""
@@ -85,7 +91,7 @@ class FlaskGuard:
 
     def is_strangers_preflight(self, environ: WSGIEnvironment) -> bool:
         """Whether it is one to an app that is for callers with a good token alone."""
-        return self.public is not None and is_cors_preflight(environ) and not self.opens(environ)
+        return self.public is not None and wsgi_environ.is_cors_preflight(environ) and not self.opens(environ)
 
     def is_sound(self, app: Flask) -> bool:
         """Whether there is nothing to say against serving *app*, to which requests may come that never get to Flask."""
@@ -98,15 +104,15 @@ class FlaskGuard:
         """Raise :class:`ConfigurationError` for a demand that nothing enforces, and find those that are beneath
         decorators of others."""
         paths = {rule.endpoint: rule.rule for rule in app.url_map.iter_rules()}
-        guarded = decorators.guarded_by(app.view_functions.values())
+        guarded = guarded_by(app.view_functions.values())
         for name, view in app.view_functions.items():
-            if decorators.misplaced(view, guarded):
+            if misplaced(view, guarded):
                 raise ConfigurationError(
                     f"the demand on the view {name!r} at {paths.get(name)!r} is not enforced: write @requires_…(…) "
                     "below the route decorator (if the route is meant to be open, give it its own function)"
                 )
         for event, handler in event_handlers(app):
-            if decorators.misplaced(handler):
+            if misplaced(handler):
                 raise ConfigurationError(
                     f"the demand on the handler of the Socket.IO event {event!r} is not enforced: write @requires_…(…) "
                     "below the decorator of the event"
@@ -134,7 +140,9 @@ class FlaskGuard:
 
     def _is_open(self, environ: WSGIEnvironment) -> bool:
         assert self.public is not None
-        return covers(self.public, environ) or (self.preflights.passes and is_cors_preflight(environ))
+        return wsgi_environ.covers(self.public, environ) or (
+            self.preflights.passes and wsgi_environ.is_cors_preflight(environ)
+        )
 
 
 def attached_here() -> FlaskGuard:
@@ -142,10 +150,10 @@ def attached_here() -> FlaskGuard:
     try:
         app = _app()
     except RuntimeError:
-        raise misused("there is no app here: kinde_guard.flask is for functions that a Flask app calls") from None
+        raise misuse_error("there is no app here: kinde_guard.flask is for functions that a Flask app calls") from None
     attached: FlaskGuard | None = app.extensions.get(EXTENSION)
     if attached is None:
-        raise misused(
+        raise misuse_error(
             f"no guard is attached to the app {app.name!r}{_serving()}: call KindeGuard(app) before it starts"
         )
     return attached
@@ -157,17 +165,19 @@ def admit(requirement: Requirement) -> None:
     try:
         current = _request()
     except RuntimeError:
-        raise misused("there is no request here: what decorates a view of Flask was called outside of one") from None
+        raise misuse_error(
+            "there is no request here: what decorates a view of Flask was called outside of one"
+        ) from None
     try:
-        token = authenticate(current.environ, attached.guard)
+        token = wsgi_environ.authenticate(current.environ, attached.guard)
         attached.guard.demand(token, requirement.bound(current.view_args or {}))
     except InsufficientScope as error:
         # RFC 6750 §3: ``scope`` names all that the resource requires, so that one more token request is enough.
-        around = layers.with_those_around(authenticated, current.environ)
+        around = with_requirements_around(authenticated, current.environ)
         names = [name for demand in (around, *_demands_of_request(current)) for name in demand.scopes()]
         raise refused(InsufficientScope(dict.fromkeys((*names, *error.required)), error.hint)) from None
     except (AuthError, KeysUnavailable) as error:
-        if is_cors_preflight(current.environ):
+        if wsgi_environ.is_cors_preflight(current.environ):
             attached.preflights.refused()
         raise refused(error) from None
 
@@ -176,7 +186,7 @@ def admit_or_answer(requirement: Requirement) -> Any:
     """Before a request: a preflight that Flask answers by itself is answered at once, and no function after this one
     runs; one that passes gets to those functions, but to no view."""
     current = _request()
-    if is_cors_preflight(current.environ):
+    if wsgi_environ.is_cors_preflight(current.environ):
         if attached_here().preflights.passes:
             current.environ[_PUT_OFF] = (*current.environ.get(_PUT_OFF, ()), requirement)
             return None
@@ -187,7 +197,7 @@ def admit_or_answer(requirement: Requirement) -> Any:
 
 def _is_verified(environ: WSGIEnvironment, guard: Authenticator) -> bool:
     try:
-        authenticate(environ, guard)
+        wsgi_environ.authenticate(environ, guard)
     except (AuthError, KeysUnavailable):
         return False
     return True
@@ -196,7 +206,7 @@ def _is_verified(environ: WSGIEnvironment, guard: Authenticator) -> bool:
 def _demands_of_request(current: Request) -> Iterator[Requirement]:
     """What middleware around the app, the app, the blueprints and the view demand together."""
     app = _app()
-    yield from layers.around(current.environ)
+    yield from requirements_around(current.environ)
     yield from demands_before(app, reversed(current.blueprints))
     yield from demands_of(app.view_functions.get(current.endpoint or ""), current.method)
 

@@ -9,8 +9,8 @@ import json
 from flask import current_app, has_request_context, request
 from werkzeug.exceptions import HTTPException, default_exceptions
 
+from ..adapters import closing_error
 from ..errors import AuthError, KeysUnavailable, KindeGuardError
-from .socketio import closing
 
 EXTENSION = "kinde_guard"
 
@@ -36,7 +36,7 @@ def refused(error: AuthError | KeysUnavailable) -> Exception:
     attached = current_app.extensions.get(EXTENSION)
     if attached is not None and attached.pages is not None:
         refusal.name_metadata(attached.pages.metadata_url)
-    return closing(refusal, error.detail, json.loads(refusal.body())) if _is_connecting() else refusal
+    return closing_error(refusal, error.detail, json.loads(refusal.body())) if _is_connecting() else refusal
 
 
 def handle(error: KindeGuardError) -> HTTPException:

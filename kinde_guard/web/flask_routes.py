@@ -13,11 +13,9 @@ from typing import Any
 from flask import Flask
 from flask.views import MethodView
 
-from ..requirements import AllOf, Requirement
+from ..adapters import Requirement, enforced, innermost, is_resource_of_its_own, way_in
+from ..requirements import AllOf
 from ..wsgi import GuardMiddleware
-from . import decorators
-from .layers import is_resource_of_its_own
-from .way_in import way_in
 
 
 def functions_of(view: Any, method: str) -> list[Any]:
@@ -73,7 +71,7 @@ def covered_demand(view: Any, method: str) -> Requirement | None:
     does. ``None`` where our own decorators are the outermost ones and ask first."""
     parts, within = functions_of(view, method), view
     while _is_ours(within):
-        within = decorators.innermost(within)
+        within = innermost(within)
     if hasattr(within, "__wrapped__"):  # by somebody: of all parts the view alone can be in front
         parts = [part for part in parts if part is not view or not _is_ours(part)]
     else:
@@ -106,7 +104,7 @@ def _gates(app: Flask) -> Iterator[GuardMiddleware]:
 
 def _is_ours(function: Any) -> bool:
     """Whether it is a wrapper of ours itself, and not one that carries our marks."""
-    return decorators.innermost(function) is not function
+    return innermost(function) is not function
 
 
 def _is_own_way(app: Flask, layer: Any) -> bool:
@@ -131,6 +129,6 @@ def _decorators_of(kind: Any, method: str) -> list[Any]:
 
 def _demands_of(functions: Iterable[Any]) -> Iterator[Requirement]:
     for function in functions:
-        demand = decorators.enforced(function)
+        demand = enforced(function)
         if demand is not None:
             yield demand

@@ -14,7 +14,7 @@ from ..requirements import AllOf, Requirement
 if TYPE_CHECKING:
     from ..authenticator import Authenticator
     from ..tokens.access_token import AccessToken
-    from .well_known import Pages
+    from .well_known import WellKnownPages
 
 _DEMANDED = "kinde_guard.demanded"
 
@@ -22,27 +22,27 @@ _DEMANDED = "kinde_guard.demanded"
 def judge(guard: Authenticator, token: AccessToken, requirement: Requirement, request: Mapping[str, Any]) -> None:
     """Raise :class:`AuthError` if *token* does not meet *requirement*. *request*: the ASGI scope or WSGI environ."""
     if not requirement.met_by(token):
-        guard.demand(token, with_those_around(requirement, request))
+        guard.demand(token, with_requirements_around(requirement, request))
 
 
 def passed(requirement: Requirement, request: MutableMapping[str, Any]) -> None:
     """Note that the token meets *requirement*, for the layers within."""
-    request[_DEMANDED] = (*around(request), requirement)
+    request[_DEMANDED] = (*requirements_around(request), requirement)
 
 
-def with_those_around(requirement: Requirement, request: Mapping[str, Any]) -> Requirement:
+def with_requirements_around(requirement: Requirement, request: Mapping[str, Any]) -> Requirement:
     """*requirement*, and what the layers around have demanded already."""
-    before = around(request)
+    before = requirements_around(request)
     return AllOf((*before, requirement)) if before else requirement
 
 
-def around(request: Mapping[str, Any]) -> tuple[Requirement, ...]:
+def requirements_around(request: Mapping[str, Any]) -> tuple[Requirement, ...]:
     """What the layers around have demanded already."""
     before: tuple[Requirement, ...] = request.get(_DEMANDED, ())
     return before
 
 
-def is_resource_of_its_own(pages: Pages | None, guard: Authenticator | None, issuers: Collection[str]) -> bool:
+def is_resource_of_its_own(pages: WellKnownPages | None, guard: Authenticator | None, issuers: Collection[str]) -> bool:
     """Whether what is behind middleware with these *pages* and this *guard* has metadata of its own (RFC 9728), or is
     not for tokens of *issuers* alone: then what it demands is nothing that a client of the resource around could ask
     for."""

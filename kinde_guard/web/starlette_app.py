@@ -17,11 +17,22 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from ..adapters import (
+    Attached,
+    PublicPaths,
+    Refusal,
+    Requirement,
+    WellKnownPages,
+    asgi_scope,
+    enforced,
+    guarded_by,
+    is_resource_of_its_own,
+    made_by,
+    misplaced,
+)
 from ..errors import AuthError, ConfigurationError, KeysUnavailable
 from ..guard import Guard, GuardSettings
-from ..requirements import Requirement
-from . import asgi_scope, bearer, decorators, layers, starlette_middleware
-from .paths import PublicPaths
+from . import starlette_middleware
 from .starlette_refusal import Handlers, closing_when_too_late
 from .starlette_routes import (
     endpoint_of,
@@ -35,7 +46,6 @@ from .starlette_routes import (
     routes_of,
 )
 from .starlette_user import NOBODY, NOTHING, introduce
-from .well_known import Pages
 
 _MEND = (
     "add CORSMiddleware to the app that KindeGuard(app) guards, before or after: it is asked before the guard then, "
@@ -49,7 +59,7 @@ _OTHERS = {
 }
 
 
-class AppGuard(asgi_scope.Attached):
+class AppGuard(Attached):
     """The ``KindeGuard`` of both adapters, but for what FastAPI knows on top of Starlette."""
 
     http_exception: type[HTTPException] = HTTPException
@@ -70,7 +80,7 @@ class AppGuard(asgi_scope.Attached):
         super().__init__(guard, settings, pass_preflights, _MEND)
         self.handlers = Handlers(self.http_exception)
         self._told = False
-        self.pages = Pages.of(healthz, readyz, resource)
+        self.pages = WellKnownPages.of(healthz, readyz, resource)
         self.public = None if public is None else PublicPaths(public)
         if app is not None:
             self.init_app(app)
@@ -110,7 +120,7 @@ class AppGuard(asgi_scope.Attached):
 
     def demands_of(self, route: Any) -> Iterator[Requirement]:
         """What *route* demands by its decorators."""
-        demands = map(decorators.enforced, functions_of(route))
+        demands = map(enforced, functions_of(route))
         return (demand for demand in demands if demand is not None)
 
     def all_demands(self, app: Starlette) -> Iterator[Requirement]:
@@ -181,7 +191,7 @@ class _InFront:
         return None
 
 
-def _begin(scope: Scope, attached: asgi_scope.Attached) -> None:
+def _begin(scope: Scope, attached: Attached) -> None:
     outer = asgi_scope.nearest(scope)
     if "user" not in scope or (outer is not None and outer.guard is not attached.guard):
         # Whom another guard let in, in the app around, is nobody here.
@@ -189,7 +199,7 @@ def _begin(scope: Scope, attached: asgi_scope.Attached) -> None:
     asgi_scope.attach(scope, attached)
 
 
-async def _refuse(attached: AppGuard, error: bearer.Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+async def _refuse(attached: AppGuard, error: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     """The app's exception handling is further in; its handlers are asked here all the same."""
     conn = Request(scope, receive, send) if scope["type"] == "http" else WebSocket(scope, receive, send)
     response = await attached.handlers.answer(conn, error)
@@ -203,17 +213,17 @@ def _of(app: Any) -> AppGuard | None:
 
 def _is_part(route: Any, issuers: frozenset[str]) -> bool:
     """Whether what *route* serves or mounts is for tokens of *issuers*, and not a resource of its own."""
-    others = (layers.is_resource_of_its_own(gate.pages, gate.guard, issuers) for gate in gates(route))
+    others = (is_resource_of_its_own(gate.pages, gate.guard, issuers) for gate in gates(route))
     return _of(mounted(route)) is None and not any(others)
 
 
 def _check_demands(routes: list[Any]) -> None:
     endpoints = [(route, route.endpoint) for route in routes if endpoint_of(route) is not None]
-    guarded = decorators.guarded_by(endpoint for _, endpoint in endpoints)
+    guarded = guarded_by(endpoint for _, endpoint in endpoints)
     for route, endpoint in endpoints:
         # A plain Starlette route takes its endpoint as it is given: the same one may be open here and guarded there.
         # FastAPI's are written as decorators, and of a stack with two of them the lower one is open by mistake.
-        if decorators.misplaced(endpoint, guarded, strict=is_fastapis(route)):
+        if misplaced(endpoint, guarded, strict=is_fastapis(route)):
             raise ConfigurationError(
                 f"the demand on {name_of(endpoint)}(), which serves {route.path!r}, is not enforced: write "
                 "@requires_…(…) below the route decorator (if the route is meant to be open, give it its own function)"
@@ -225,7 +235,7 @@ def _check_makers(routes: list[Any]) -> None:
     for route in routes:
         own = "kinde_guard.fastapi" if is_fastapis(route) else "kinde_guard.starlette"
         for function in functions_of(route):
-            maker = decorators.made_by(function)
+            maker = made_by(function)
             # Of a request that it is given, Starlette's finds the token in FastAPI too.
             found = maker == "kinde_guard.starlette" and is_given_a_request(route)
             if maker in _OTHERS and maker != own and not found:

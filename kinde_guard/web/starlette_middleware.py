@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from . import cors
+from ..adapters import cors
 
 log = logging.getLogger("kinde_guard")
 Is = Callable[[Middleware], bool]

@@ -17,21 +17,20 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..adapters import Refusal, answer, as_framework_error, asgi_scope
 from ..errors import AuthError, Forbidden, InsufficientScope, KeysUnavailable, KindeGuardError, MissingToken
-from . import asgi_scope, bearer
-from .mixed import both
 from .starlette_routes import is_async
 
 _ONE_OF_EACH = (MissingToken(), InsufficientScope(("any",)), Forbidden("missing_permission"), KeysUnavailable(1))
 
 
-class Refusal(Response):
+class RefusalResponse(Response):
     """A refusal as a response: challenge and problem body."""
 
-    def __init__(self, refusal: bearer.Refusal, metadata_url: str = "") -> None:
+    def __init__(self, refusal: Refusal, metadata_url: str = "") -> None:
         self.refusal = refusal
-        answer = bearer.answer(refusal, metadata_url)
-        super().__init__(answer.body, answer.status, dict(answer.headers), answer.media_type)
+        made = answer(refusal, metadata_url)
+        super().__init__(made.body, made.status, dict(made.headers), made.media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if asgi_scope.can_answer(scope):
@@ -40,11 +39,11 @@ class Refusal(Response):
             await asgi_scope.refuse(self.refusal, scope, send)
 
 
-def refused(error: bearer.Refusal, base: type[HTTPException] = HTTPException, metadata_url: str = "") -> HTTPException:
+def refused(error: Refusal, base: type[HTTPException] = HTTPException, metadata_url: str = "") -> HTTPException:
     """*error* as an exception of the framework's, and still what it was: ``except`` and handlers find it as either."""
     if isinstance(error, HTTPException):
         return error
-    raised = both(error, base)
+    raised = as_framework_error(error, base)
     if metadata_url:
         raised.name_metadata(metadata_url)
     base.__init__(raised, raised.status, raised.detail, raised.headers)
@@ -81,7 +80,7 @@ class Handlers:
         url = asgi_scope.metadata_url(conn.scope)
         raised = refused(error, self._http_exception, url).with_traceback(error.__traceback__)
         handler = _own_handler(conn.app, raised) if asgi_scope.can_answer(conn.scope) else None
-        return Refusal(error, url) if handler is None else await _called(handler, conn, raised)
+        return RefusalResponse(error, url) if handler is None else await _called(handler, conn, raised)
 
     def _build(self, app: Starlette, build: Callable[[], ASGIApp]) -> ASGIApp:
         """Handlers for errors of ours are told of each refusal as the exception of the framework's that it is: what

@@ -15,8 +15,8 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Router
 
+from ..adapters import named
 from ..asgi import GuardMiddleware
-from .attributes import named
 
 MOST_MIDDLEWARE = 100  # around one mounted app; that many layers are a loop
 

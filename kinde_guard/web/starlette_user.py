@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 from starlette.types import Scope
 
-from ..tokens.access_token import AccessToken
+from ..adapters import AccessToken
 
 
 class KindeUser(BaseUser):

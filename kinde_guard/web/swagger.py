@@ -15,13 +15,13 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.applications import Starlette
 
+from ..adapters import Gate, openapi
 from ..errors import ConfigurationError
 from ..settings import Settings
-from .gate import Gate
-from .openapi import BEARER, SIGN_IN, Described, Schema
 from .starlette_app import AppGuard
 from .starlette_routes import Part, parts_of, places_of
 
+Schema = openapi.Schema
 SCOPES = {
     "openid": "who you are",
     "profile": "your name and picture",
@@ -93,23 +93,23 @@ class Swagger:
             self._offer_sign_in(document)
         return document
 
-    def _described(self, part: Part) -> Described:
+    def _described(self, part: Part) -> openapi.Described:
         public = self._guarded.public
         own = () if public is None else (Gate("", public),)
         around = (Gate(prefix, gate.public, gate.requires) for prefix, gate in part.gates)
         demanding = [route for route in part.routes() if list(self._guarded.demands_of(route))]
-        return Described(
+        return openapi.Described(
             part.prefix,
             (*own, *around),
-            frozenset((BEARER, SIGN_IN, *self._schemes_of(part.app))),
+            frozenset((openapi.BEARER, openapi.SIGN_IN, *self._schemes_of(part.app))),
             frozenset(place for route in demanding for place in places_of(route)),
             frozenset(map(str, self._guarded.handlers.restyled_by(part.app))),
         )
 
     def _offer_sign_in(self, document: Schema) -> None:
         settings, schemes = self._known(), document.get("components", {}).get("securitySchemes", {})
-        if settings is not None and BEARER in schemes:
-            schemes[SIGN_IN] = _scheme(next(iter(settings.issuers)))
+        if settings is not None and openapi.BEARER in schemes:
+            schemes[openapi.SIGN_IN] = _scheme(next(iter(settings.issuers)))
             for described in _with_security(document):
                 described["security"] = list(_with_alternatives(described["security"]))
 
@@ -192,8 +192,10 @@ def _with_alternatives(security: list[Schema]) -> Iterator[Schema]:
     route demands stands with the bearer token."""
     for requirement in security:
         yield requirement
-        if BEARER in requirement:
-            other = {SIGN_IN if name == BEARER else name: scopes for name, scopes in requirement.items()}
-            other[SIGN_IN] = []
+        if openapi.BEARER in requirement:
+            other = {
+                openapi.SIGN_IN if name == openapi.BEARER else name: scopes for name, scopes in requirement.items()
+            }
+            other[openapi.SIGN_IN] = []
             if other not in security:
                 yield other

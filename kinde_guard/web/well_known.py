@@ -31,7 +31,7 @@ _PATH = re.compile(r"/[A-Za-z0-9\-._~/]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class WellKnownPage:
     """An answer."""
 
     status: int
@@ -39,7 +39,7 @@ class Page:
     body: bytes
 
 
-class Pages:
+class WellKnownPages:
     """What one app answers itself, by path. Raises :class:`ConfigurationError`."""
 
     def __init__(self, healthz: str | None, readyz: str | None, resource: str | None) -> None:
@@ -51,13 +51,13 @@ class Pages:
             self._paths[urlsplit(self.metadata_url).path] = self._metadata
 
     @classmethod
-    def of(cls, healthz: str | None, readyz: str | None, resource: str | None) -> Pages | None:
+    def of(cls, healthz: str | None, readyz: str | None, resource: str | None) -> WellKnownPages | None:
         """``None`` if there are none: then a request is not looked at."""
         return None if healthz is readyz is resource is None else cls(healthz, readyz, resource)
 
     def answer(
         self, method: str, path: str, guard: Callable[[], Authenticator], demands: Callable[[], Iterable[Requirement]]
-    ) -> Page | None:
+    ) -> WellKnownPage | None:
         """The answer, if *path* is that of a page; *demands* are the app's, asked for once."""
         make = self._paths.get(path)
         if make is None:
@@ -66,14 +66,16 @@ class Pages:
             return self._to_another_method(method, path)
         page = make(guard, demands)
         headers = (*page.headers, ("Content-Type", "application/json"), ("Content-Length", str(len(page.body))))
-        return Page(page.status, headers, b"" if method == "HEAD" else page.body)
+        return WellKnownPage(page.status, headers, b"" if method == "HEAD" else page.body)
 
-    def _to_another_method(self, method: str, path: str) -> Page:
+    def _to_another_method(self, method: str, path: str) -> WellKnownPage:
         if method == "OPTIONS" and self._paths[path] == self._metadata:
-            return Page(204, _PREFLIGHT, b"")
-        return Page(405, (("Allow", "GET, HEAD"), ("Content-Length", "0")), b"")
+            return WellKnownPage(204, _PREFLIGHT, b"")
+        return WellKnownPage(405, (("Allow", "GET, HEAD"), ("Content-Length", "0")), b"")
 
-    def _metadata(self, guard: Callable[[], Authenticator], demands: Callable[[], Iterable[Requirement]]) -> Page:
+    def _metadata(
+        self, guard: Callable[[], Authenticator], demands: Callable[[], Iterable[Requirement]]
+    ) -> WellKnownPage:
         """RFC 9728 §3.2; members without a value are left out."""
         if self._scopes is None:
             self._scopes = sorted({name for demand in demands() for name in every_scope(demand)})
@@ -83,10 +85,10 @@ class Pages:
             "scopes_supported": self._scopes,
             "bearer_methods_supported": ["header"],
         }
-        return Page(200, _PUBLIC, _json({name: value for name, value in members.items() if value}))
+        return WellKnownPage(200, _PUBLIC, _json({name: value for name, value in members.items() if value}))
 
 
-_Make = Callable[[Callable[[], "Authenticator"], Callable[[], Iterable[Requirement]]], Page]
+_Make = Callable[[Callable[[], "Authenticator"], Callable[[], Iterable[Requirement]]], WellKnownPage]
 
 
 def metadata_url(resource: str) -> str:
@@ -116,11 +118,11 @@ def every_scope(requirement: Requirement) -> Iterator[str]:
         yield from every_scope(part)
 
 
-def _healthz(guard: Callable[[], Authenticator], demands: object) -> Page:
-    return Page(200, (_NO_STORE,), _json({"status": "ok"}))
+def _healthz(guard: Callable[[], Authenticator], demands: object) -> WellKnownPage:
+    return WellKnownPage(200, (_NO_STORE,), _json({"status": "ok"}))
 
 
-def _readyz(guard: Callable[[], Authenticator], demands: object) -> Page:
+def _readyz(guard: Callable[[], Authenticator], demands: object) -> WellKnownPage:
     """Ready are those that hold usable keys of every issuer. Nobody sends requests to those that are not, so that it
     is up to this page to have the keys fetched; it does not wait for them."""
     health = guard().health()
@@ -133,8 +135,8 @@ def _readyz(guard: Callable[[], Authenticator], demands: object) -> Page:
         for name, issuer in health.items()
     }
     if missing:
-        return Page(503, (_NO_STORE,), _json({"status": "not_ready", "no_keys_of": missing, "keys": keys}))
-    return Page(200, (_NO_STORE,), _json({"status": "ready", "keys": keys}))
+        return WellKnownPage(503, (_NO_STORE,), _json({"status": "not_ready", "no_keys_of": missing, "keys": keys}))
+    return WellKnownPage(200, (_NO_STORE,), _json({"status": "ready", "keys": keys}))
 
 
 def _checked(healthz: str | None, readyz: str | None) -> Iterator[tuple[str, _Make]]:

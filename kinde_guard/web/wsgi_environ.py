@@ -11,7 +11,7 @@ from ..requirements import Requirement
 from ..tokens.access_token import AccessToken
 from . import bearer, caching
 from .paths import PublicPaths, is_preflight
-from .well_known import Page, Pages
+from .well_known import WellKnownPage, WellKnownPages
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -64,15 +64,15 @@ def is_cors_preflight(environ: WSGIEnvironment) -> bool:
 
 def page_for(
     environ: WSGIEnvironment,
-    pages: Pages,
+    pages: WellKnownPages,
     guard: Callable[[], Authenticator],
     demands: Callable[[], Iterable[Requirement]],
-) -> Page | None:
+) -> WellKnownPage | None:
     """The answer, if the request is for one of *pages*."""
     return pages.answer(environ.get("REQUEST_METHOD", ""), environ.get("PATH_INFO", ""), guard, demands)
 
 
-def send_page(page: Page, start_response: StartResponse) -> Iterable[bytes]:
+def send_page(page: WellKnownPage, start_response: StartResponse) -> Iterable[bytes]:
     """Answer with it."""
     start_response(f"{page.status} {HTTPStatus(page.status).phrase}", list(page.headers))
     return [page.body]

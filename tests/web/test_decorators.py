@@ -17,7 +17,7 @@ from kinde_guard.requirements import authenticated
 from kinde_guard.web.decorators import (
     Decorators,
     check_function,
-    checked,
+    checked_requirement,
     enforced,
     guarded_by,
     innermost,
@@ -190,7 +190,7 @@ def test_demands_that_say_nothing_fail_at_import(wrong: Callable[[Any], object])
 
 
 def test_checked_hands_requirements_on() -> None:
-    assert checked(authenticated) is authenticated
+    assert checked_requirement(authenticated) is authenticated
 
 
 def test_classes_and_values_cannot_be_decorated() -> None:

@@ -10,20 +10,20 @@ from __future__ import annotations
 import sys
 
 from ..errors import ConfigurationError, KindeGuardError
-from .mixed import both
+from .framework_errors import as_framework_error
 
 
-def misused(text: str) -> Exception:
+def misuse_error(text: str) -> Exception:
     """A mistake in the app: nobody is let in by it."""
-    return closing(ConfigurationError(text), "The server is not set up for this.")
+    return closing_error(ConfigurationError(text), "The server is not set up for this.")
 
 
-def closing(error: KindeGuardError, message: str, data: object = None) -> Exception:
+def closing_error(error: KindeGuardError, message: str, data: object = None) -> Exception:
     """*error*, as one that ends the connection where it is raised in a ``connect`` handler; *message* and *data* are
     what the client is told."""
     base = getattr(sys.modules.get("socketio.exceptions"), "ConnectionRefusedError", None)
     if base is None or isinstance(error, base):
         return error
-    closed = both(error, base)
+    closed = as_framework_error(error, base)
     closed.error_args = {"message": message} | ({} if data is None else {"data": data})
     return closed  # type: ignore[no-any-return]

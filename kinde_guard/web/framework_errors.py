@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import KindeGuardError
 
 
-def both(error: KindeGuardError, base: type[Exception]) -> Any:
+def as_framework_error(error: KindeGuardError, base: type[Exception]) -> Any:
     """*error*, which is a *base* as well; that one's ``__init__`` has yet to be called."""
     return error.anew(_mixed(type(error), base))  # type: ignore[arg-type]  # a class can be hashed
 
