@@ -11,11 +11,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers import M2M, Issuer, guard_of, mint
 from hypothesis import HealthCheck, settings
+from redis_server import RedisServer, running_redis
 from servers import clean_environment
 from waiting import LONG
 
@@ -115,6 +117,13 @@ def guard() -> Guard:
 def token() -> str:
     """A machine-to-machine app's, for read:users and write:flags."""
     return mint(base=M2M)
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A real one, empty, which keeps nothing if it is killed (``running_redis(…, keeps=True)`` does)."""
+    with running_redis(tmp_path / "redis") as server:
+        yield server
 
 
 @pytest.fixture
