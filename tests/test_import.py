@@ -84,6 +84,17 @@ def test_the_core_knows_no_framework() -> None:
     assert not ours & {"fastapi", "starlette", "flask", "m2m", "testing", "cli", "issuer"}
 
 
+@pytest.mark.parametrize(("algorithms", "loads"), [
+    (["RS256"], False), (["RS256", "RS384", "RS512"], False),
+    (["RS256", "PS256"], True), (["PS512"], True), (["ES256"], True), (["RS256", "EdDSA"], True),
+])  # fmt: skip
+def test_pyjwt_is_loaded_for_the_algorithms_that_need_it(algorithms: list[str], loads: bool) -> None:
+    """When the guard is made. It takes longer to load than everything else together."""
+    loaded = loaded_by(f"from kinde_guard import Guard; Guard('a.kinde.com', audience='x', algorithms={algorithms})")
+    assert ("jwt" in loaded) is loads
+    assert not loaded & {"httpx", "asyncio"}
+
+
 def test_reporting_is_loaded_where_it_is_asked_for() -> None:
     """By the variable."""
     code = "from kinde_guard import Guard; Guard('a.kinde.com', audience='x', variables=[{}])"

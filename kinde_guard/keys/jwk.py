@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,9 +10,11 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
+
 from ..tokens.jws import MAX_NESTING
 from ..tokens.rules import MAX_KID
-from .signatures import PYJWT, Verifier, verifier
+from .signatures import Verifier, load_pyjwt, of_pyjwt, verifier
 
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
 KeyId = tuple[str, str]
@@ -21,6 +24,7 @@ _CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}  # RFC 7518 §3
 KTY = {**dict.fromkeys(_RSA, "RSA"), **dict.fromkeys(_CURVES.values(), "EC"), "EdDSA": "OKP"}
 """The key type (RFC 7518 §6.1) of each algorithm."""
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6.3.2, §6.4.1
+_TO_BASE64 = bytes.maketrans(b"-_", b"+/")
 _MARKS = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.S)  # brackets, and strings, which may hold some
 _HALF = re.compile(r"[\ud800-\udfff]")  # half a character: no token has it, and whoever writes it out crashes
 # No number in a key is used, so each may be of any length and size: int() would refuse more than 4,300 digits.
@@ -111,6 +115,7 @@ def read_jwk_set(body: bytes, algorithms: Sequence[str], known: Mapping[KeyId, K
 def load_libraries(algorithms: Iterable[str]) -> None:
     """Import what reading keys for *algorithms* takes, in the caller's thread and not in the one that fetches: before
     version 47 cryptography imports a part of itself with the first key that is no RSA key."""
+    load_pyjwt(algorithms)
     if any(KTY[alg] != "RSA" for alg in algorithms):
         import_module("cryptography.hazmat.backends.openssl.backend")
 
@@ -229,7 +234,7 @@ def _possible(jwk: dict[str, Any], kty: str) -> frozenset[str]:
 
 def _public(jwk: dict[str, Any], kty: str, alg: str) -> Any:
     try:
-        public = PYJWT[alg].from_jwk(jwk)
+        public = _rsa(jwk) if kty == "RSA" else of_pyjwt(alg).from_jwk(jwk)
     except Exception as error:  # whatever an odd key makes of the libraries, it spoils no other key
         raise UnusableKey(f"it cannot be read ({type(error).__name__})") from None
     if kty == "RSA":
@@ -237,7 +242,19 @@ def _public(jwk: dict[str, Any], kty: str, alg: str) -> Any:
     return public
 
 
-def _check_rsa(public: Any) -> None:
+def _rsa(jwk: dict[str, Any]) -> RSAPublicKey:
+    """RFC 7518 §6.3.1."""
+    return RSAPublicNumbers(e=_number(jwk["e"]), n=_number(jwk["n"])).public_key()
+
+
+def _number(text: str) -> int:
+    """Base64urlUInt (RFC 7518 §2), read leniently, as PyJWT reads it: of a key that an issuer publishes it is no
+    matter how it is spelled."""
+    data = text.encode().translate(_TO_BASE64)
+    return int.from_bytes(binascii.a2b_base64(data + b"=" * (-len(data) % 4)), "big")
+
+
+def _check_rsa(public: RSAPublicKey) -> None:
     """RFC 7518 §3.3: 2048 bits or more. The upper bound keeps a published giant from costing a second a token."""
     if not MIN_RSA_BITS <= public.key_size <= MAX_RSA_BITS:
         kind = WeakKey if public.key_size < MIN_RSA_BITS else UnusableKey

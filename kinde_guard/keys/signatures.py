@@ -1,27 +1,26 @@
 """Whether a signature holds under a public key: one function for each key and algorithm.
 
-RS256, RS384 and RS512 are compared here, with cryptography's mathematics; every other algorithm is PyJWT's.
+RS256, RS384 and RS512 are compared here, with cryptography's mathematics; every other algorithm is PyJWT's, which is
+loaded for them alone: importing it takes longer than everything else that a first token needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from jwt.algorithms import Algorithm, get_default_algorithms
 
-from ..settings import ASYMMETRIC
 from ..tokens.digests import sha256, sha384, sha512
+
+if TYPE_CHECKING:
+    from jwt.algorithms import Algorithm
 
 Verifier = Callable[[bytes, bytes], bool]
 """Takes a signing input and a signature (RFC 7515 §2), and says whether the signature holds. May raise what a hostile
 signature makes of the libraries."""
-PYJWT: Mapping[str, Algorithm] = {
-    name: algorithm for name, algorithm in get_default_algorithms().items() if name in ASYMMETRIC
-}
-"""PyJWT's implementation of each algorithm, by its name in ``alg``: it reads keys, and verifies signatures."""
 _PADDING = PKCS1v15()
 # The encoded DigestInfo up to the digest itself: RFC 8017 §9.2, note 1.
 _PKCS1_V1_5 = {
@@ -31,11 +30,29 @@ _PKCS1_V1_5 = {
 }
 
 
+def load_pyjwt(algorithms: Iterable[str]) -> None:
+    """Import PyJWT if one of *algorithms* needs it."""
+    if not _PKCS1_V1_5.keys() >= set(algorithms):
+        _implementations()
+
+
+def of_pyjwt(alg: str) -> Algorithm:
+    """PyJWT's implementation of *alg*: it reads keys, and verifies signatures."""
+    return _implementations()[alg]
+
+
+@functools.cache
+def _implementations() -> Mapping[str, Algorithm]:
+    from jwt.algorithms import get_default_algorithms  # only here: see above
+
+    return get_default_algorithms()
+
+
 def verifier(alg: str, public: Any) -> Verifier:
     """The function that verifies signatures of *alg* under the key *public*."""
     if alg in _PKCS1_V1_5:
         return _pkcs1_verifier(public, *_PKCS1_V1_5[alg])
-    implementation = PYJWT[alg]
+    implementation = of_pyjwt(alg)
     return lambda signing_input, signature: implementation.verify(signing_input, public, signature)
 
 

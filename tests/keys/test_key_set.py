@@ -7,17 +7,19 @@ import functools
 import hashlib
 import itertools
 import json
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, utils
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from helpers import ABSENT, KID, Issuer, b64, b64_int, guard_of, jwk, key_set, mint, reason_of, rsa_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jwt.algorithms import RSAAlgorithm
 
 from kinde_guard.keys.jwk import Key, KeysRead, UnusableKeySet, read_jwk_set
 from kinde_guard.keys.key_set import KeySet, changes_between, life_of
@@ -102,6 +104,37 @@ def test_an_odd_key_is_skipped_and_spoils_no_other(key: Any, words: str) -> None
         assert len(found.skipped) == 1
         assert found.skipped[0].startswith(f"key {number}: ")
         assert words in found.skipped[0]
+
+
+def with_pyjwt(key: Json) -> rsa.RSAPublicNumbers | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python 3.15, for + and /
+            public = RSAAlgorithm.from_jwk(key)
+    except Exception:
+        return None
+    return public.public_numbers() if isinstance(public, rsa.RSAPublicKey) else None
+
+
+def misspelled(number: str) -> st.SearchStrategy[str]:
+    """base64url of a number, and what comes near it: padding, other alphabets, white space, leading zeros, a cut."""
+    odd_characters = st.text("=+/-_ \n\0.A\u00e9\ud800", max_size=3)
+    return st.builds(
+        lambda at, odd, cut: number[: at - cut if at > cut else 0] + odd + number[at:],
+        st.one_of(st.sampled_from([0, len(number)]), st.integers(0, len(number))), odd_characters, st.integers(0, 3),
+    )  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_an_rsa_key_is_read_as_pyjwt_reads_it(data: st.DataObject) -> None:
+    """Which is told by its numbers; it is not loaded for them."""
+    right = jwk({"kid": "odd"})
+    key = {**right, **{name: data.draw(misspelled(right[name]), name) for name in ("n", "e")}}
+    ours = read(jwk(), key).keys.get(("odd", "RSA"))
+    theirs = with_pyjwt(key)
+    in_bounds = theirs is not None and 2048 <= theirs.n.bit_length() <= 8192 and theirs.e.bit_length() <= 64
+    assert (ours and ours.public.public_numbers()) == (theirs if in_bounds else None)
 
 
 LONG_NUMBER = "9" * 5_000

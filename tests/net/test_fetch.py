@@ -36,7 +36,7 @@ from faults import (
     tls_contexts,
     tunnelling,
 )
-from helpers import b64, jwk, key_set
+from helpers import ABSENT, b64, jwk, key_set
 from waiting import LONG
 
 from kinde_guard.net.fetch import MAX_BODY, TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed
@@ -339,12 +339,12 @@ FIRST_FETCHES = """
 import ssl, sys
 from kinde_guard import Guard, KeysUnavailable
 
-ca, *urls = sys.argv[1:]
+ca, algorithms, *urls = sys.argv[1:]
 transport = None
 if ca:
     import httpx
     transport = httpx.HTTPTransport(verify=ssl.create_default_context(cafile=ca))
-settings = {"audience": "https://api.acme.com", "algorithms": ["RS256", "ES256", "EdDSA"], "transport": transport}
+settings = {"audience": "https://api.acme.com", "algorithms": algorithms.split(), "transport": transport}
 guards = [(url, Guard(url, **settings)) for url in urls]
 before = set(sys.modules)
 for url, guard in guards:
@@ -357,8 +357,8 @@ print(sorted(set(sys.modules) - before))
 """
 
 
-def first_fetches(ca: str, *urls: str) -> list[str]:
-    command = [sys.executable, "-W", "error", "-c", FIRST_FETCHES, ca, *urls]
+def first_fetches(ca: str, *urls: str, algorithms: str = "RS256 ES256 EdDSA") -> list[str]:
+    command = [sys.executable, "-W", "error", "-c", FIRST_FETCHES, ca, algorithms, *urls]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONG, check=True)
     return done.stdout.splitlines()
 
@@ -368,7 +368,7 @@ def keys_of_all_kinds() -> bytes:
     x, y = (b64(number.to_bytes(32, "big")) for number in (numbers.x, numbers.y))
     ed = b64(ed25519.Ed25519PrivateKey.generate().public_key().public_bytes_raw())
     return key_set(
-        jwk(),
+        jwk({"alg": ABSENT}),
         {"kty": "EC", "kid": "ec", "crv": "P-256", "x": x, "y": y},
         {"kty": "OKP", "kid": "ed", "crv": "Ed25519", "x": ed},
         {"kty": "oct", "kid": "skipped"},
@@ -393,6 +393,14 @@ def test_the_first_fetch_loads_no_module(tls: tuple[ssl.SSLContext, ssl.SSLConte
         assert with_a_transport.result(LONG) == ["3", "[]"]
     assert "CERTIFICATE_VERIFY_FAILED" in first
     assert others == ["3", "the issuer answered 429", "ConnectError: [Errno 111] Connection refused", "[]"]
+
+
+@pytest.mark.parametrize(("algorithms", "keys"), [
+    ("RS256", 1), ("RS512", 1), ("PS256", 1), ("ES256", 1), ("EdDSA", 1), ("RS256 PS384", 1), ("RS256 ES256", 2),
+])  # fmt: skip
+def test_nor_does_it_for_one_kind_of_keys_alone(algorithms: str, keys: int) -> None:
+    with Server(answering(keys_of_all_kinds())) as plain:
+        assert first_fetches("", plain.url, algorithms=algorithms) == [str(keys), "[]"]
 
 
 # The time it may take. All these cases run side by side, once, and beside the other tests of this file.
