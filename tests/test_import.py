@@ -21,19 +21,20 @@ PACKAGE = Path(kinde_guard.__file__).parent
 FRAMEWORKS = {"fastapi", "starlette", "flask", "werkzeug", "django", "pydantic", "typer", "rich", "uvicorn", "pytest"}
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
-    "net.clocks", "net.forks", "net.headers", "tokens.digests", "web.wording", "errors", "events", "leavings",
-    "settings", "tokens.jws", "tokens.claims", "tokens.access_token", "requirements", "tokens.rules",
-    "keys.signatures", "keys.jwk", "keys.key_set", "keys.notices",
-    "web.bearer", "net.watchdog", "net.workers", "net.flight", "net.exchange", "net.connect", "net.tls",
-    "net.http1", "net.in_between", "net.direct", "net.transports", "net.fetch", "keys.jwks_request", "keys.store",
-    "keys.signed", "tokens.cache", "net.verdict_reporter", "tokens.alike", "guard", "web.well_known",
+    "net.clocks", "net.forks", "net.headers", "tokens.digests", "web.wording", "errors", "events",
+    "settings.leavings", "settings.urls", "settings.variables", "settings.values", "settings", "tokens.jws",
+    "tokens.claims", "tokens.access_token", "requirements", "tokens.rules", "keys.signatures", "keys.jwk",
+    "keys.key_set", "keys.notices", "web.bearer", "net.watchdog", "net.workers", "net.flight", "net.exchange",
+    "net.connect", "net.tls", "net.http1", "net.in_between", "net.direct", "net.transports", "net.fetch",
+    "keys.jwks_request", "keys.store", "keys.signed", "tokens.cache", "net.verdict_reporter", "tokens.alike", "guard",
+    "web.well_known",
 ]  # fmt: skip
 """Each may import what stands before it."""
 PUBLIC = {
     "adapters", "api_keys", "authenticator", "errors", "events", "guard", "requirements", "revocation", "settings",
     "webhooks",
 }  # fmt: skip
-NO_ADAPTERS = PUBLIC | {"__init__", "__main__", "leavings", "otel"}
+NO_ADAPTERS = PUBLIC | {"__init__", "__main__", "otel"}
 
 
 WITHOUT = """
@@ -106,17 +107,24 @@ def test_reporting_is_loaded_where_it_is_asked_for() -> None:
 
 def imports_of(module: str) -> set[str]:
     """The modules of ours that *module* imports, but for type checkers."""
-    tree = ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text())
+    place = PACKAGE / module.replace(".", "/")
+    file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    parts = [*module.split("."), "__init__"] if place.is_dir() else module.split(".")
+    tree = ast.parse(file.read_text())
     typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     skipped = {inner for node in typing for inner in ast.walk(node)}
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level and node not in skipped:
-            above = module.split(".")[: -node.level]
-            whole = ".".join([*above, *([node.module] if node.module else [])])
-            is_folder = (PACKAGE / whole.replace(".", "/")).is_dir()
-            found |= {f"{whole}.{alias.name}".strip(".") for alias in node.names} if is_folder else {whole}
+            whole = ".".join([*parts[: -node.level], *([node.module] if node.module else [])])
+            named = [f"{whole}.{alias.name}".strip(".") for alias in node.names]
+            found |= {name if is_module(name) else whole for name in named}
     return found
+
+
+def is_module(name: str) -> bool:
+    place = PACKAGE / name.replace(".", "/")
+    return place.is_dir() or place.with_suffix(".py").exists()
 
 
 def every_import(module: str, files: Mapping[str, Path]) -> set[str]:

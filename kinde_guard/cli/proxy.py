@@ -9,7 +9,7 @@ import httpx
 import typer
 
 from ..errors import ConfigurationError
-from ..leavings import check
+from ..settings.leavings import check
 
 Proxy = Annotated[
     str | None,

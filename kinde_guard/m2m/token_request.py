@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from urllib.parse import quote_plus, urlencode
 
-from .. import leavings
 from ..errors import ConfigurationError, KindeGuardError
 from ..net.clocks import Moment
 from ..net.fetch import Answer, FetchFailed
 from ..net.headers import asked_wait
 from ..net.in_between import SAID, refused_by
-from ..settings import issuer_url, issuer_urls
+from ..settings import issuer_url, issuer_urls, leavings
 from ..web.wording import few
 
 AHEAD = 300.0  # an outage of five minutes goes unnoticed; of tokens that live a day it costs 0.3 % more

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...errors import ConfigurationError
-from ...leavings import words
 from ...settings import DOMAIN_VARIABLES, KINDE_AUDIENCE, Settings, issuer_urls, local_url
+from ...settings.leavings import words
 from .finding import Finding, sentence
 
 M2M = tuple(f"KINDE_M2M_{name}" for name in ("CLIENT_ID", "CLIENT_SECRET", "AUDIENCE", "SCOPES", "DOMAIN"))

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from kinde_guard import ConfigurationError, Guard, KeysUnavailable
 from kinde_guard.guard import GuardSettings
-from kinde_guard.leavings import words
 from kinde_guard.settings import ASYMMETRIC, Settings, issuer_url
+from kinde_guard.settings.leavings import words
 
 GOOD: dict[str, Any] = {"domain": DOMAIN, "audience": AUDIENCE}
 Variables = dict[str, object]

@@ -12,8 +12,8 @@ from helpers import AUDIENCE, DOMAIN
 
 from kinde_guard import ConfigurationError, Guard
 from kinde_guard.flask import KindeGuard
-from kinde_guard.leavings import words
 from kinde_guard.m2m import ClientCredentials
+from kinde_guard.settings.leavings import words
 
 # What is left, around a value that would be good; and what the error says of it.
 AROUND = [

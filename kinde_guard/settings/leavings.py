@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 MOST_SHOWN = 120
 _QUOTE = "['\u2018\u2019\u201a\u201b\u2039\u203a]"  # inside of a word it is an apostrophe
