@@ -25,7 +25,7 @@ which an adapter comes to need them:
 - :func:`judge` raises if the token does not meet it; :func:`passed` notes that it does, for what is further in.
 - :func:`requirements_around` are those that have been judged further out; :func:`with_requirements_around` adds one to
   them, as a challenge speaks for all of a resource (RFC 6750 §3).
-- :data:`Refusal` is what is raised: an :class:`~kinde_guard.AuthError` or :class:`~kinde_guard.KeysUnavailable`.
+- :data:`Refusal` is what is raised: an :class:`~kinde_guard.AuthError` or :class:`~kinde_guard.errors.Unavailable`.
 - :func:`answer` turns it into an :class:`Answer`: status, headers and body, which go out unchanged.
 - :func:`as_framework_error` makes it an exception of the framework's as well, for frameworks whose views raise.
 

@@ -21,7 +21,7 @@ from .adapters import (
     judge,
     passed,
 )
-from .errors import AuthError, ConfigurationError, KeysUnavailable
+from .errors import AuthError, ConfigurationError, Unavailable
 from .guard import Guard
 from .requirements import authenticated
 
@@ -123,7 +123,7 @@ class GuardMiddleware(Attached):
                 if self.requires is not authenticated:
                     judge(guard, token, self.requires, scope)
                     passed(self.requires, scope)
-            except (AuthError, KeysUnavailable) as refusal:
+            except (AuthError, Unavailable) as refusal:
                 self._note_refusal(scope)
                 return await refuse(refusal, scope, send)
             send = private_to_caller(send)

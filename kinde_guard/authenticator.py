@@ -29,7 +29,7 @@ class Authenticator(Protocol):
 
     def authenticate(self, authorization: Sequence[str]) -> AccessToken:
         """The token of a request, from *all* its Authorization values. Raises :class:`~kinde_guard.AuthError`, or
-        :class:`~kinde_guard.KeysUnavailable`."""
+        :class:`~kinde_guard.errors.Unavailable`."""
 
     async def aauthenticate(self, authorization: Sequence[str]) -> AccessToken:
         """:meth:`authenticate` for event loops, which it never holds up."""

@@ -1,4 +1,4 @@
-"""What can go wrong. Three verdicts: allow, deny (:class:`AuthError`), cannot tell (:class:`KeysUnavailable`).
+"""What can go wrong. Three verdicts: allow, deny (:class:`AuthError`), cannot tell (:class:`Unavailable`).
 
 The text of an error never holds anything that came from a token, a header or the network: ``str(error)`` is safe to
 show. What only the people who run the API should read is in ``hint``, and goes to the log.
@@ -92,22 +92,34 @@ class _Answered(KindeGuardError):
         """What sets this answer apart."""
 
 
-class KeysUnavailable(_Answered):
-    """Cannot tell: no usable key of the issuer is at hand. Answered 503 with ``Retry-After``, never 401."""
+class Unavailable(_Answered):
+    """Cannot tell: something that the verdict needs is not at hand. Answered 503 with ``Retry-After``, never 401.
+
+    The family of such verdicts: raised are its kinds alone.
+    """
 
     status = 503
-    reason: Reason = "keys_unavailable"
+    _lacks: ClassVar[str] = ""
 
     def __init__(self, retry_after: int) -> None:
+        if not self._lacks:
+            raise ConfigurationError(f"{type(self).__name__} is a family: raise a kind of it, such as KeysUnavailable")
         super().__init__(retry_after)
         self.retry_after = retry_after
         """Seconds until asking again can help (at least 1)."""
 
     def __str__(self) -> str:
-        return f"{self.reason}: the issuer's keys are not available, try again in {self.retry_after} s"
+        return f"{self.reason}: {self._lacks} not available, try again in {self.retry_after} s"
 
     def _header(self) -> dict[str, str]:
         return {"Retry-After": str(self.retry_after)}
+
+
+class KeysUnavailable(Unavailable):
+    """No usable key of the issuer is at hand."""
+
+    reason: Reason = "keys_unavailable"
+    _lacks = "the issuer's keys are"
 
 
 class AuthError(_Answered):

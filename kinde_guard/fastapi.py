@@ -39,7 +39,7 @@ from .adapters import (
     stacked,
     with_requirements_around,
 )
-from .errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, MissingToken
+from .errors import AuthError, ConfigurationError, InsufficientScope, MissingToken, Unavailable
 from .guard import Guard, GuardSettings
 from .requirements import AllOf, Requirement, Scopes, authenticated
 from .web.starlette_refusal import refused
@@ -92,7 +92,7 @@ class AccessTokenSecurity(SecurityBase):
             if scopes.scopes and not token.scopes.issuperset(scopes.scopes):
                 # FastAPI ends at the first dependency that refuses; the challenge speaks for the whole route.
                 guard.demand(token, _demand_of_route(self, requirements.scope(*scopes.scopes), scope))
-        except (AuthError, KeysUnavailable) as error:
+        except (AuthError, Unavailable) as error:
             raise refused(error, HTTPException, asgi_scope.metadata_url(scope)) from None
         return token
 
@@ -118,7 +118,7 @@ class AccessTokenOrNoneSecurity(OptionalAccessTokenSecurity):
     ) -> AccessToken | None:
         try:
             return await super().__call__(conn, scopes)
-        except (AuthError, KeysUnavailable):
+        except (AuthError, Unavailable):
             return None
 
 

@@ -28,7 +28,7 @@ from .adapters import (
     stacked,
     wsgi_environ,
 )
-from .errors import AuthError, ConfigurationError, KeysUnavailable, MissingToken
+from .errors import AuthError, ConfigurationError, MissingToken, Unavailable
 from .guard import Guard, GuardSettings
 from .web.flask_app import ANSWERED
 from .web.flask_attached import MEND, FlaskGuard, admit, admit_or_answer, attached_here
@@ -169,7 +169,7 @@ def optional_token() -> AccessToken | None:
         return _token()
     except MissingToken:
         return None
-    except (AuthError, KeysUnavailable):
+    except (AuthError, Unavailable):
         if request.environ.get(ANSWERED):
             return None
         raise
@@ -180,7 +180,7 @@ def token_or_none() -> AccessToken | None:
     on views that are open to all; outside a request it is ``None`` too."""
     try:
         return _token() if has_request_context() else None
-    except (AuthError, KeysUnavailable):
+    except (AuthError, Unavailable):
         return None
 
 
@@ -189,7 +189,7 @@ def _token() -> AccessToken:
         raise RuntimeError("current_token and optional_token() are the token of a request, and here there is none")
     try:
         return wsgi_environ.authenticate(request.environ, attached_here().guard)
-    except (AuthError, KeysUnavailable) as error:
+    except (AuthError, Unavailable) as error:
         raise refused(error) from None
 
 

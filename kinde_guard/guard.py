@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from . import events
-from .errors import AuthError, InvalidToken, KeysUnavailable, MissingToken, Reason
+from .errors import AuthError, InvalidToken, MissingToken, Reason, Unavailable
 from .events import CannotTell, Refused, Verified, log
 from .keys.jwk import Key
 from .keys.signed import Signed, SignedReader
@@ -166,7 +166,7 @@ class Guard:
                 key = signed.key or signed.store.get(signed.kid, signed.alg)
                 token = self._admit(digest, signed, key, times)
             return token
-        except (AuthError, KeysUnavailable) as refusal:
+        except (AuthError, Unavailable) as refusal:
             self._log(refusal, raw)
             raw = data = signed = _NOT_SHOWN
             raise refusal.with_traceback(None) from None
@@ -182,7 +182,7 @@ class Guard:
                 key = signed.key or await signed.store.aget(signed.kid, signed.alg)
                 token = self._admit(digest, signed, key, times)
             return token
-        except (AuthError, KeysUnavailable) as refusal:
+        except (AuthError, Unavailable) as refusal:
             self._log(refusal, raw)
             raw = data = signed = _NOT_SHOWN
             raise refusal.with_traceback(None) from None
@@ -316,10 +316,10 @@ class Guard:
             self._emit(Verified(token, remembered=False))
         return token
 
-    def _log(self, refusal: AuthError | KeysUnavailable, raw: str) -> None:
+    def _log(self, refusal: AuthError | Unavailable, raw: str) -> None:
         if not self._settled:
             self._doubt_settings(refusal.reason)
-        if self._emit is None and not log.isEnabledFor(logging.INFO) and not isinstance(refusal, KeysUnavailable):
+        if self._emit is None and not log.isEnabledFor(logging.INFO) and not isinstance(refusal, Unavailable):
             return  # what nobody hears of needs no fingerprint
         self._say(refusal, fingerprint(sha256(raw.encode("utf-8", "surrogatepass"))))
 
@@ -331,14 +331,14 @@ class Guard:
             self._settled = True
             log.warning(ALL_REFUSED_ALIKE, alike.times, reason, extra={"event": "refused_alike", "reason": reason})
 
-    def _say(self, refusal: AuthError | KeysUnavailable, mark: str = "", client: str | None = None) -> None:
+    def _say(self, refusal: AuthError | Unavailable, mark: str = "", client: str | None = None) -> None:
         """To the log and to the observer. *client* is that of a token whose signature has held."""
         log_refusal(refusal, mark, client)
         if self._emit is not None:
             self._emit(_event_of(refusal, mark))
 
 
-def log_refusal(refusal: AuthError | KeysUnavailable, mark: str = "", client: str | None = None) -> None:
+def log_refusal(refusal: AuthError | Unavailable, mark: str = "", client: str | None = None) -> None:
     """The line of the log, of a token with the fingerprint *mark*; *client* is that of one whose signature has held."""
     level, words, hint = _words_of(refusal)
     facts = {"reason": refusal.reason, "fingerprint": mark, "client": client}
@@ -347,17 +347,17 @@ def log_refusal(refusal: AuthError | KeysUnavailable, mark: str = "", client: st
     log.log(level, "%s (%s)%s%s", words, refusal.reason, who, hint and f": {hint}", extra=extra)
 
 
-def _words_of(refusal: AuthError | KeysUnavailable) -> tuple[int, str, str]:
+def _words_of(refusal: AuthError | Unavailable) -> tuple[int, str, str]:
     """How loud it is said, the verdict, and the hint."""
-    if isinstance(refusal, KeysUnavailable):
+    if isinstance(refusal, Unavailable):
         return logging.WARNING, "cannot tell", f"no usable keys, try again in {refusal.retry_after} s"
     # Requests without a header are everyday; one that lacks `Bearer` has a hint worth reading.
     level = logging.DEBUG if isinstance(refusal, MissingToken) and not refusal.hint else logging.INFO
     return level, "refused", refusal.hint
 
 
-def _event_of(refusal: AuthError | KeysUnavailable, mark: str) -> events.Event:
-    if isinstance(refusal, KeysUnavailable):
+def _event_of(refusal: AuthError | Unavailable, mark: str) -> events.Event:
+    if isinstance(refusal, Unavailable):
         return CannotTell(mark, refusal.retry_after)
     return Refused(refusal.reason, mark, refusal.hint)
 

@@ -38,7 +38,7 @@ from .adapters import (
     needs_function,
     stacked,
 )
-from .errors import AuthError, KeysUnavailable, MissingToken
+from .errors import AuthError, MissingToken, Unavailable
 from .guard import Guard
 from .web.starlette_app import AppGuard
 from .web.starlette_refusal import RefusalResponse, refused
@@ -111,7 +111,7 @@ def token_or_none(conn: HTTPConnection) -> AccessToken | None:
     guard = asgi_scope.guard_in_force(scope)
     try:
         token = asgi_scope.recognise(scope, guard) or asgi_scope.authenticate(scope, guard)
-    except (AuthError, KeysUnavailable):
+    except (AuthError, Unavailable):
         return None
     introduce(scope, token)
     return token
@@ -123,7 +123,7 @@ async def atoken_or_none(conn: HTTPConnection) -> AccessToken | None:
     guard = asgi_scope.guard_in_force(scope)
     try:
         token = asgi_scope.recognise(scope, guard) or await asgi_scope.aauthenticate(scope, guard)
-    except (AuthError, KeysUnavailable):
+    except (AuthError, Unavailable):
         return None
     introduce(scope, token)
     return token
@@ -148,7 +148,7 @@ class KindeBackend(AuthenticationBackend):
         guard = asgi_scope.guard_in_force(conn.scope) if self._attached is None else self._attached.ready()
         try:
             token = asgi_scope.recognise(conn.scope, guard) or await asgi_scope.aauthenticate(conn.scope, guard)
-        except (AuthError, KeysUnavailable) as error:
+        except (AuthError, Unavailable) as error:
             if isinstance(error, MissingToken) and self.anonymous:
                 return None
             asgi_scope.note_refusal(conn.scope, asgi_scope.nearest(conn.scope))
@@ -159,7 +159,7 @@ class KindeBackend(AuthenticationBackend):
 
 def on_error(conn: HTTPConnection, error: AuthenticationError) -> Response:
     """For ``AuthenticationMiddleware(…, on_error=on_error)``: 401 with a challenge where Starlette answers 400."""
-    if isinstance(error, AuthError | KeysUnavailable):
+    if isinstance(error, AuthError | Unavailable):
         return RefusalResponse(error, asgi_scope.metadata_url(conn.scope))
     return AuthenticationMiddleware.default_on_error(conn, error)
 
@@ -172,7 +172,7 @@ def _async_wrapper(function: Callable[..., Any], requirement: Requirement) -> Ca
         try:
             token = asgi_scope.recognise(scope, guard) or await asgi_scope.aauthenticate(scope, guard)
             _judge(guard, token, requirement, scope)
-        except (AuthError, KeysUnavailable) as error:
+        except (AuthError, Unavailable) as error:
             raise refused(error, metadata_url=asgi_scope.metadata_url(scope)) from None
         return await function(*args, **kwargs)
 
@@ -189,7 +189,7 @@ def _sync_wrapper(function: Callable[..., Any], requirement: Requirement) -> Cal
         try:
             token = asgi_scope.recognise(scope, guard) or asgi_scope.authenticate(scope, guard)
             _judge(guard, token, requirement, scope)
-        except (AuthError, KeysUnavailable) as error:
+        except (AuthError, Unavailable) as error:
             raise refused(error, metadata_url=asgi_scope.metadata_url(scope)) from None
         return function(*args, **kwargs)
 

@@ -22,7 +22,7 @@ from .adapters import (
     passed,
     wsgi_environ,
 )
-from .errors import AuthError, ConfigurationError, KeysUnavailable
+from .errors import AuthError, ConfigurationError, Unavailable
 from .guard import Guard
 from .requirements import authenticated
 
@@ -98,7 +98,7 @@ class GuardMiddleware:
                 if self.requires is not authenticated:
                     judge(self.guard, token, self.requires, environ)
                     passed(self.requires, environ)
-            except (AuthError, KeysUnavailable) as refusal:
+            except (AuthError, Unavailable) as refusal:
                 if is_cors_preflight(environ):
                     self.preflights.refused()
                 url = "" if self.pages is None else self.pages.metadata_url

@@ -183,3 +183,9 @@ def test_a_refusal_can_be_said_again_without_what_it_came_through(error: Any) ->
     for made in (again, mixed):
         assert made.__traceback__ is None
         assert (made.status, made.headers, str(made)) == (error.status, error.headers, str(error))
+
+
+def test_what_cannot_be_told_is_one_family_that_is_never_raised_itself() -> None:
+    assert KeysUnavailable.__bases__ == (errors.Unavailable,)
+    with pytest.raises(ConfigurationError, match="raise a kind of it, such as KeysUnavailable"):
+        errors.Unavailable(1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import AuthError, ConfigurationError, KeysUnavailable
+from ..errors import AuthError, ConfigurationError, Unavailable
 from ..guard import Guard
 from ..net import forks
 from ..requirements import Requirement
@@ -102,7 +102,7 @@ def authenticate(scope: Scope, guard: Authenticator) -> AccessToken:
     """The token of a request. Each guard that is asked judges it once, and says the same for the rest of the request;
     what another guard said counts for nothing.
 
-    Asked after :func:`recognise`, which knows most. Raises :class:`AuthError` or :class:`KeysUnavailable`.
+    Asked after :func:`recognise`, which knows most. Raises :class:`AuthError` or :class:`Unavailable`.
     """
     values = authorization(scope)
     seen = _seen(scope, guard, values)
@@ -110,7 +110,7 @@ def authenticate(scope: Scope, guard: Authenticator) -> AccessToken:
         return _told_again(seen)
     try:
         token = guard.authenticate(_text(values))
-    except (AuthError, KeysUnavailable) as refusal:
+    except (AuthError, Unavailable) as refusal:
         _remember(scope, guard, values, refusal.anew())
         raise
     _remember(scope, guard, values, token)
@@ -125,7 +125,7 @@ async def aauthenticate(scope: Scope, guard: Authenticator) -> AccessToken:
         return _told_again(seen)
     try:
         token = await guard.aauthenticate(_text(values))
-    except (AuthError, KeysUnavailable) as refusal:
+    except (AuthError, Unavailable) as refusal:
         _remember(scope, guard, values, refusal.anew())
         raise
     _remember(scope, guard, values, token)
@@ -194,7 +194,7 @@ def metadata_url(scope: Scope) -> str:
     return "" if attached is None or attached.pages is None else attached.pages.metadata_url
 
 
-async def refuse(refusal: AuthError | KeysUnavailable, scope: Scope, send: Send) -> None:
+async def refuse(refusal: AuthError | Unavailable, scope: Scope, send: Send) -> None:
     """Answer with the refusal; close a WebSocket (1008, policy violation) that cannot be answered."""
     if not can_answer(scope):
         return await send({"type": "websocket.close", "code": 1008, "reason": ""})
@@ -230,7 +230,7 @@ async def run_lifespan(app: ASGIApp, start: Callable[[], object], scope: Scope, 
     await app(scope, receive, send)
 
 
-_Verdict = AccessToken | AuthError | KeysUnavailable
+_Verdict = AccessToken | AuthError | Unavailable
 _Seen = tuple["Authenticator", int, _Verdict, Any]
 """What a guard said of a request with Authorization values of this hash, and what another one had said before it. Error
 reporters print the whole scope: the values themselves have no place here."""

@@ -6,11 +6,11 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ..errors import AuthError, InvalidRequest, KeysUnavailable, MissingToken
+from ..errors import AuthError, InvalidRequest, MissingToken, Unavailable
 from .wording import MEDIA_TYPE
 from .wording import TEXTS as TEXTS
 
-Refusal = AuthError | KeysUnavailable
+Refusal = AuthError | Unavailable
 
 _CREDENTIALS = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]*)(.*)", re.S)  # RFC 9110 §11.4: a token, and the rest
 _B64TOKEN = re.compile(r" +([A-Za-z0-9\-._~+/]+=*)")  # RFC 6750 §2.1

@@ -16,7 +16,7 @@ from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ..adapters import wsgi_environ
-from ..errors import AuthError, KeysUnavailable
+from ..errors import AuthError, Unavailable
 from .flask_refusal import EXTENSION, refused
 from .flask_routes import layers_in_front
 
@@ -64,7 +64,7 @@ class GuardedApp(Flask):
             else:
                 answer = super().preprocess_request(*ctx)
             return answer  # type: ignore[no-any-return]
-        except (AuthError, KeysUnavailable) as error:
+        except (AuthError, Unavailable) as error:
             raise refused(error) from None
         finally:
             if answer is not None:
@@ -79,7 +79,7 @@ class GuardedApp(Flask):
             if attached.preflights.passes:
                 attached.check_put_off(current)
             return super().dispatch_request(*ctx)
-        except (AuthError, KeysUnavailable) as error:
+        except (AuthError, Unavailable) as error:
             raise refused(error) from None
         finally:
             current.environ[ANSWERED] = True

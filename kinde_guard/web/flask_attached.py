@@ -23,7 +23,7 @@ from ..adapters import (
     with_requirements_around,
     wsgi_environ,
 )
-from ..errors import AuthError, ConfigurationError, InsufficientScope, KeysUnavailable, KindeGuardError
+from ..errors import AuthError, ConfigurationError, InsufficientScope, KindeGuardError, Unavailable
 from ..guard import Guard
 from ..requirements import authenticated
 from .flask_app import is_automatic_options, past_front, put_in_front
@@ -176,7 +176,7 @@ def admit(requirement: Requirement) -> None:
         around = with_requirements_around(authenticated, current.environ)
         names = [name for demand in (around, *_demands_of_request(current)) for name in demand.scopes()]
         raise refused(InsufficientScope(dict.fromkeys((*names, *error.required)), error.hint)) from None
-    except (AuthError, KeysUnavailable) as error:
+    except (AuthError, Unavailable) as error:
         if wsgi_environ.is_cors_preflight(current.environ):
             attached.preflights.refused()
         raise refused(error) from None
@@ -198,7 +198,7 @@ def admit_or_answer(requirement: Requirement) -> Any:
 def _is_verified(environ: WSGIEnvironment, guard: Authenticator) -> bool:
     try:
         wsgi_environ.authenticate(environ, guard)
-    except (AuthError, KeysUnavailable):
+    except (AuthError, Unavailable):
         return False
     return True
 

@@ -10,13 +10,13 @@ from flask import current_app, has_request_context, request
 from werkzeug.exceptions import HTTPException, default_exceptions
 
 from ..adapters import closing_error
-from ..errors import AuthError, KeysUnavailable, KindeGuardError
+from ..errors import AuthError, KindeGuardError, Unavailable
 
 EXTENSION = "kinde_guard"
 
 
 class Refused(HTTPException):
-    """An :class:`AuthError` or :class:`KeysUnavailable` as well, which answers with the problem body and the
+    """An :class:`AuthError` or :class:`Unavailable` as well, which answers with the problem body and the
     challenge."""
 
     def get_body(self, environ: object = None, scope: object = None) -> str:
@@ -27,7 +27,7 @@ class Refused(HTTPException):
         return [*self.headers.items(), ("Content-Type", self.media_type)]  # type: ignore[attr-defined]
 
 
-def refused(error: AuthError | KeysUnavailable) -> Exception:
+def refused(error: AuthError | Unavailable) -> Exception:
     """*error* as an exception of Flask's."""
     if isinstance(error, Refused):
         return error
@@ -47,7 +47,7 @@ def handle(error: KindeGuardError) -> HTTPException:
 
 
 @functools.cache
-def _kind(kind: type[AuthError | KeysUnavailable]) -> type[Exception]:
+def _kind(kind: type[AuthError | Unavailable]) -> type[Exception]:
     """A class for each class of error, because Flask finds a handler by it: that of the status, or of the error."""
     base = default_exceptions.get(kind.status, HTTPException)
     return type(kind.__name__, (Refused, base, kind), {"__module__": __name__, "code": kind.status})

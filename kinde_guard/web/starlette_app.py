@@ -30,7 +30,7 @@ from ..adapters import (
     made_by,
     misplaced,
 )
-from ..errors import AuthError, ConfigurationError, KeysUnavailable
+from ..errors import AuthError, ConfigurationError, Unavailable
 from ..guard import Guard, GuardSettings
 from . import starlette_middleware
 from .starlette_refusal import Handlers, closing_when_too_late
@@ -184,7 +184,7 @@ class _InFront:
             try:
                 guard = attached.ready()
                 introduce(scope, asgi_scope.recognise(scope, guard) or await asgi_scope.aauthenticate(scope, guard))
-            except (AuthError, KeysUnavailable) as error:
+            except (AuthError, Unavailable) as error:
                 return await _refuse(attached, error, scope, receive, send)
             send = asgi_scope.private_to_caller(send)
         await self.app(scope, receive, send)

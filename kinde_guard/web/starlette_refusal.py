@@ -18,7 +18,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..adapters import Refusal, answer, as_framework_error, asgi_scope
-from ..errors import AuthError, Forbidden, InsufficientScope, KeysUnavailable, KindeGuardError, MissingToken
+from ..errors import (
+    AuthError,
+    Forbidden,
+    InsufficientScope,
+    KeysUnavailable,
+    KindeGuardError,
+    MissingToken,
+    Unavailable,
+)
 from .starlette_routes import is_async
 
 _ONE_OF_EACH = (MissingToken(), InsufficientScope(("any",)), Forbidden("missing_permission"), KeysUnavailable(1))
@@ -74,7 +82,7 @@ class Handlers:
 
     async def answer(self, conn: HTTPConnection, error: Exception) -> Response | None:
         """The exception handler: the app's own handler for a refusal has precedence over ours."""
-        if not isinstance(error, AuthError | KeysUnavailable):
+        if not isinstance(error, AuthError | Unavailable):
             raise error  # ours, not the caller's: 500
         asgi_scope.note_refusal(conn.scope, asgi_scope.nearest(conn.scope))
         url = asgi_scope.metadata_url(conn.scope)
@@ -96,7 +104,7 @@ class Handlers:
             app.exception_handlers = theirs
 
     async def _answer_or(self, handler: Callable[..., Any], conn: HTTPConnection, error: Exception) -> Response | None:
-        if isinstance(error, AuthError | KeysUnavailable):
+        if isinstance(error, AuthError | Unavailable):
             return await self.answer(conn, error)
         return await _called(handler, conn, error)
 

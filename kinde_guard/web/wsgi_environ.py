@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from ..errors import AuthError, KeysUnavailable
+from ..errors import AuthError, Unavailable
 from ..requirements import Requirement
 from ..tokens.access_token import AccessToken
 from . import bearer, caching
@@ -25,7 +25,7 @@ def authenticate(environ: WSGIEnvironment, guard: Authenticator) -> AccessToken:
     """The token of a request. The guard judges it once, and says the same for the rest of the request; what another
     guard said counts for nothing.
 
-    Raises :class:`AuthError` or :class:`KeysUnavailable`.
+    Raises :class:`AuthError` or :class:`Unavailable`.
     """
     header = environ.get("HTTP_AUTHORIZATION")
     seen = environ.get(_VERIFIED)
@@ -39,7 +39,7 @@ def authenticate(environ: WSGIEnvironment, guard: Authenticator) -> AccessToken:
         try:
             # The server has joined several headers with commas, which no bearer token contains.
             token = guard.authenticate([] if header is None else [header])
-        except (AuthError, KeysUnavailable) as refusal:
+        except (AuthError, Unavailable) as refusal:
             _remember(environ, guard, header, refusal.anew())
             raise
     _remember(environ, guard, header, token)
