@@ -42,6 +42,7 @@ which an adapter comes to need them:
 - :func:`misplaced` says whether an endpoint carries one; :func:`guarded_by` are the functions that may be held by
   others, because something guards them; :func:`unmet` is the requirement.
 - :func:`enforced` is what the decorators around an endpoint enforce, :func:`made_by` the adapter that they are of.
+- :class:`Once` tells who is the first, where something is to be said once, and checks run in many threads.
 - :mod:`cors` finds CORS middleware behind a guard, where no preflight comes to it.
 - :func:`way_in` looks through middleware, :func:`named` asks an object for an attribute without waking it.
 - :class:`Gate` is what stands in front of a part of an app and demands a token there.
@@ -57,6 +58,7 @@ which an adapter comes to need them:
 from __future__ import annotations
 
 from .authenticator import Authenticator
+from .net.once import Once
 from .requirements import Requirement
 from .tokens.access_token import AccessToken
 from .web import asgi_scope, cors, openapi, wsgi_environ
@@ -94,6 +96,7 @@ __all__ = [
     "Authenticator",
     "Decorators",
     "Gate",
+    "Once",
     "Preflights",
     "PublicPaths",
     "Refusal",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from .errors import ConfigurationError, Reason
+from .net.once import Once
 from .web.wording import shortened
 
 if TYPE_CHECKING:
@@ -147,15 +148,13 @@ def _emitter(observer: Observer) -> Emit:
     observe = getattr(observer, "observe", None)
     if not callable(observe) or inspect.iscoroutinefunction(observe):
         raise ConfigurationError(f"observer needs a method observe(event), which is no coroutine, not {observer!r}")
-    failed = False
+    failure = Once()
 
     def emit(event: Event) -> None:
-        nonlocal failed
         try:
             observe(event)
         except Exception:
-            if not failed:
-                failed = True
+            if failure.is_first():
                 log.exception("the observer failed at %s; this is said once", type(event).__name__)
 
     return emit

@@ -10,7 +10,6 @@ signature → :mod:`claims` → requirement. Refusals are logged here and nowher
 from __future__ import annotations
 
 import functools
-import itertools
 import logging
 import os
 from collections.abc import Iterable, Sequence
@@ -25,6 +24,7 @@ from .keys.signed import Signed, SignedReader
 from .keys.store import WAIT_COLD, IssuerHealth, stores
 from .net import flight
 from .net.clocks import Clocks
+from .net.once import Once
 from .requirements import Requirement
 from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
 from .tokens import jws, rules
@@ -148,7 +148,7 @@ class Guard:
         self._remembers = settings.cache_size > 0
         self._alike = Alike()
         self._settled = False  # whether a token has been let in, or it was said that none is; never False again
-        self._count_warning = itertools.count().__next__
+        self._doubts = Once()
         self.permissions_as_scopes = settings.permissions_as_scopes
         if not settings.audiences:
             log.warning(
@@ -327,7 +327,7 @@ class Guard:
         """Refusals are told of at INFO, which nobody sees who has set up no logging; that every token is refused,
         everybody should see, once, unless a token has been let in."""
         self._alike = alike = self._alike.after(reason)
-        if alike.enough and self._count_warning() == 0:  # threads may come here together
+        if alike.enough and self._doubts.is_first():  # threads may come here together
             self._settled = True
             log.warning(ALL_REFUSED_ALIKE, alike.times, reason, extra={"event": "refused_alike", "reason": reason})
 

@@ -21,7 +21,7 @@ PACKAGE = Path(kinde_guard.__file__).parent
 FRAMEWORKS = {"fastapi", "starlette", "flask", "werkzeug", "django", "pydantic", "typer", "rich", "uvicorn", "pytest"}
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
-    "net.clocks", "net.forks", "net.headers", "tokens.digests", "web.wording", "errors", "events",
+    "net.once", "net.clocks", "net.forks", "net.headers", "tokens.digests", "web.wording", "errors", "events",
     "settings.leavings", "settings.urls", "settings.variables", "settings.values", "settings", "tokens.jws",
     "tokens.claims", "tokens.access_token", "requirements", "tokens.rules", "keys.signatures", "keys.jwk",
     "keys.key_set", "keys.notices", "web.bearer", "net.watchdog", "net.workers", "net.flight", "net.exchange",

@@ -27,6 +27,7 @@ from ..events import log
 from ..net import flight
 from ..net.clocks import Clocks, Moment, ageing
 from ..net.fetch import TOTAL_TIMEOUT, Fetcher, FetchFailed
+from ..net.once import Once
 from ..settings import checked_transport, is_loopback
 from .token_request import NO_ANSWER, WELL_USED, Application, Failure, Held, Outcome, doubled
 from .token_request import TokenEndpointUnavailable as TokenEndpointUnavailable
@@ -132,7 +133,8 @@ class ClientCredentials(_Auth):
         self._api = None if api is None else _api_origin(api)
         self._fetcher = Fetcher(checked_transport(transport), tls=self._app.issuer.startswith("https:"))
         self._clocks = Clocks(wall, clock)
-        self._firsts: dict[str, object] = {}
+        self._first_host: dict[None, str] = {}  # one at most; a dict for its setdefault, which is a single step
+        self._withheld, self._sent_elsewhere = Once(), Once()
         self._state = _State()
         # Set by callers, in one step each; the state is the flight's alone to set.
         self._forgotten: Held | None = None
@@ -274,16 +276,13 @@ class ClientCredentials(_Auth):
         if self._api is not None:
             return _origin(url) == self._api
         private, (scheme, host) = _is_private(url), _origin(url)
-        if not private and self._is_first("withheld"):  # the API's "no token" would be a riddle
+        if not private and self._withheld.is_first():  # the API's "no token" would be a riddle
             log.warning("no token is sent to %s://%s: plain http shows it to all on the way; use https", scheme, host)
-        if scheme == "https" and (first := self._firsts.setdefault("origin", host)) != host and self._is_first("sent"):
+        first = self._first_host.setdefault(None, host) if scheme == "https" else host
+        if first != host and self._sent_elsewhere.is_first():
             text = "the token of https://%s is sent to https://%s too: where only one is meant to have it, pass api="
             log.warning(text, first, host)
         return private
-
-    def _is_first(self, what: str) -> bool:
-        mine = object()
-        return self._firsts.setdefault(what, mine) is mine
 
     def _fetch(self, refused: Held | None, watch: flight.Watch) -> Outcome | None:
         """In the flight's thread. Asks again whether to ask: a fetch may have landed since this one was wanted."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ..errors import ConfigurationError
+from ..net.once import Once
 from .attributes import named
 from .paths import PublicPaths
 
@@ -29,11 +30,11 @@ class Preflights:
             raise ConfigurationError(f"pass_preflights must be True or False, not {passes!r}")
         self.passes = passes
         self._mend = mend
-        self._unsaid = {"refused", "inside"}
+        self._refusal, self._start = Once(), Once()
 
     def refused(self) -> None:
-        """To be told of each one that was refused: of the first there is a WARNING."""
-        if self._is_first("refused"):
+        """Warn of the first one that is refused; called for each."""
+        if self._refusal.is_first():
             text = "a CORS preflight was refused: if pages of other origins call this API, %s"
             log.warning(text, self._mend, extra={"event": "preflight_refused"})
 
@@ -43,17 +44,10 @@ class Preflights:
 
     def tell_of(self, hidden: Iterable[Found]) -> None:
         """Say once which CORS middleware is *hidden* behind the guard."""
-        first = self._is_first("inside")
+        first = self._start.is_first()
         if names := list(dict.fromkeys(map(str, hidden))) if first and not self.passes else []:
             text = "%s cannot answer preflights, because the guard in front refuses them: %s"
             log.warning(text, ", ".join(names), self._mend, extra={"event": "cors_inside"})
-
-    def _is_first(self, what: str) -> bool:
-        try:
-            self._unsaid.remove(what)  # in one step: of several threads one gets there first
-        except KeyError:
-            return False
-        return True
 
 
 class Found(NamedTuple):

@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket
 
 from ..adapters import (
     Attached,
+    Once,
     PublicPaths,
     Refusal,
     Requirement,
@@ -79,7 +80,7 @@ class AppGuard(Attached):
     ) -> None:
         super().__init__(guard, settings, pass_preflights, _MEND)
         self.handlers = Handlers(self.http_exception)
-        self._told = False
+        self._first_check = Once()
         self.pages = WellKnownPages.of(healthz, readyz, resource)
         self.public = None if public is None else PublicPaths(public)
         if app is not None:
@@ -103,8 +104,7 @@ class AppGuard(Attached):
         """Look for demands that are not enforced, and see to it that mounted apps answer refusals as this one does."""
         _check_demands(list(routes_of(app)))
         _check_makers(list(routes_of(app)))
-        if not self._told:
-            self._told = True
+        if self._first_check.is_first():
             self._tell_of_middleware(app)
         for route in routes_of(app):
             within = mounted(route)
