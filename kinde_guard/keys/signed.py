@@ -76,8 +76,10 @@ class SignedReader:
     says is kid and algorithm; the key itself is asked for anew each time.
     """
 
-    def __init__(self, check_header: Callable[[Json], None]) -> None:
+    def __init__(self, check_header: Callable[[Json], None], room: int = 1) -> None:
+        """*room*: how many times as much may be in a payload as in a token's."""
         self._check_header = check_header
+        self._room = room
         self._headers: dict[bytes, tuple[str, str]] = {}
 
     def read(self, data: bytes) -> Signed:
@@ -86,7 +88,7 @@ class SignedReader:
         known = self._headers.get(header)
         kid, alg = known or self._read_header(header)
         payload = jws.decode(body)
-        claims = jws.read_object(payload)
+        claims = jws.read_object(payload, self._room)
         return Signed(None if known else header, kid, alg, payload, claims, signing_input, signature)
 
     def check_signature(self, signed: Signed, key: Key) -> None:

@@ -347,7 +347,7 @@ async def ajoin(future: futures.Future[None], timeout: float) -> None:
     The future is watched, not chained (as ``asyncio.wrap_future`` would): a cancellation, a time-out and a loop that
     is closed while the call is still under way concern this waiter alone.
     """
-    wait = _ajoin_asyncio if _in_asyncio_task() else _ajoin_trio
+    wait = _ajoin_asyncio if in_asyncio_task() else _ajoin_trio
     began = ageing()
     await wait(future, timeout)
     if _slept(future, began, timeout):
@@ -359,7 +359,8 @@ def _slept(future: futures.Future[None], began: float, timeout: float) -> bool:
     return not future.done() and ageing() - began > timeout + FREEZE
 
 
-def _in_asyncio_task() -> bool:
+def in_asyncio_task() -> bool:
+    """Whether this is a task of asyncio's; where not, and there is a loop, it is trio's."""
     asyncio = sys.modules.get("asyncio")  # if nobody has loaded it, it is not running: trio's loop is not held up
     try:
         return asyncio is not None and asyncio.current_task() is not None

@@ -79,12 +79,15 @@ def decode(segment: bytes) -> bytes:
         raise InvalidToken("malformed", "a part of the token is not base64url") from None
 
 
-def read_object(data: bytes) -> Json:
-    """The JSON object in *data* (RFC 7519 §7.2): UTF-8, every member once, finite numbers, not nested too deep."""
+def read_object(data: bytes, room: int = 1) -> Json:
+    """The JSON object in *data* (RFC 7519 §7.2): UTF-8, every member once, finite numbers, not nested too deep.
+
+    *room*: how many times as much may be in it as in a token.
+    """
     try:
         text = data.decode()
         if len(text) > LONG:
-            value = _read_long(text, data)
+            value = _read_long(text, data, room)
         else:
             value = _parse(_scan, text)
             # Brackets inside strings count here too: this only says when a closer look is needed.
@@ -100,14 +103,14 @@ def read_object(data: bytes) -> Json:
     return value
 
 
-def _read_long(text: str, data: bytes) -> Any:
+def _read_long(text: str, data: bytes, room: int) -> Any:
     """Without a look at each object when it is made, as there may be hundreds: that no member occurs twice is seen
     from how many names were written, and how many members there are."""
     marks = _marks_of(data)
     containers, names = marks.count(b"{") + marks.count(b"["), marks.count(b":")
     fractions = marks.count(b".") + marks.count(b"e") + marks.count(b"E")
-    too_many = containers > MAX_CONTAINERS or containers + names + marks.count(b",") > MAX_MARKS
-    if too_many or fractions > MAX_FRACTIONS:
+    too_many = containers > room * MAX_CONTAINERS or containers + names + marks.count(b",") > room * MAX_MARKS
+    if too_many or fractions > room * MAX_FRACTIONS:
         raise InvalidToken("malformed", HINT_TOO_MANY)
     value = _parse(_scan_many, text)
     measured = _measured(value, containers)

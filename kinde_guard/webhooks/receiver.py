@@ -1,0 +1,173 @@
+"""The receiver of webhooks: a request in, an answer out, and in between whatever an event is to do.
+
+200 means that everything has been done. Whatever is missing, keys, the revocations' store, or a success of
+``on_event``, is a 503: Kinde repeats for 36 hours, so an outage loses nothing. What is no event of this tenant's is a
+400, and logged at INFO: anybody may send that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import KeysUnavailable, Unavailable
+from ..events import log
+from ..guard import Guard
+from ..tokens.claims import quoted
+from . import calls
+from .calls import OnEvent
+from .events import WebhookEvent
+from .ledger import EventLedger, ProcessLedger, Turn
+from .reader import WebhookReader
+from .refusals import DONE, InvalidWebhook, WebhookAnswer, refused, unavailable
+
+METHOD = "POST"
+MEDIA_TYPE = "application/jwt"
+WAIT_FOR_OTHER, WAIT_AFTER_FAILURE = 1, 5
+
+
+class _BeingHandled(Exception):
+    """The event is being handled in this moment, for another request."""
+
+
+class WebhookReceiver:
+    """Takes the webhooks of *guard*'s tenant: its revocations, if it has any, are told of each event, and then
+    *on_event*, once.
+
+    *on_event* may be ``async``. It is called once for each event id in a process, and in a fleet where the guard's
+    revocations have a *ledger* or one is given; again only after it has failed. Before it is called the signature has
+    held; who sends what has not learns nothing.
+    """
+
+    def __init__(self, guard: Guard, on_event: OnEvent | None = None, *, ledger: EventLedger | None = None) -> None:
+        if on_event is not None:
+            calls.check(on_event)
+        self._guard, self._on_event = guard, on_event
+        self._reader = WebhookReader(guard=guard)
+        self._own_ledger = ledger or ProcessLedger()
+        self._is_given = ledger is not None
+        self._scope = _scope_of(guard, on_event)
+
+    def receive(self, method: str, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
+        """The answer to a request with this *method*, these *headers* and this raw *body*, of which no more need be
+        read than one byte over 64 KiB. Raises nothing that a request could cause."""
+        answer = _refused_unread(method, headers)
+        if answer is not None:
+            return answer
+        try:
+            event = self._reader.read(body)
+        except (InvalidWebhook, KeysUnavailable) as refusal:
+            return _answer_to(refusal)
+        try:
+            self._handle(event)
+        except Exception as error:
+            return _failed(event, error)
+        return _done(event)
+
+    async def areceive(self, method: str, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
+        """:meth:`receive` for event loops, which it never holds up: an *on_event* that is not ``async`` runs in a
+        thread."""
+        answer = _refused_unread(method, headers)
+        if answer is not None:
+            return answer
+        try:
+            event = await self._reader.aread(body)
+        except (InvalidWebhook, KeysUnavailable) as refusal:
+            return _answer_to(refusal)
+        try:
+            await self._ahandle(event)
+        except Exception as error:
+            return _failed(event, error)
+        return _done(event)
+
+    def _handle(self, event: WebhookEvent) -> None:
+        """Revocations first, each time: they do not mind, and what fails afterwards takes nothing of them away."""
+        revocations = _revocations_of(self._guard)
+        if revocations is not None:
+            revocations.apply(event)
+        if self._on_event is None:
+            return
+        ledger, key = self._ledger(), self._key(event)
+        if _is_mine(ledger.begin(key)):
+            try:
+                calls.call(self._on_event, event)
+            except BaseException:
+                ledger.give_up(key)
+                raise
+            ledger.finish(key)
+
+    async def _ahandle(self, event: WebhookEvent) -> None:
+        revocations = _revocations_of(self._guard)
+        if revocations is not None:
+            await revocations.aapply(event)
+        if self._on_event is None:
+            return
+        ledger, key = self._ledger(), self._key(event)
+        if _is_mine(await ledger.abegin(key)):
+            try:
+                await calls.acall(self._on_event, event)
+            except BaseException:
+                await ledger.agive_up(key)
+                raise
+            await ledger.afinish(key)
+
+    def _ledger(self) -> EventLedger:
+        shared = None if self._is_given else getattr(_revocations_of(self._guard), "ledger", None)
+        return self._own_ledger if shared is None else shared
+
+    def _key(self, event: WebhookEvent) -> str:
+        return hashlib.sha256(f"{event.issuer} {event.id} {self._scope}".encode()).hexdigest()
+
+
+def _is_mine(turn: Turn) -> bool:
+    if turn == "busy":
+        raise _BeingHandled
+    return turn == "mine"
+
+
+def _revocations_of(guard: Guard) -> Any:
+    return getattr(guard, "revocations", None)
+
+
+def _scope_of(guard: Guard, on_event: OnEvent | None) -> str:
+    """What sets the events of this API apart, in a book that several share: each is to be told of all."""
+    name = getattr(on_event, "__qualname__", type(on_event).__qualname__)
+    return " ".join((*guard.audiences, getattr(on_event, "__module__", ""), name))
+
+
+def _refused_unread(method: str, headers: Mapping[str, str]) -> WebhookAnswer | None:
+    """The answer to what can be no webhook, whatever the body is."""
+    if method != METHOD:
+        return refused(405, "wrong_method", ("Allow", METHOD))
+    content_type = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
+    if content_type.partition(";")[0].strip().lower() not in ("", MEDIA_TYPE):
+        return _answer_to(InvalidWebhook("wrong_content_type", f"Kinde sends {MEDIA_TYPE}"))
+    return None
+
+
+def _answer_to(refusal: InvalidWebhook | KeysUnavailable) -> WebhookAnswer:
+    facts = {"event": "webhook_refused", "reason": refusal.reason}
+    if isinstance(refusal, KeysUnavailable):
+        log.warning("cannot tell (keys_unavailable) a webhook: it has to be sent again", extra=facts)
+        return unavailable("keys_unavailable", refusal.retry_after)
+    log.info("refused (%s) a webhook: %s", refusal.reason, refusal.hint, extra=facts)
+    return refused(400, refusal.reason)
+
+
+def _failed(event: WebhookEvent, error: Exception) -> WebhookAnswer:
+    if isinstance(error, _BeingHandled):
+        return unavailable("being_handled", WAIT_FOR_OTHER)
+    facts = {"event": "webhook_failed", "type": event.type}
+    if isinstance(error, Unavailable):
+        words = "the event %s cannot be taken in (%s): it has to be sent again"
+        log.warning(words, quoted(event.type), error.reason, extra=facts)
+        return unavailable("not_handled", error.retry_after)
+    words = "the event %s could not be handled, and has to be sent again"
+    log.error(words, quoted(event.type), exc_info=error, extra=facts)
+    return unavailable("not_handled", WAIT_AFTER_FAILURE)
+
+
+def _done(event: WebhookEvent) -> WebhookAnswer:
+    log.info("the event %s is handled", quoted(event.type), extra={"event": "webhook_handled", "type": event.type})
+    return DONE
