@@ -7,34 +7,16 @@ it raises is logged, the first time, and changes nothing: no verdict, and no fet
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from .errors import ConfigurationError, Reason
 from .net.once import Once
-from .web.wording import shortened
+from .web.log_lines import log as log
 
 if TYPE_CHECKING:
     from .tokens.access_token import AccessToken
-
-MOST_OF_A_LINE = 1_000
-log = logging.getLogger("kinde_guard")
-
-
-class _Short(logging.Filter):
-    """Keeps each line to 1,000 bytes: what is collected by the line is cut, or lost, where lines are longer."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        short = shortened(message, MOST_OF_A_LINE)
-        if short is not message:
-            record.msg, record.args = short, ()
-        return True
-
-
-log.addFilter(_Short())
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,16 +16,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from . import events
 from .errors import AuthError, InvalidToken, MissingToken, Reason, Unavailable
-from .events import CannotTell, Refused, Verified, log
 from .keys.jwk import Key
 from .keys.signed import Signed, SignedReader
 from .keys.store import WAIT_COLD, IssuerHealth, KeyStore, stores
 from .net import flight
 from .net.clocks import Clocks
 from .net.once import Once
-from .requirements import Requirement
 from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
 from .tokens import jws, rules
 from .tokens.access_token import AccessToken, token_of
@@ -34,10 +31,14 @@ from .tokens.cache import CacheStats, Entry, TokenCache
 from .tokens.claims import quoted, size_of
 from .tokens.digests import fingerprint, sha256
 from .web import bearer
+from .web.log_lines import log
 from .web.wording import few
 
 if TYPE_CHECKING:
     import httpx
+
+    from . import events
+    from .requirements import Requirement
 
 MAX_HEADERS = 64  # a few keys have a header each; the bound is for an issuer that puts something new into every one
 
@@ -140,7 +141,7 @@ class Guard:
         )
         self._clocks = clocks or Clocks()
         self._wall, self._age = self._clocks.wall, self._clocks.monotonic
-        self._emit = events.emitter(observer, _reporter(settings.report_verdicts_to))
+        self._emit = _emitter(observer, settings.report_verdicts_to)
         self._stores = stores(settings, self._clocks, self._emit)
         self._signed = SignedReader(functools.partial(rules.check_header, settings=settings))
         self._cache = TokenCache(settings.cache_size)
@@ -297,7 +298,7 @@ class Guard:
             entry.used = True
             self._count_hit()
             if self._emit is not None:
-                self._emit(Verified(entry.token, remembered=True))
+                self._emit(_verified(entry.token, remembered=True))
             return entry.token
         self._cache.drop(digest)
         return None
@@ -323,7 +324,7 @@ class Guard:
         else:
             self._cache.count_miss()
         if self._emit is not None:
-            self._emit(Verified(token, remembered=False))
+            self._emit(_verified(token, remembered=False))
         return token
 
     def _log(self, refusal: AuthError | Unavailable, raw: str) -> None:
@@ -366,7 +367,26 @@ def _words_of(refusal: AuthError | Unavailable) -> tuple[int, str, str]:
     return level, "refused", refusal.hint
 
 
+# The events are loaded where somebody observes.
+
+
+def _emitter(observer: events.Observer | None, report_to: str | None) -> events.Emit | None:
+    if observer is None and report_to is None:
+        return None
+    from .events import emitter
+
+    return emitter(observer, _reporter(report_to))
+
+
+def _verified(token: AccessToken, remembered: bool) -> events.Event:
+    from .events import Verified
+
+    return Verified(token, remembered)
+
+
 def _event_of(refusal: AuthError | Unavailable, mark: str) -> events.Event:
+    from .events import CannotTell, Refused
+
     if isinstance(refusal, Unavailable):
         return CannotTell(mark, refusal.retry_after)
     return Refused(refusal.reason, mark, refusal.hint)
@@ -375,6 +395,6 @@ def _event_of(refusal: AuthError | Unavailable, mark: str) -> events.Event:
 def _reporter(url: str | None) -> events.Observer | None:
     if url is None:
         return None
-    from .net.verdict_reporter import Reporter  # only here: it is for development
+    from .net.verdict_reporter import Reporter  # it is for development
 
     return Reporter(url)

@@ -21,7 +21,8 @@ PACKAGE = Path(kinde_guard.__file__).parent
 FRAMEWORKS = {"fastapi", "starlette", "flask", "werkzeug", "django", "pydantic", "typer", "rich", "uvicorn", "pytest"}
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
-    "net.once", "net.clocks", "net.forks", "net.headers", "tokens.digests", "web.wording", "errors", "events",
+    "net.once", "net.clocks", "net.forks", "net.headers", "tokens.digests", "web.wording", "web.log_lines",
+    "errors", "events",
     "settings.leavings", "settings.urls", "settings.variables", "settings.values", "settings", "tokens.jws",
     "tokens.claims", "tokens.access_token", "requirements", "tokens.rules", "keys.signatures", "keys.jwk",
     "keys.key_set", "keys.notices", "web.bearer", "net.watchdog", "net.workers", "net.flight", "net.exchange",
@@ -94,6 +95,14 @@ def test_pyjwt_is_loaded_for_the_algorithms_that_need_it(algorithms: list[str], 
     loaded = loaded_by(f"from kinde_guard import Guard; Guard('a.kinde.com', audience='x', algorithms={algorithms})")
     assert ("jwt" in loaded) is loads
     assert not loaded & {"httpx", "asyncio"}
+
+
+def test_a_guard_loads_what_a_first_token_takes() -> None:
+    """And nothing else: a function that is started for a request, and a server that restarts, wait for all of it."""
+    made = "from kinde_guard import Guard; Guard('{}', audience='x')"
+    unused = {"jwt", "httpx", "asyncio", "email", "http", "kinde_guard.events", "kinde_guard.requirements"}
+    assert not loaded_by(made.format("a.kinde.com")) & unused
+    assert not loaded_by(made.format("http://127.0.0.1:9400")) & {*unused, "ssl"}
 
 
 def test_reporting_is_loaded_where_it_is_asked_for() -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from ..events import Emit, KeysChanged, KeysFailed, KeysFetched, KeysStale, log
 from ..net.headers import age_of, date_in
+from ..web.log_lines import log
 from ..web.wording import few
 from .key_set import Changes, KeySet, changes_between
+
+if TYPE_CHECKING:
+    from ..events import Emit
 
 _CHANGES = {
     "added": (logging.INFO, "added"),
@@ -44,6 +48,8 @@ class Notices:
         )
         if self._emit is None:
             return
+        from ..events import KeysFailed, KeysStale  # loaded where somebody observes
+
         self._emit(KeysFailed(self._issuer, seconds, kind, after.problem, wait))
         if state in ("stale", "expired"):
             self._emit(KeysStale(self._issuer, state, now - after.loaded_at))
@@ -63,6 +69,8 @@ class Notices:
         self._log_drift(*drifts)
         if self._emit is None:
             return
+        from ..events import KeysChanged, KeysFetched
+
         fresh_for, usable_for = after.stale_at - now, after.usable_until - now
         self._emit(KeysFetched(self._issuer, seconds, len(after.keys), fresh_for, usable_for, drifts[1]))
         if any(changes):

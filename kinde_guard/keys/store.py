@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidToken, KeysUnavailable
-from ..events import Emit
 from ..net import flight
 from ..net.clocks import Clocks
 from ..net.fetch import TOTAL_TIMEOUT, Fetcher
@@ -28,6 +28,9 @@ from .jwk import Key
 from .jwks_request import Failed, JwksRequest, Loaded
 from .key_set import NEVER, KeySet, State
 from .notices import Notices
+
+if TYPE_CHECKING:
+    from ..events import Emit
 
 WAIT_COLD = TOTAL_TIMEOUT + 0.25  # the deadline lands its failure first, so that a refusal can say why
 WAIT_UNKNOWN = 1.0

@@ -17,8 +17,7 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 §2.1
 _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}|[0-9a-f.]*:[0-9a-f:.]*", re.I)
 # What Kinde's pages and SDKs show where the name of one's own tenant belongs.
 _PLACEHOLDER = re.compile(
-    r"[<>{}$]|^(?:app|subdomain|your[-_]?(?:kinde[-_]?)?(?:(?:sub)?domain|business|company|app|tenant))\.kinde\.com$",
-    re.I,
+    r"[<>{}$]|^(?:app|subdomain|your[-_]?(?:kinde[-_]?)?(?:(?:sub)?domain|business|company|app|tenant))\.kinde\.com$"
 )
 
 
@@ -40,7 +39,7 @@ def issuer_url(text: str, name: str = "domain") -> str:
     leavings.check(name, text)
     parts = _split(value if "://" in value else f"https://{value}", name, text)
     host = parts.hostname or ""
-    if _PLACEHOLDER.search(host) or _PLACEHOLDER.search(value):
+    if _PLACEHOLDER.search(host) or _PLACEHOLDER.search(value.lower()):
         raise ConfigurationError(
             f"{name} is a placeholder, {text!r}: put your own Kinde domain there (Kinde: Applications, Details)"
         )
