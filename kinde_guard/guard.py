@@ -20,7 +20,7 @@ from .errors import AuthError, InvalidToken, MissingToken, Reason, Unavailable
 from .keys.jwk import Key
 from .keys.signed import Signed, SignedReader
 from .keys.store import WAIT_COLD, IssuerHealth, KeyStore, stores
-from .net import flight
+from .net import joining
 from .net.clocks import Clocks
 from .net.once import Once
 from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
@@ -213,15 +213,15 @@ class Guard:
     def warm(self) -> None:
         """Load the keys now, at most 5 s (for each 32 issuers); raises :class:`KeysUnavailable`. Optional: the first
         token loads them too."""
-        for future, seconds in flight.in_turn(self.load_behind(), WAIT_COLD):
-            flight.join(future, seconds)
+        for future, seconds in joining.in_turn(self.load_behind(), WAIT_COLD):
+            joining.join(future, seconds)
         for store in self._stores.values():
             store.check_usable()
 
     async def awarm(self) -> None:
         """:meth:`warm` for event loops."""
-        for future, seconds in flight.in_turn(self.load_behind(), WAIT_COLD):
-            await flight.ajoin(future, seconds)
+        for future, seconds in joining.in_turn(self.load_behind(), WAIT_COLD):
+            await joining.ajoin(future, seconds)
         for store in self._stores.values():
             store.check_usable()
 

@@ -29,6 +29,7 @@ TESTS = {
     "guard": ("test_guard.py", "keys/test_bad_signatures.py", "test_events.py", "test_log_lines.py"),
     "keys/store": ("keys/test_store.py", "keys/test_schedule.py", "net/test_clocks.py"),
     "net/flight": ("net/test_flight.py",),
+    "net/joining": ("net/test_flight.py",),
     "web/paths": ("web/test_paths.py",),
     "web/decorators": ("web/test_decorators.py", "web/test_misplaced.py"),
 }

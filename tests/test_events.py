@@ -47,7 +47,7 @@ from kinde_guard.flask import KindeGuard
 from kinde_guard.keys import notices
 from kinde_guard.keys.jwk import read_jwk_set
 from kinde_guard.keys.key_set import Changes, KeySet, changes_between
-from kinde_guard.net import flight
+from kinde_guard.net import joining
 
 WEAK = jwk({"kid": "weak", "n": b64_int((1 << 1023) | (1 << 512) | 1)})
 LEAKED = jwk({"kid": "leaked", "d": "AQAB"})
@@ -84,7 +84,7 @@ def refreshed(guard: Guard, time: Time, seconds: float = 600.0) -> None:
     for store in guard._stores.values():
         future = store.load()
         assert future is not None
-        flight.join(future, 10)
+        joining.join(future, 10)
     settle(guard)
 
 

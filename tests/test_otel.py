@@ -21,7 +21,7 @@ from prometheus_client import start_http_server
 from waiting import LONG
 
 from kinde_guard import AuthError, Guard, KeysUnavailable, permission, scope
-from kinde_guard.net import flight
+from kinde_guard.net import joining
 from kinde_guard.otel import Telemetry
 
 Points = dict[tuple[tuple[str, Any], ...], Any]
@@ -75,7 +75,7 @@ def fetch(guard: Guard, time: Time, seconds: float = 0.0) -> None:
     for store in guard._stores.values():
         future = store.load()
         assert future is not None
-        flight.join(future, 10)
+        joining.join(future, 10)
         for thread in threading.enumerate():
             if thread.name == "kinde_guard-call":
                 thread.join(LONG)

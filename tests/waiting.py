@@ -14,7 +14,7 @@ import pytest
 
 from kinde_guard import Guard
 from kinde_guard.keys.store import KeyStore
-from kinde_guard.net import flight
+from kinde_guard.net import joining
 
 LONG = 120.0
 """Seconds that no test is to reach: what takes so long hangs."""
@@ -48,7 +48,7 @@ patience = Patience()
 @contextmanager
 def patience_is_noted() -> Iterator[None]:
     """Meanwhile, in :data:`patience`."""
-    join, ajoin = flight.join, flight.ajoin
+    join, ajoin = joining.join, joining.ajoin
 
     def noting(future: Future[None], timeout: float) -> None:
         patience.seconds += 0 if future.done() else timeout
@@ -59,8 +59,8 @@ def patience_is_noted() -> Iterator[None]:
         await ajoin(future, timeout)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flight, "join", noting)
-        patch.setattr(flight, "ajoin", anoting)
+        patch.setattr(joining, "join", noting)
+        patch.setattr(joining, "ajoin", anoting)
         yield
 
 

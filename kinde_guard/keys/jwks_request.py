@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..net import forks
+from ..net.attempt import Attempt
 from ..net.fetch import Answer, Fetcher, FetchFailed, one_line
-from ..net.flight import Watch
 from ..net.headers import asked_wait
 from ..net.in_between import hint
 from .jwk import Key, KeyId, KeysRead, UnusableKeySet, load_libraries, read_jwk_set
@@ -58,11 +58,11 @@ class JwksRequest:
         self._fetcher = fetcher
         self._wall = wall
 
-    def send(self, known: Mapping[KeyId, Key], watch: Watch) -> Loaded | Failed:
+    def send(self, known: Mapping[KeyId, Key], attempt: Attempt) -> Loaded | Failed:
         """Wait for the answer, and check it whole. A key of *known* that has not changed stays the same object."""
         sent = self._wall()
         try:
-            answer = self._fetcher.send("GET", self._url, watch, headers=_ACCEPT)
+            answer = self._fetcher.send("GET", self._url, attempt, headers=_ACCEPT)
             received = self._wall()
             if answer.status != 200:
                 return _failed_by_status(answer, received)

@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidToken, KeysUnavailable
-from ..net import flight
+from ..net import flight, joining
 from ..net.clocks import Clocks
 from ..net.fetch import TOTAL_TIMEOUT, Fetcher
 from ..settings import Settings
@@ -31,6 +31,7 @@ from .notices import Notices
 
 if TYPE_CHECKING:
     from ..events import Emit
+    from ..net.attempt import Attempt
 
 WAIT_COLD = TOTAL_TIMEOUT + 0.25  # the deadline lands its failure first, so that a refusal can say why
 WAIT_UNKNOWN = 1.0
@@ -112,7 +113,7 @@ class KeyStore:
         if key is None:
             future, seconds = self._ask(kid, alg)
             if future is not None:
-                flight.join(future, seconds)
+                joining.join(future, seconds)
             key = self._find_or_refuse(kid, alg)
         return key
 
@@ -122,7 +123,7 @@ class KeyStore:
         if key is None:
             future, seconds = self._ask(kid, alg)
             if future is not None:
-                await flight.ajoin(future, seconds)
+                await joining.ajoin(future, seconds)
             key = self._find_or_refuse(kid, alg)
         return key
 
@@ -194,12 +195,12 @@ class KeyStore:
             raise KeysUnavailable(max(1, math.ceil(keys.retry_at - now)) if keys.failures else 1)
         return keys
 
-    def _fetch(self, seen: KeySet, cool_until: float, watch: flight.Watch) -> _Outcome:
+    def _fetch(self, seen: KeySet, cool_until: float, attempt: Attempt) -> _Outcome:
         """In the flight's thread: ask the issuer, unless another fetch has landed since *seen* made this one due."""
         if self._set is not seen:
             return None
         self._began = self._now()
-        outcome = self._request.send(seen.keys, watch)
+        outcome = self._request.send(seen.keys, attempt)
         return replace(outcome, cool_until=cool_until) if isinstance(outcome, Loaded) else outcome
 
     def _land(self, outcome: _Outcome) -> flight.Callback:

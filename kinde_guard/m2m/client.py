@@ -24,7 +24,8 @@ import httpx
 
 from ..errors import ConfigurationError
 from ..events import log
-from ..net import flight
+from ..net import flight, joining
+from ..net.attempt import Attempt
 from ..net.clocks import Clocks, Moment, ageing
 from ..net.fetch import TOTAL_TIMEOUT, Fetcher, FetchFailed
 from ..net.once import Once
@@ -170,7 +171,7 @@ class ClientCredentials(_Auth):
         response = yield _signed(request, held)
         renewal = self._renewal(held, response)
         if renewal is not None:
-            flight.join(renewal, WAIT)
+            joining.join(renewal, WAIT)
             if (other := self._other_than(held)) is not None:
                 self._judge(other, (yield _signed(response.request, other)))
 
@@ -183,7 +184,7 @@ class ClientCredentials(_Auth):
         response = yield _signed(request, held)
         renewal = self._renewal(held, response)
         if renewal is not None:
-            await flight.ajoin(renewal, WAIT)
+            await joining.ajoin(renewal, WAIT)
             if (other := self._other_than(held)) is not None:
                 self._judge(other, (yield _signed(response.request, other)))
 
@@ -194,14 +195,14 @@ class ClientCredentials(_Auth):
     def _get(self) -> Held:
         found = self._find()
         if isinstance(found, Future):
-            flight.join(found, WAIT)
+            joining.join(found, WAIT)
             return self._landed(found)
         return found
 
     async def _aget(self) -> Held:
         found = self._find()
         if isinstance(found, Future):
-            await flight.ajoin(found, WAIT)
+            await joining.ajoin(found, WAIT)
             return self._landed(found)
         return found
 
@@ -284,7 +285,7 @@ class ClientCredentials(_Auth):
             log.warning(text, first, host)
         return private
 
-    def _fetch(self, refused: Held | None, watch: flight.Watch) -> Outcome | None:
+    def _fetch(self, refused: Held | None, attempt: Attempt) -> Outcome | None:
         """In the flight's thread. Asks again whether to ask: a fetch may have landed since this one was wanted."""
         state, since = self._known(), self._clocks.now()
         if not state.wants_fetch(since, refused):
@@ -292,7 +293,7 @@ class ClientCredentials(_Auth):
         url = f"{self._app.issuer}/oauth2/token"
         headers = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
         try:
-            answer = self._fetcher.send("POST", url, watch, headers=headers, body=self._app.form())
+            answer = self._fetcher.send("POST", url, attempt, headers=headers, body=self._app.form())
         except FetchFailed as error:
             return self._app.unanswered(error)
         outcome = self._app.read(answer, since, self._clocks.wall())

@@ -4,7 +4,7 @@ A host has several addresses, and any of them may be dead: a whole family of the
 only. The next is tried as soon as one has failed, or has not answered for a quarter of a second; the others go on
 meanwhile. So a dead address costs that quarter of a second, and not the patience for a connection.
 
-Sockets do not block here. Every one is given to the :class:`Watch` before it is connected, so that it can be cut.
+Sockets do not block here. Every one is given to the :class:`Attempt` before it is connected, so that it can be cut.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .exchange import CONNECT_TIMEOUT, TOTAL_TIMEOUT, FetchFailed, one_line
 
 if TYPE_CHECKING:
-    from .flight import Watch
+    from .attempt import Attempt
 
 ATTEMPT_DELAY = 0.25  # RFC 8305 §5, Connection Attempt Delay
 _UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
@@ -30,9 +30,9 @@ AddressInfo = tuple[Any, Any, int, str, Any]
 """An element of what ``socket.getaddrinfo`` returns."""
 
 
-def connected(host: str, port: int, watch: Watch) -> socket.socket:
+def connected(host: str, port: int, attempt: Attempt) -> socket.socket:
     """A connected socket, which does not block."""
-    race = _Race(interleaved(_resolved(host, port, watch)), watch)
+    race = _Race(interleaved(_resolved(host, port, attempt)), attempt)
     try:
         return race.winner()
     except TimeoutError:
@@ -43,10 +43,10 @@ def connected(host: str, port: int, watch: Watch) -> socket.socket:
         race.close()
 
 
-def _resolved(host: str, port: int, watch: Watch) -> list[AddressInfo]:
+def _resolved(host: str, port: int, attempt: Attempt) -> list[AddressInfo]:
     """Once for each connection. Nothing can hurry a look-up, or end it: see :mod:`kinde_guard.net.flight`."""
     try:
-        with watch.hanging_in(f"the look-up of {host}"):
+        with attempt.hanging_in(f"the look-up of {host}"):
             return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise FetchFailed(f"ConnectError: {one_line(error)}") from None
@@ -63,9 +63,9 @@ def interleaved(addresses: Iterable[AddressInfo]) -> list[AddressInfo]:
 class _Race:
     """The attempts under way, one for each address, started a quarter of a second apart."""
 
-    def __init__(self, addresses: Iterable[AddressInfo], watch: Watch) -> None:
+    def __init__(self, addresses: Iterable[AddressInfo], attempt: Attempt) -> None:
         self._left = deque(addresses)
-        self._watch = watch
+        self._attempt = attempt
         # Looked up each time: gevent has another one since it replaced what blocks.
         self._selector = selectors.DefaultSelector()
         self._ends: dict[socket.socket, float] = {}
@@ -75,7 +75,7 @@ class _Race:
 
     def winner(self) -> socket.socket:
         """The first socket that is connected; raises the last failure if none ever is."""
-        while (self._left or self._ends) and not self._watch.over:
+        while (self._left or self._ends) and not self._attempt.over:
             if self._left and time.monotonic() >= self._next_at:
                 self._start(*self._left.popleft())
             for sock in self._settled():
@@ -99,7 +99,7 @@ class _Race:
             self._failure = error
             return
         sock.setblocking(False)
-        self._watch.add(sock)
+        self._attempt.add(sock)
         now = time.monotonic()
         self._next_at = now + ATTEMPT_DELAY
         failed = sock.connect_ex(address)

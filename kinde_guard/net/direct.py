@@ -17,7 +17,7 @@ from .in_between import unused_proxy
 if TYPE_CHECKING:
     import ssl
 
-    from .flight import Watch
+    from .attempt import Attempt
     from .tls import Authorities
 
 
@@ -41,14 +41,14 @@ class Direct:
             self._secured = Secured
             self._context: ssl.SSLContext = context(self.authorities)
 
-    def send(self, method: str, url: str, watch: Watch, headers: Mapping[str, str], body: bytes) -> Answer:
+    def send(self, method: str, url: str, attempt: Attempt, headers: Mapping[str, str], body: bytes) -> Answer:
         """One request and its whole answer, or :class:`FetchFailed`."""
         asked = http1.target(url)
         if asked.secure and self.authorities is None:
             raise FetchFailed("https was not prepared for")
         request = http1.request(method, asked, headers, body)
         with (
-            closing(Plain(_connected(asked, watch))) as plain,
+            closing(Plain(_connected(asked, attempt))) as plain,
             closing(self._opened(plain, asked)) as connection,
         ):
             try:
@@ -69,9 +69,9 @@ class Direct:
         return connection
 
 
-def _connected(asked: http1.Target, watch: Watch) -> socket.socket:
+def _connected(asked: http1.Target, attempt: Attempt) -> socket.socket:
     try:
-        return connected(asked.host, asked.port, watch)
+        return connected(asked.host, asked.port, attempt)
     except FetchFailed as error:
         raise FetchFailed(f"{error}{unused_proxy(asked.host, os.environ)}") from None
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from . import forks
+from .attempt import Attempt
 from .direct import Direct
 from .exchange import CONNECT_TIMEOUT as CONNECT_TIMEOUT
 from .exchange import MAX_BODY as MAX_BODY
@@ -18,7 +19,6 @@ from .exchange import TOTAL_TIMEOUT as TOTAL_TIMEOUT
 from .exchange import Answer as Answer
 from .exchange import FetchFailed as FetchFailed
 from .exchange import one_line as one_line
-from .flight import Watch
 
 if TYPE_CHECKING:
     import httpx
@@ -48,16 +48,16 @@ class Fetcher:
         """Those that are trusted to vouch for a host; ``None`` where a transport decides, and without TLS."""
         return self._way.authorities
 
-    def send(self, method: str, url: str, watch: Watch, *, headers: Mapping[str, str], body: bytes = b"") -> Answer:
+    def send(self, method: str, url: str, attempt: Attempt, *, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         """One request and its whole answer, or :class:`FetchFailed`; or :class:`.flight.Frozen`, if what went wrong may
         be owing to that."""
         try:
-            answer = self._way.send(method, url, watch, {**_HEADERS, **headers}, body)
+            answer = self._way.send(method, url, attempt, {**_HEADERS, **headers}, body)
         except FetchFailed:
-            watch.failed()
+            attempt.failed()
             raise
         if answer.status >= 400:  # such as 408, to half a request
-            watch.failed()
+            attempt.failed()
         return answer
 
 

@@ -20,17 +20,15 @@ The rules of this file:
 
 from __future__ import annotations
 
-import socket
-import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent import futures
-from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 from . import forks
+from .attempt import Attempt
 from .clocks import ageing
-from .watchdog import watchdog
+from .watchdog import FREEZE, watchdog
 from .workers import MOST, workers
 
 T = TypeVar("T")
@@ -38,61 +36,14 @@ Callback = Callable[[], None]
 """What is left to be done about an outcome once nobody waits any more, such as logging it."""
 GRACE = 1.0
 """Seconds that a call may stay beyond its deadline before it is given up for lost."""
-FREEZE = 2.0
-"""Seconds between two looks at a call that are due four times a second: beyond, the process has not been running."""
 MOST_HANGING = 3
 """Calls of one flight whose threads go on beyond their deadlines; another then waits for one of them."""
-
-
-class Frozen(Exception):
-    """A call has failed, and the process was frozen while it was under way: the failure tells nothing."""
-
-
-class Watch:
-    """The sockets of one call, to be cut when its time is up."""
-
-    def __init__(self, frozen: Callable[[], bool] = lambda: False) -> None:
-        self._sockets: list[socket.socket] = []
-        self._frozen = frozen
-        self.over = False
-        """Nobody waits any more: whoever could start something new should not."""
-        self.hangs_in = ""
-        """What the working thread is in that has no socket to be cut; empty if nothing."""
-
-    def add(self, sock: socket.socket) -> None:
-        """Called by the working thread as soon as it has a socket."""
-        self._sockets.append(sock)
-        if self.over:  # the deadline passed while the connection was being made
-            self.cut()
-
-    @contextmanager
-    def hanging_in(self, what: str) -> Iterator[None]:
-        """Around something that cannot be cut, in words for a log."""
-        self.hangs_in = what
-        try:
-            yield
-        finally:
-            self.hangs_in = ""
-
-    def failed(self) -> None:
-        """Called by the working thread before it says that it has failed; raises :class:`Frozen` if that counts for
-        nothing."""
-        if self._frozen():
-            raise Frozen
-
-    def cut(self) -> None:
-        """End every read and write on the sockets at once; called when the time is up."""
-        self.over = True
-        for sock in self._sockets:
-            with suppress(OSError):  # closed already
-                # The base class's method: SSLSocket.shutdown would take the TLS state away from under the reader.
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class _Call:
     """A call of *flight*: waits for its turn, is watched from then on, and is claimed by the thread that makes it."""
 
-    def __init__(self, flight: Flight[Any], work: Callable[[Watch], Any]) -> None:
+    def __init__(self, flight: Flight[Any], work: Callable[[Attempt], Any]) -> None:
         self.work = work
         self.future: futures.Future[None] = futures.Future()
         self.future.set_running_or_notify_cancel()  # from here on no waiter can cancel it
@@ -108,7 +59,7 @@ class _Call:
         if self._froze:
             self._began = now
         self._froze, self._seen, self._due = False, now, now + self._flight._deadline
-        self.watch = Watch(self.frozen)
+        self.attempt = Attempt(self.frozen)
 
     def claim(self) -> bool:
         """True for the one thread that is to make the call."""
@@ -193,9 +144,9 @@ class Flight(Generic[T]):
     def renew(self) -> None:
         """A forked child has none of its parent's threads, and so none of its calls."""
         self._calls: dict[None, _Call] = {}  # one at most; a dict for its setdefault and pop, which are single steps
-        self._busy: dict[_Call, Watch] = {}  # those that a thread is in, whether they are over or not
+        self._busy: dict[_Call, Attempt] = {}  # those that a thread is in, whether they are over or not
 
-    def start(self, work: Callable[[Watch], T]) -> futures.Future[None]:
+    def start(self, work: Callable[[Attempt], T]) -> futures.Future[None]:
         """The future of the call under way; if there is none, *work* is started.
 
         A call may have landed since the caller found that *work* is called for: *work* itself has to look again.
@@ -223,8 +174,8 @@ class Flight(Generic[T]):
     @property
     def trouble(self) -> str:
         """What keeps a call from being made, in words for a log; empty if nothing does."""
-        hanging = [watch for call, watch in list(self._busy.items()) if call.over]
-        look_up = next((watch.hangs_in for watch in hanging if watch.hangs_in), "")
+        hanging = [attempt for call, attempt in list(self._busy.items()) if call.over]
+        look_up = next((attempt.hangs_in for attempt in hanging if attempt.hangs_in), "")
         if look_up:
             return f"{look_up} still hangs"
         if len(hanging) >= MOST_HANGING:
@@ -251,18 +202,18 @@ class Flight(Generic[T]):
 
     def expire(self, call: _Call) -> None:
         """The time of *call* is up, or the process was frozen for some of it."""
-        watch = self._busy.get(call, call.watch)
+        attempt = self._busy.get(call, call.attempt)
         if call.frozen():
             call.renew()
-            watch.cut()
+            attempt.cut()
         if not call.late():  # the working thread may have been the first to see that it was frozen
             watchdog.watch(call)
             if call.over:  # pragma: no cover  # since this very moment
                 watchdog.leave(call)
             return
-        why = f": {watch.hangs_in} hangs" if watch.hangs_in else f": {self.trouble}" if self.trouble else ""
+        why = f": {attempt.hangs_in} hangs" if attempt.hangs_in else f": {self.trouble}" if self.trouble else ""
         callback = self._finish(call, self._crashed(TimeoutError(f"no whole answer within {self._deadline:g} s{why}")))
-        watch.cut()
+        attempt.cut()
         callback()
 
     def _current(self) -> _Call | None:
@@ -293,15 +244,15 @@ class Flight(Generic[T]):
     def _outcome(self, call: _Call) -> T:
         """What *call* comes to, made as often as a freeze has cut it."""
         while True:
-            self._busy[call] = watch = call.watch
+            self._busy[call] = attempt = call.attempt
             try:
-                outcome: T = call.work(watch)
+                outcome: T = call.work(attempt)
                 failed = False
             except Exception as error:  # what is no Exception, such as SystemExit, is left to the watchdog
                 outcome, failed = self._crashed(error), True
             if call.over:
                 return outcome  # and nobody is interested
-            if call.watch is watch:
+            if call.attempt is attempt:
                 if not (call.frozen() and (failed or call.late())):
                     return outcome
                 call.renew()
@@ -322,77 +273,5 @@ def _nothing() -> None:
     """Nothing is left to be done."""
 
 
-def _nothing_to_do(_: Watch) -> None:
+def _nothing_to_do(_: Attempt) -> None:
     """The work of a call that is over."""
-
-
-def in_turn(loading: Sequence[futures.Future[None]], each: float) -> Iterator[tuple[futures.Future[None], float]]:
-    """What is to be waited for, and how long: for all together, *each* as often as they have to take turns."""
-    end = ageing() + each * -(-len(loading) // MOST)
-    for future in loading:
-        yield future, max(0.0, end - ageing())
-
-
-def join(future: futures.Future[None], timeout: float) -> None:
-    """Wait for *future* in this thread, at most *timeout* seconds (in which the process is not frozen)."""
-    began = ageing()
-    futures.wait([future], timeout)
-    if _slept(future, began, timeout):
-        futures.wait([future], timeout)
-
-
-async def ajoin(future: futures.Future[None], timeout: float) -> None:
-    """Wait for *future* in this task, of asyncio or of trio, at most *timeout* seconds.
-
-    The future is watched, not chained (as ``asyncio.wrap_future`` would): a cancellation, a time-out and a loop that
-    is closed while the call is still under way concern this waiter alone.
-    """
-    wait = _ajoin_asyncio if in_asyncio_task() else _ajoin_trio
-    began = ageing()
-    await wait(future, timeout)
-    if _slept(future, began, timeout):
-        await wait(future, timeout)
-
-
-def _slept(future: futures.Future[None], began: float, timeout: float) -> bool:
-    """Whether the process was frozen for the time in which *future* might have resolved."""
-    return not future.done() and ageing() - began > timeout + FREEZE
-
-
-def in_asyncio_task() -> bool:
-    """Whether this is a task of asyncio's; where not, and there is a loop, it is trio's."""
-    asyncio = sys.modules.get("asyncio")  # if nobody has loaded it, it is not running: trio's loop is not held up
-    try:
-        return asyncio is not None and asyncio.current_task() is not None
-    except RuntimeError:
-        return False
-
-
-async def _ajoin_asyncio(future: futures.Future[None], timeout: float) -> None:
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    landed = loop.create_future()
-
-    def wake(_: futures.Future[None]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody is waiting any more
-            loop.call_soon_threadsafe(landed.set_result, None)
-
-    future.add_done_callback(wake)
-    await asyncio.wait([landed], timeout=timeout)
-
-
-async def _ajoin_trio(future: futures.Future[None], timeout: float) -> None:
-    # Not in a worker thread: waiting callers would hold the few there are, which other requests need.
-    import trio
-
-    token = trio.lowlevel.current_trio_token()
-    landed = trio.Event()
-
-    def wake(_: futures.Future[None]) -> None:
-        with suppress(trio.RunFinishedError):
-            token.run_sync_soon(landed.set)
-
-    future.add_done_callback(wake)
-    with trio.move_on_after(timeout):
-        await landed.wait()

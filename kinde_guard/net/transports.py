@@ -17,7 +17,7 @@ from .exchange import CONNECT_TIMEOUT, MAX_BODY, TOTAL_TIMEOUT, Answer, FetchFai
 if TYPE_CHECKING:
     import httpx
 
-    from .flight import Watch
+    from .attempt import Attempt
 
 _LOADED_LATE = ("encodings.idna", "httpcore", "httpcore2")  # by the socket module for a host's name, and by transports
 
@@ -35,9 +35,9 @@ class OverTransport:
                 import_module(name)
         self._timeout = self._library.Timeout(TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT).as_dict()
 
-    def send(self, method: str, url: str, watch: Watch, headers: Mapping[str, str], body: bytes) -> Answer:
+    def send(self, method: str, url: str, attempt: Attempt, headers: Mapping[str, str], body: bytes) -> Answer:
         """One request and its whole answer, or :class:`FetchFailed`."""
-        extensions = {"timeout": self._timeout, "trace": _watching(watch)}
+        extensions = {"timeout": self._timeout, "trace": _watching(attempt)}
         try:
             request = self._library.Request(method, url, headers=headers, content=body or None, extensions=extensions)
             return _exchanged(self._transport, request)
@@ -78,13 +78,13 @@ def _whole(response: httpx.Response) -> bytes:
     return bytes(body)
 
 
-def _watching(watch: Watch) -> Callable[[str, Mapping[str, Any]], None]:
-    """An httpcore trace that gives *watch* each socket, plain, to a proxy, or with TLS, as soon as there is one."""
+def _watching(attempt: Attempt) -> Callable[[str, Mapping[str, Any]], None]:
+    """An httpcore trace that gives *attempt* each socket, plain, to a proxy, or with TLS, as soon as there is one."""
 
     def trace(event: str, info: Mapping[str, Any]) -> None:
         if event.endswith((".connect_tcp.complete", ".connect_unix_socket.complete", ".start_tls.complete")):
             sock = info["return_value"].get_extra_info("socket")
             if sock is not None:
-                watch.add(sock)
+                attempt.add(sock)
 
     return trace

@@ -20,8 +20,9 @@ from typing import Any
 
 from ..events import CannotTell, Event, KeysFailed, KeysFetched, Refused, Verified
 from ..settings import local_url
+from .attempt import Attempt
 from .fetch import Fetcher, FetchFailed
-from .flight import Callback, Flight, Watch
+from .flight import Callback, Flight
 
 PATH = "/_local/verdicts"
 MAX_LENGTHS = {
@@ -73,12 +74,12 @@ class Reporter:
             self._waiting.append((os.getpid(), event))
             self._flight.start(self._send)
 
-    def _send(self, watch: Watch) -> Callback:
+    def _send(self, attempt: Attempt) -> Callback:
         batch, pause = self._batch(), 0.0
         if batch:
             body, pause = json.dumps(batch).encode(), WAIT_FOR_NOBODY
             with suppress(FetchFailed):
-                self._fetcher.send("POST", self._url, watch, headers={"content-type": "application/json"}, body=body)
+                self._fetcher.send("POST", self._url, attempt, headers={"content-type": "application/json"}, body=body)
                 pause = GATHERING
         time.sleep(pause)
         return self._go_on

@@ -13,6 +13,9 @@ from typing import Protocol
 from . import forks
 
 PULSE = 0.25
+"""Seconds between two looks."""
+FREEZE = 2.0
+"""Seconds between two looks beyond which the process has not been running."""
 
 
 class Watched(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..net import flight
+from ..net import joining
 from .events import WebhookEvent
 
 OnEvent = Callable[[WebhookEvent], object]
@@ -58,7 +58,7 @@ async def _awaited(result: Any) -> None:
 
 
 def _in_thread(function: OnEvent, event: WebhookEvent) -> Coroutine[Any, Any, object]:
-    return _in_thread_of_asyncio(function, event) if flight.in_asyncio_task() else _in_thread_of_trio(function, event)
+    return _in_thread_of_asyncio(function, event) if joining.in_asyncio_task() else _in_thread_of_trio(function, event)
 
 
 async def _in_thread_of_asyncio(function: OnEvent, event: WebhookEvent) -> object:

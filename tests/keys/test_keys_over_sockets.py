@@ -454,10 +454,10 @@ FROZEN = """
 import sys, time
 from kinde_guard import Guard, InvalidToken, KeysUnavailable
 from kinde_guard.keys import store
-from kinde_guard.net import flight
+from kinde_guard.net import flight, joining
 from kinde_guard.net.clocks import Clocks, ageing
 
-store.TOTAL_TIMEOUT, flight.FREEZE = 1.0, 0.5
+store.TOTAL_TIMEOUT, flight.FREEZE, joining.FREEZE = 1.0, 0.5, 0.5
 url, old, new = sys.argv[1:]
 ahead = 0.0
 guard = Guard(url, audience="https://api.example.com", variables=(),

@@ -26,7 +26,7 @@ from kinde_guard import InvalidToken, KeysUnavailable
 from kinde_guard.keys import store as keystore
 from kinde_guard.keys.jwk import Key
 from kinde_guard.keys.store import KeyStore
-from kinde_guard.net import flight
+from kinde_guard.net import joining
 from kinde_guard.net.clocks import Clocks
 from kinde_guard.net.fetch import Fetcher
 
@@ -74,7 +74,7 @@ def store_of(kinde: Kinde, time: Time | None = None, **settings: Any) -> KeyStor
 
 def loaded(kinde: Kinde, time: Time | None = None, **settings: Any) -> KeyStore:
     store = store_of(kinde, time, **settings)
-    flight.join(store.load(), LONG)  # type: ignore[arg-type]
+    joining.join(store.load(), LONG)  # type: ignore[arg-type]
     store.check_usable()
     return store
 
@@ -341,7 +341,7 @@ def test_strangers_together_wait_a_second_for_a_fetch(monkeypatch: pytest.Monkey
         waits.append(timeout)
         futures.wait([future], timeout)
 
-    monkeypatch.setattr(flight, "join", join)
+    monkeypatch.setattr(joining, "join", join)
     kinde.open.clear()
     assert [verdict(store, kid) for kid in ("x", "y", "z")] == ["unknown_key"] * 3
     assert store._flight.under_way is not None
@@ -855,14 +855,14 @@ def test_loading_ahead_of_the_first_request() -> None:
     time.passes(600)
     future = store.load()
     assert future is not None
-    flight.join(future, LONG)
+    joining.join(future, LONG)
     assert store.load() is None  # too early
     assert kinde.fetches == 2
     kinde.publish("a")
     time.passes(1)
     future = store.load()
     assert future is not None
-    flight.join(future, LONG)
+    joining.join(future, LONG)
     assert store.health().state == "fresh"
 
 

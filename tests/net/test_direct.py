@@ -24,9 +24,9 @@ from helpers import AUDIENCE, jwk, key_set, mint
 from kinde_guard import ConfigurationError, Guard
 from kinde_guard.m2m import ClientCredentials
 from kinde_guard.net import connect, http1, tls
+from kinde_guard.net.attempt import Attempt
 from kinde_guard.net.exchange import MAX_HEAD
 from kinde_guard.net.fetch import MAX_BODY, Answer, Fetcher, FetchFailed
-from kinde_guard.net.flight import Watch
 
 LONG = 20.0
 Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
@@ -34,7 +34,7 @@ Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
 
 def send(url: str, fetcher: Fetcher | None = None, **request: Any) -> Answer:
     fetcher = fetcher or Fetcher(tls=False)
-    return fetcher.send(request.pop("method", "GET"), url, Watch(), **{"headers": {}, **request})
+    return fetcher.send(request.pop("method", "GET"), url, Attempt(), **{"headers": {}, **request})
 
 
 def outcome(behave: Behaviour) -> tuple[int, bytes] | str:
@@ -429,11 +429,11 @@ def test_families_take_turns() -> None:
 def test_the_sockets_of_a_race_can_be_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """While none is connected yet; nor is another address tried then."""
     with Server(answering()) as server:
-        watch, looked_up = Watch(), threading.Event()
+        attempt, looked_up = Attempt(), threading.Event()
 
         def cut() -> None:
             assert looked_up.wait(LONG)
-            watch.cut()
+            attempt.cut()
 
         cutter = threading.Thread(target=cut)
         cutter.start()
@@ -446,7 +446,7 @@ def test_the_sockets_of_a_race_can_be_cut(monkeypatch: pytest.MonkeyPatch) -> No
 
             monkeypatch.setattr(socket, "getaddrinfo", resolved)
             with pytest.raises(FetchFailed):
-                Fetcher(tls=False).send("GET", f"http://localhost:{server.port}", watch, headers={})
+                Fetcher(tls=False).send("GET", f"http://localhost:{server.port}", attempt, headers={})
         cutter.join(LONG)
     assert server.requests == []
 

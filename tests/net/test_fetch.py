@@ -39,8 +39,10 @@ from faults import (
 from helpers import ABSENT, b64, jwk, key_set
 from waiting import LONG
 
+from kinde_guard.net.attempt import Attempt
 from kinde_guard.net.fetch import MAX_BODY, TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed
-from kinde_guard.net.flight import Callback, Flight, Watch, join
+from kinde_guard.net.flight import Callback, Flight
+from kinde_guard.net.joining import join
 
 
 @functools.cache
@@ -56,7 +58,7 @@ def over_httpx() -> Fetcher:
 
 def get(url: str, transport: httpx.BaseTransport | None = None) -> Answer:
     fetcher = our_own() if transport is None else Fetcher(transport)
-    return fetcher.send("GET", url, Watch(), headers={"accept": "application/json"})
+    return fetcher.send("GET", url, Attempt(), headers={"accept": "application/json"})
 
 
 def failure(url: str, transport: httpx.BaseTransport | None = None) -> str:
@@ -107,7 +109,7 @@ def test_the_request_says_no_more_than_it_must(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_body_is_sent() -> None:
     with Server(answering()) as server:
-        our_own().send("POST", server.url, Watch(), headers={"content-type": "text/plain"}, body=b"grant_type=x")
+        our_own().send("POST", server.url, Attempt(), headers={"content-type": "text/plain"}, body=b"grant_type=x")
     request = server.requests[0].lower()
     assert request.startswith(b"post / http/1.1\r\n")
     assert b"content-length: 12\r\n" in request
@@ -119,7 +121,7 @@ def test_cookies_are_not_kept(transport: httpx.BaseTransport | None) -> None:
     fetcher = Fetcher(transport)
     with Server(answering(headers={"set-cookie": "session=1; Path=/"})) as server:
         for _ in range(2):
-            fetcher.send("GET", server.url, Watch(), headers={})
+            fetcher.send("GET", server.url, Attempt(), headers={})
     assert len(server.requests) == 2
     assert not any(b"cookie" in request.lower() for request in server.requests)
 
@@ -215,7 +217,7 @@ def test_no_whole_answer(behave: Behaviour, words: str, way: Way) -> None:
         fetcher = way()
         tracemalloc.start()
         with pytest.raises(FetchFailed) as failed:
-            fetcher.send("GET", server.url, Watch(), headers={})
+            fetcher.send("GET", server.url, Attempt(), headers={})
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert str(failed.value) == words
@@ -419,9 +421,9 @@ def fly(fetcher: Fetcher, server: Server, url: str | None = None, patience: floa
     landed: list[object] = []
     ended = threading.Event()
 
-    def work(watch: Watch) -> object:
+    def work(attempt: Attempt) -> object:
         try:
-            return fetcher.send("GET", url or server.url, watch, headers={})
+            return fetcher.send("GET", url or server.url, attempt, headers={})
         finally:
             ended.set()
 

@@ -23,9 +23,11 @@ import trio
 import trio.testing
 from waiting import LONG, in_thread, until
 
-from kinde_guard.net import flight
-from kinde_guard.net.flight import Callback, Flight, Watch, ajoin, join
-from kinde_guard.net.watchdog import watchdog
+from kinde_guard.net import flight, joining
+from kinde_guard.net.attempt import Attempt
+from kinde_guard.net.flight import Callback, Flight
+from kinde_guard.net.joining import ajoin, join
+from kinde_guard.net.watchdog import FREEZE, watchdog
 from kinde_guard.net.workers import workers
 
 T = TypeVar("T")
@@ -54,7 +56,7 @@ class Work:
         self.ended = threading.Event()
         self.calls = 0
 
-    def __call__(self, watch: Watch) -> object:
+    def __call__(self, attempt: Attempt) -> object:
         self.calls += 1
         self.begun.set()
         assert self.free.wait(LONG)
@@ -62,7 +64,7 @@ class Work:
         return self.outcome
 
 
-def at_once(watch: Watch) -> str:
+def at_once(attempt: Attempt) -> str:
     return "done"
 
 
@@ -179,7 +181,7 @@ def test_starting_does_not_wait_for_the_thread_to_come_up() -> None:
     """While this thread keeps the interpreter to itself nothing else runs: neither the work nor what starts it."""
     owner, ran = Owner(), threading.Event()
 
-    def work(watch: Watch) -> str:
+    def work(attempt: Attempt) -> str:
         ran.set()
         return "done"
 
@@ -221,7 +223,7 @@ def test_starting_does_not_wait_for_who_is_landing() -> None:
 def test_a_crash_is_an_outcome() -> None:
     owner = Owner()
 
-    def work(watch: Watch) -> object:
+    def work(attempt: Attempt) -> object:
         raise ZeroDivisionError
 
     join(owner.flight.start(work), LONG)
@@ -284,7 +286,7 @@ def test_what_is_no_exception_is_left_to_the_watchdog(uncaught: list[object]) ->
     """Such as sys.exit() in a transport."""
     owner = Owner(deadline=0.05)
 
-    def work(watch: Watch) -> object:
+    def work(attempt: Attempt) -> object:
         raise SystemExit
 
     assert owner.flight.start(work).result(LONG) is None
@@ -334,7 +336,7 @@ def test_an_answer_in_the_moment_of_the_deadline_does_not_land_beside_it() -> No
     """Here while the time-out is landing; only one of them may."""
     landing, free, landed = threading.Event(), threading.Event(), []
 
-    def work(watch: Watch) -> object:
+    def work(attempt: Attempt) -> object:
         assert landing.wait(LONG)
         return "late"
 
@@ -360,8 +362,8 @@ def test_at_the_deadline_the_sockets_are_cut() -> None:
     owner, ended = Owner(deadline=0.05), threading.Event()
     ours, theirs = socket.socketpair()
 
-    def work(watch: Watch) -> object:
-        watch.add(ours)
+    def work(attempt: Attempt) -> object:
+        attempt.add(ours)
         assert ours.recv(1) == b""
         ended.set()
         return "late"
@@ -374,24 +376,24 @@ def test_at_the_deadline_the_sockets_are_cut() -> None:
 
 def test_a_socket_that_comes_after_the_deadline_is_cut_at_once() -> None:
     """The connection was slow to be made."""
-    watch = Watch()
+    attempt = Attempt()
     ours, theirs = socket.socketpair()
     theirs.settimeout(LONG)
     with ours, theirs:
-        watch.cut()
-        watch.add(ours)
+        attempt.cut()
+        attempt.add(ours)
         assert theirs.recv(1) == b""
 
 
 def test_a_socket_that_is_closed_already_does_not_keep_the_others_from_being_cut() -> None:
-    watch = Watch()
+    attempt = Attempt()
     ours, theirs = socket.socketpair()
     theirs.settimeout(LONG)
     with ours, theirs, socket.socket() as closed:
-        watch.add(closed)
-        watch.add(ours)
+        attempt.add(closed)
+        attempt.add(ours)
         closed.close()
-        watch.cut()
+        attempt.cut()
         assert theirs.recv(1) == b""
 
 
@@ -623,10 +625,11 @@ def test_trio_as_a_guest_of_asyncio_is_trio() -> None:
 def test_waiting_under_trio_does_not_load_asyncio() -> None:
     script = """
 import sys, trio
-from kinde_guard.net.flight import Flight, ajoin
+from kinde_guard.net.flight import Flight
+from kinde_guard.net.joining import ajoin
 
 async def main():
-    await ajoin(Flight(lambda outcome: str, str, deadline=20).start(lambda watch: watch), 20)
+    await ajoin(Flight(lambda outcome: str, str, deadline=20).start(lambda attempt: attempt), 20)
 
 trio.run(main)
 assert "asyncio" not in sys.modules
@@ -639,11 +642,12 @@ def test_the_interpreter_ends_while_a_call_is_under_way(world: str) -> None:
     """At once, and without a word."""
     script = """
 import asyncio, sys, threading, time
-from kinde_guard.net.flight import Flight, ajoin, join
+from kinde_guard.net.flight import Flight
+from kinde_guard.net.joining import ajoin, join
 
 begun = threading.Event()
 
-def work(watch):
+def work(attempt):
     begun.set()
     time.sleep(1000)
 
@@ -688,16 +692,16 @@ class Clock:
 class Again(Work):
     """Work that is made anew: each time it has begun, it ends as the next of *ends* says."""
 
-    def __init__(self, *ends: Callable[[Watch], object]) -> None:
+    def __init__(self, *ends: Callable[[Attempt], object]) -> None:
         super().__init__()
         self.ends = list(ends)
-        self.watches: list[Watch] = []
+        self.attempts: list[Attempt] = []
 
-    def __call__(self, watch: Watch) -> object:
+    def __call__(self, attempt: Attempt) -> object:
         self.calls += 1
-        self.watches.append(watch)
+        self.attempts.append(attempt)
         self.begun.set()
-        return self.ends.pop(0)(watch)
+        return self.ends.pop(0)(attempt)
 
 
 def frozen_owner(deadline: float) -> tuple[Owner, Clock]:
@@ -706,9 +710,9 @@ def frozen_owner(deadline: float) -> tuple[Owner, Clock]:
     return owner, clock
 
 
-def failing(watch: Watch) -> object:
+def failing(attempt: Attempt) -> object:
     """As a fetch does that has nothing but a failure to tell."""
-    watch.failed()
+    attempt.failed()
     return "failed"
 
 
@@ -717,10 +721,10 @@ def test_a_deadline_that_passed_in_a_freeze_has_the_call_made_again() -> None:
     owner, clock = frozen_owner(LONG)
     ours, theirs = socket.socketpair()
 
-    def hanging(watch: Watch) -> object:
-        watch.add(ours)
+    def hanging(attempt: Attempt) -> object:
+        attempt.add(ours)
         assert ours.recv(1) == b""  # until it is cut
-        return failing(watch)
+        return failing(attempt)
 
     work = Again(hanging, at_once)
     with ours, theirs:
@@ -732,19 +736,19 @@ def test_a_deadline_that_passed_in_a_freeze_has_the_call_made_again() -> None:
     assert owner.landed == ["done"]
     until(lambda: not watchdog._watched)
     assert work.calls == 2
-    assert [watch.over for watch in work.watches] == [True, False]
+    assert [attempt.over for attempt in work.attempts] == [True, False]
 
 
 def test_what_fails_right_after_a_freeze_is_made_again() -> None:
     """A connection that the other end has given up meanwhile, say, long before the deadline."""
     owner, clock = frozen_owner(LONG)
 
-    def cut(watch: Watch) -> object:
-        clock.freeze(flight.FREEZE + 0.5)
-        return failing(watch)
+    def cut(attempt: Attempt) -> object:
+        clock.freeze(FREEZE + 0.5)
+        return failing(attempt)
 
-    def broken(watch: Watch) -> object:
-        clock.freeze(flight.FREEZE + 0.5)
+    def broken(attempt: Attempt) -> object:
+        clock.freeze(FREEZE + 0.5)
         raise ZeroDivisionError
 
     work = Again(cut, broken, cut, at_once)
@@ -757,8 +761,8 @@ def test_an_answer_that_a_freeze_has_made_old_is_asked_for_again() -> None:
     """Nobody knows what has changed since it was given. One that is in time is taken, freeze or not."""
     owner, clock = frozen_owner(deadline=60.0)
 
-    def answered(seconds: float, answer: str) -> Callable[[Watch], object]:
-        def answer_after_a_freeze(watch: Watch) -> object:
+    def answered(seconds: float, answer: str) -> Callable[[Attempt], object]:
+        def answer_after_a_freeze(attempt: Attempt) -> object:
             clock.freeze(seconds)
             return answer
 
@@ -772,9 +776,9 @@ def test_an_answer_that_a_freeze_has_made_old_is_asked_for_again() -> None:
 def test_a_failure_without_a_freeze_is_a_failure() -> None:
     owner, clock = frozen_owner(LONG)
 
-    def slow(watch: Watch) -> object:
-        clock.freeze(flight.FREEZE - 0.5)  # on a busy machine
-        return failing(watch)
+    def slow(attempt: Attempt) -> object:
+        clock.freeze(FREEZE - 0.5)  # on a busy machine
+        return failing(attempt)
 
     join(owner.flight.start(slow), LONG)
     assert owner.landed == ["failed"]
@@ -805,7 +809,7 @@ def test_who_waits_is_not_sent_away_by_a_freeze(loop: str, monkeypatch: pytest.M
         return now
 
     future = owner.flight.start(work)
-    monkeypatch.setattr(flight, "ageing", clock)
+    monkeypatch.setattr(joining, "ageing", clock)
     if loop == "thread":
         join(future, 1.0)
     else:
@@ -820,9 +824,9 @@ def test_nothing_is_put_beside_what_hangs_in_a_look_up() -> None:
     """One thread more for each deadline that passes would be one too many. The next call is made when it ends."""
     owner, hung = Owner(deadline=0.05), Work("late")
 
-    def looking_up(watch: Watch) -> object:
-        with watch.hanging_in("the look-up of acme.kinde.com"):
-            return hung(watch)
+    def looking_up(attempt: Attempt) -> object:
+        with attempt.hanging_in("the look-up of acme.kinde.com"):
+            return hung(attempt)
 
     assert owner.flight.start(looking_up).result(LONG) is None
     others = [Work("never") for _ in range(3)]
@@ -871,7 +875,7 @@ def test_calls_take_turns() -> None:
     free = threading.Event()
     owners = [Owner() for _ in range(100)]
 
-    def work(watch: Watch) -> object:
+    def work(attempt: Attempt) -> object:
         assert free.wait(LONG)
         return "done"
 
@@ -881,7 +885,7 @@ def test_calls_take_turns() -> None:
     assert sum(owner.flight.trouble == "it is not its turn: 32 others are made" for owner in owners) == 68
     assert all(owner.flight.under_way is future for owner, future in zip(owners, waiting, strict=True))
     free.set()
-    for future, seconds in flight.in_turn(waiting, LONG):
+    for future, seconds in joining.in_turn(waiting, LONG):
         assert LONG < seconds <= 4 * LONG
         join(future, seconds)
     assert [owner.landed for owner in owners] == [["done"]] * 100
@@ -892,7 +896,7 @@ def test_a_call_that_waits_for_its_turn_when_a_thread_breaks_down(uncaught: list
     """Another thread takes its place."""
     free = threading.Event()
 
-    def breaking(watch: Watch) -> object:
+    def breaking(attempt: Attempt) -> object:
         assert free.wait(LONG)
         raise SystemExit
 

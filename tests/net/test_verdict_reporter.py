@@ -26,7 +26,7 @@ from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.events import Event, KeysStale, Refused
 from kinde_guard.issuer import LocalIssuer, SigningKey
 from kinde_guard.issuer.journal import Entry
-from kinde_guard.net import flight, verdict_reporter
+from kinde_guard.net import joining, verdict_reporter
 from kinde_guard.net.verdict_reporter import Reporter
 
 VARIABLE = "KINDE_REPORT_VERDICTS_TO"
@@ -340,7 +340,7 @@ def test_a_forked_child_reports_for_itself(listener: Server) -> None:
         try:
             signal.alarm(int(2 * LONG))
             reporter.observe(refused(3))
-            flight.join(reporter._flight.start(reporter._send), LONG)
+            joining.join(reporter._flight.start(reporter._send), LONG)
         finally:
             os._exit(0)
     until(lambda: len(listener.requests) == 2)
@@ -355,7 +355,7 @@ def test_what_a_parent_has_left_is_not_sent(listener: Server) -> None:
     """As it is found in a child."""
     reporter = Reporter(listener.url)
     reporter._waiting.append((os.getppid(), refused(1)))
-    flight.join(reporter._flight.start(reporter._send), LONG)
+    joining.join(reporter._flight.start(reporter._send), LONG)
     assert not reporter._waiting
     assert not listener.requests
 

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 
 from ...keys.notices import drift
-from ...net import flight
+from ...net import flight, joining
+from ...net.attempt import Attempt
 from ...net.fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
 from ...net.in_between import hint
 
@@ -48,7 +49,7 @@ def timed_get(url: str, transport: httpx.BaseTransport | None = None) -> TimedAn
 
     fetcher, began = _fetcher(transport), time.monotonic()
     call = flight.Flight(land, _problem_of, deadline=TOTAL_TIMEOUT)
-    flight.join(call.start(partial(_get, fetcher, url, began)), TOTAL_TIMEOUT + 1)
+    joining.join(call.start(partial(_get, fetcher, url, began)), TOTAL_TIMEOUT + 1)
     return landed[0] if landed else TimedAnswer(problem="no whole answer in time")
 
 
@@ -57,10 +58,10 @@ def _fetcher(transport: httpx.BaseTransport | None) -> Fetcher:
     return Fetcher(transport)
 
 
-def _get(fetcher: Fetcher, url: str, began: float, watch: flight.Watch) -> TimedAnswer:
+def _get(fetcher: Fetcher, url: str, began: float, attempt: Attempt) -> TimedAnswer:
     sent = time.time()
     try:
-        answer = fetcher.send("GET", url, watch, headers=_ACCEPT)
+        answer = fetcher.send("GET", url, attempt, headers=_ACCEPT)
     except FetchFailed as error:
         return TimedAnswer(problem=str(error))
     taken, ahead = time.monotonic() - began, drift(answer.headers, sent, time.time())
