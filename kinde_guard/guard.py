@@ -1,8 +1,9 @@
 """The guard: settings, a key store per issuer, the rules, and the memory of what was verified.
 
-A token's way is one straight line: header → :mod:`bearer` → here → :mod:`jws` → :mod:`rules` → :mod:`keystore` →
-signature → :mod:`claims` → requirement. Refusals are logged here and nowhere else (what an endpoint refuses itself with
-``token.require`` is the endpoint's to log), all in one form, of which is left out what is not known:
+A token's way is one straight line: header → :mod:`~.web.bearer` → here → :mod:`~.tokens.jws` → :mod:`~.tokens.rules` →
+:mod:`~.keys.store` → signature → :mod:`~.tokens.access_token` → requirement. Refusals are logged here and nowhere else
+(what an endpoint refuses itself with ``token.require`` is the endpoint's to log), all in one form, of which is left out
+what is not known:
 
     refused (insufficient_scope) token 0123456789ab of '<client id>': <hint>
 """

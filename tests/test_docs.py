@@ -1,0 +1,93 @@
+"""The site: built strictly, every public name in its reference, and nothing in it that is loaded from elsewhere."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import kinde_guard
+
+pytest.importorskip("sphinx", reason="the site is built by Sphinx: dependency group docs")
+from sphinx.util.inventory import InventoryFile
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path(kinde_guard.__file__).parent
+PRIVATE = {"cli", "console", "keys", "net", "tokens", "web", "__main__"}
+"""Folders and modules that nobody imports."""
+ONLY = {
+    "asgi": ("GuardMiddleware",),
+    "wsgi": ("GuardMiddleware",),
+    "guard": ("Guard", "GuardSettings"),
+    "requirements": ("parse",),
+    "settings": (),
+    "leavings": (),
+}
+"""Modules with more in them than users need: what these import from there."""
+MODULES = sorted(
+    path.stem
+    for path in PACKAGE.iterdir()
+    if (path.suffix == ".py" or (path / "__init__.py").exists()) and path.stem not in {*PRIVATE, "__init__"}
+)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dead link, a heading that is not there, a name in a docstring that nobody has: each is an error."""
+    built = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "-n", "-b", "html", str(ROOT / "docs"), str(built)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return built
+
+
+@pytest.fixture(scope="module")
+def documented(site: Path) -> set[str]:
+    inventory = InventoryFile.loads(site.joinpath("objects.inv").read_bytes(), uri="")
+    return {name for kind, names in inventory.data.items() if kind.startswith("py:") for name in names}
+
+
+def _public_names(module: str) -> Iterator[str]:
+    """What ``__all__`` lists; where there is none, what the module itself defines."""
+    if module in ONLY:
+        yield from ONLY[module]
+        return
+    found = importlib.import_module(f"kinde_guard.{module}")
+    for name in getattr(found, "__all__", None) or vars(found):
+        value = getattr(found, name)
+        own = getattr(value, "__module__", "").startswith(found.__name__)
+        if (
+            not name.startswith("_")
+            and (own or hasattr(found, "__all__"))
+            and (inspect.isclass(value) or callable(value))
+        ):
+            yield name
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_name_is_in_the_reference(module: str, documented: set[str]) -> None:
+    short = {name.rpartition(".")[2] for name in documented}
+    assert [name for name in _public_names(module) if name not in short] == []
+
+
+@pytest.mark.parametrize("name", kinde_guard.__all__)
+def test_every_first_name_says_what_it_is(name: str) -> None:
+    value: Any = getattr(kinde_guard, name)
+    assert inspect.getdoc(value)
+
+
+def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
+    """The site works without a network: pages, fonts, styles, the search."""
+    loading = re.compile(
+        r"""<(?:script|link|img|iframe)[^>]*?(?:src|href)=["']?(https?:)?//|@import|url\(["']?https?:"""
+    )
+    files = [path for kind in ("*.html", "*.css") for path in site.rglob(kind)]
+    assert len(files) > 20
+    assert [path.name for path in files if loading.search(path.read_text(encoding="utf-8"))] == []
