@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from waiting import LONG
 
 from kinde_guard.issuer import LocalIssuer
+from kinde_guard.web import wording
 
 ROOT = Path(__file__).parents[1]
 README = ROOT.joinpath("README.md").read_text(encoding="utf-8")
@@ -182,3 +183,18 @@ def test_the_readme_is_short() -> None:
 
 def test_client_of_the_readme_is_httpx(environment: LocalIssuer) -> None:
     assert isinstance(run(block_with("ClientCredentials()"))["client"], httpx.Client)
+
+
+REASONS_PAGE = re.split(r"^### (\w+)$", PAGES["reasons"], flags=re.MULTILINE)[1:]
+SAID = dict(zip(REASONS_PAGE[::2], REASONS_PAGE[1::2], strict=True))
+
+
+def test_every_reason_has_its_place() -> None:
+    assert sorted(SAID) == sorted(wording.TEXTS)
+
+
+@pytest.mark.parametrize("reason", sorted(wording.TEXTS))
+def test_a_reason_is_told_as_it_is_answered(reason: str) -> None:
+    """The public text, word by word, and what to do."""
+    assert f"*{wording.TEXTS[reason]}*" in SAID[reason].replace("\n", " ")
+    assert "**Fix:**" in SAID[reason]
