@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 
@@ -75,8 +75,7 @@ class Key:
         return self.material == other.material and self.algorithms == other.algorithms
 
 
-@dataclass(frozen=True, slots=True)
-class KeysRead:
+class KeysRead(NamedTuple):
     """The keys that were read from a JWK Set, and those that were skipped."""
 
     keys: Mapping[KeyId, Key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..net import forks
 from ..net.attempt import Attempt
@@ -17,8 +17,7 @@ from .notices import drift
 _ACCEPT = {"accept": "application/jwk-set+json, application/json"}
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """A request that has brought keys."""
 
     read: KeysRead
@@ -30,8 +29,7 @@ class Loaded:
     """As :attr:`~kinde_guard.keys.key_set.KeySet.cool_until`: the key store knows what the request was for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """A request that has brought no keys."""
 
     kind: str

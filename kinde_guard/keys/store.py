@@ -15,7 +15,7 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -201,7 +201,7 @@ class KeyStore:
             return None
         self._began = self._now()
         outcome = self._request.send(seen.keys, attempt)
-        return replace(outcome, cool_until=cool_until) if isinstance(outcome, Loaded) else outcome
+        return outcome._replace(cool_until=cool_until) if isinstance(outcome, Loaded) else outcome
 
     def _land(self, outcome: _Outcome) -> flight.Callback:
         """At the end of a flight: store what the fetch came to. Returns the notice of it."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -42,8 +41,7 @@ class Moment(NamedTuple):
         return max(self.wall - earlier.wall, self.ageing - earlier.ageing)
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
+class Clocks(NamedTuple):
     """Wall time for claims and for people; for ages the one that goes on while the machine sleeps. In seconds."""
 
     wall: Callable[[], float] = time.time

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from .exchange import MAX_BODY, MAX_HEAD, Answer, FetchFailed, encoded, too_large
@@ -25,8 +25,7 @@ Receive = Callable[[], bytes]
 """Some bytes of an answer; none at its end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What a URL means: where to connect to, and what to ask for there."""
 
     secure: bool

@@ -13,9 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ..errors import ConfigurationError
 from . import forks
@@ -34,8 +33,7 @@ _BUNDLES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Authorities:
+class Authorities(NamedTuple):
     """The certificate authorities that are trusted."""
 
     said: str

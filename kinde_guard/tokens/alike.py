@@ -5,7 +5,7 @@ Strangers can send anything, so nothing is certain: what is said of it may claim
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 OF_SETTINGS = frozenset({"unknown_issuer", "wrong_audience", "empty_audience"})
 # Nothing that is refused for these came as far as to the settings.
@@ -14,8 +14,7 @@ ENOUGH = 3
 """More than one stranger's stray token, and no more than somebody who tries a new set-up sends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alike:
+class Alike(NamedTuple):
     """A row of refusals for one and the same reason, and how many there are in it."""
 
     reason: str = ""
