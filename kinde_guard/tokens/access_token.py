@@ -42,6 +42,23 @@ _READERS: dict[str, Callable[[Json, bool], object]] = {
     "expires_at": lambda claims, _: float(claims["exp"]),
 }
 
+_SPELT_HERE = {
+    "sub": "subject",
+    "user_id": "subject",
+    "azp": "client_id",
+    "iss": "issuer",
+    "aud": "audience",
+    "exp": "expires_at",
+    "iat": "issued_at",
+    "jti": "token_id",
+    "scope": "scopes",
+    "scp": "scopes",
+    "gty": "is_m2m",
+    "permission": "permissions",
+    "org_codes": 'claims["org_codes"]',
+}
+"""What other libraries call it."""
+
 
 class Condition(Protocol):
     """What a token may have to meet: any :class:`kinde_guard.Requirement`."""
@@ -191,7 +208,7 @@ def _read(token: AccessToken, name: str) -> Any:
     """What ``__getattr__`` does: of claims that are at hand the one attribute; where they have to be parsed, which is
     dear, all of them at once."""
     if name not in _READERS:
-        raise AttributeError(f"AccessToken has no attribute {name!r}")
+        raise AttributeError(f"AccessToken has no attribute {name!r}{_spelt_here(name)}")
     claims = token._claims
     if claims is not None:
         value = _READERS[name](claims, token.permissions_as_scopes)
@@ -203,8 +220,23 @@ def _read(token: AccessToken, name: str) -> Any:
     return object.__getattribute__(token, name)
 
 
+def _spelt_here(name: object) -> str:
+    """For people who come from a library whose tokens are dicts of claims."""
+    if name in ("get", "items", "keys", "values"):
+        return f": write token.claims.{name}(…), a plain dict"
+    here = _SPELT_HERE.get(str(name))
+    return f": write token.{here}" if here else ""
+
+
+def _no_dict(token: AccessToken, name: object) -> NoReturn:
+    """What ``__getitem__`` does."""
+    raise TypeError(f"an AccessToken is no dict{_spelt_here(name) or ': write token.claims[…]'}")
+
+
 # Hung on from outside: in the class, type checkers take it for a promise that whatever name is written exists.
 AccessToken.__getattr__ = _read  # type: ignore[attr-defined]
+AccessToken.__getitem__ = _no_dict  # type: ignore[attr-defined]
+AccessToken.__iter__ = None  # type: ignore[attr-defined]  # or __getitem__ would make it iterable
 _set, _new, _ref = object.__setattr__, object.__new__, weakref.ref
 # The slots' own setters: the quickest way around AccessToken.__setattr__, taken for every token that is verified.
 _set_made_of = AccessToken.__dict__["_made_of"].__set__

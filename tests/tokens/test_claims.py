@@ -7,6 +7,7 @@ import gc
 import hashlib
 import json
 import pickle
+import re
 import weakref
 from typing import Any
 
@@ -331,6 +332,27 @@ def test_a_token_in_a_log_shows_no_token(guard: Guard) -> None:
     for secret in (*raw.split("."), "someone", USER["sub"], USER["jti"]):
         assert secret not in shown
     assert f"{hashlib.sha256(raw.encode()).hexdigest()[:12]}>" in shown  # enough to tell tokens apart
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "instead"),
+    [
+        ("token['sub']", TypeError, "an AccessToken is no dict: write token.subject"),
+        ("token['x-hasura-role']", TypeError, "write token.claims[…]"),
+        ("token.get('sub')", AttributeError, "write token.claims.get(…), a plain dict"),
+        ("token.sub", AttributeError, "write token.subject"),
+        ("token.azp", AttributeError, "write token.client_id"),
+        ("token.scope", AttributeError, "write token.scopes"),
+        ("list(token)", TypeError, "not iterable"),
+        ("dict(token)", TypeError, "not iterable"),
+    ],
+)
+def test_the_spelling_of_other_libraries_is_answered_by_ours(
+    guard: Guard, written: str, kind: type[Exception], instead: str
+) -> None:
+    token = guard.verify(mint())
+    with pytest.raises(kind, match=re.escape(instead)):
+        eval(written, {"token": token})
 
 
 def test_a_token_keeps_no_text_of_itself(guard: Guard) -> None:
