@@ -234,9 +234,8 @@ def _no_dict(token: AccessToken, name: object) -> NoReturn:
 
 
 # Hung on from outside: in the class, type checkers take it for a promise that whatever name is written exists.
-AccessToken.__getattr__ = _read  # type: ignore[attr-defined]
-AccessToken.__getitem__ = _no_dict  # type: ignore[attr-defined]
-AccessToken.__iter__ = None  # type: ignore[attr-defined]  # or __getitem__ would make it iterable
+for _name, _value in (("__getattr__", _read), ("__getitem__", _no_dict), ("__iter__", None)):
+    setattr(AccessToken, _name, _value)  # __iter__, or __getitem__ would make it iterable
 _set, _new, _ref = object.__setattr__, object.__new__, weakref.ref
 # The slots' own setters: the quickest way around AccessToken.__setattr__, taken for every token that is verified.
 _set_made_of = AccessToken.__dict__["_made_of"].__set__
