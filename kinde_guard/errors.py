@@ -83,7 +83,7 @@ class _Answered(KindeGuardError):
         return wording.problem(self.status, self._code, self.reason)
 
     def name_metadata(self, url: str) -> None:
-        """For adapters: the challenge points to *url*."""
+        """Have the challenge point to *url*; adapters call it."""
         self.metadata_url = url
         vars(self).pop("headers", None)
 
@@ -151,7 +151,8 @@ class AuthError(_Answered):
         return self.reason
 
     def name_scopes(self, scopes: Iterable[str]) -> None:
-        """For adapters: the challenge tells a client without a good token which *scopes* to ask for (RFC 6750 §3).
+        """Have the challenge tell a client without a good token which *scopes* to ask for (RFC 6750 §3); adapters call
+        it.
 
         A 401 alone does: what a 403 names is what the refused requirement names.
         """

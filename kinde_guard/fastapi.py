@@ -243,13 +243,14 @@ class KindeGuard(starlette.KindeGuard):
         )
 
     def init_app(self, app: Starlette) -> None:
-        """As :meth:`kinde_guard.starlette.KindeGuard.init_app`."""
+        """Attach to *app*, as :meth:`kinde_guard.starlette.KindeGuard.init_app` does."""
         self._swagger.check(app)
         super().init_app(app)
         self._swagger.extend(app)
 
     def check(self, app: Starlette) -> None:
-        """As :meth:`kinde_guard.starlette.KindeGuard.check`, and have the docs pages tell of the guard."""
+        """Check *app*, as :meth:`kinde_guard.starlette.KindeGuard.check` does, and have the docs pages tell of the
+        guard."""
         super().check(app)
         self._swagger.start(app)
 
@@ -299,7 +300,7 @@ def _inject(function: Callable[..., Any], demand: Requires) -> Callable[..., Any
 
 
 def _wrapper(function: Callable[..., Any], name: str, scopes: tuple[str, ...]) -> Callable[..., Any]:
-    """For coroutine functions and generators too: what they return is handed on."""
+    """*function* for callers that have its scopes. What coroutine functions and generators return is handed on."""
     needed = frozenset(scopes)
 
     @functools.wraps(function)

@@ -190,8 +190,8 @@ class Guard:
             raise refusal.with_traceback(None) from None
 
     def authenticate(self, authorization: Sequence[str]) -> AccessToken:
-        """For adapters: the token of a request, from *all* its Authorization values; also :class:`MissingToken`,
-        :class:`InvalidRequest`."""
+        """The token of a request, from *all* its Authorization values; adapters call it. Raises also
+        :class:`MissingToken`, :class:`InvalidRequest`."""
         try:
             return self.verify(self._token_from(authorization))
         finally:
@@ -205,7 +205,7 @@ class Guard:
             authorization = _NOT_SHOWN
 
     def demand(self, token: AccessToken, requirement: Requirement) -> None:
-        """For adapters: ``token.require(requirement)``, and the hint in the log if it is not met."""
+        """``token.require(requirement)``, which logs the hint if it is not met; adapters call it."""
         refusal = requirement.refusal(token)
         if refusal is not None:
             self._say(refusal, token.fingerprint, token.client_id)
@@ -272,8 +272,8 @@ class Guard:
             raise refusal.with_traceback(None) from None
 
     def recognise(self, authorization: bytes) -> AccessToken | None:
-        """For adapters, before :meth:`authenticate`: the token of a request with this one Authorization value, if it
-        was verified before and holds still.
+        """The token of a request with this one Authorization value; adapters ask before :meth:`authenticate`. It is
+        known if it was verified before and holds still.
 
         The value is not even taken apart: what comes after ``Bearer`` has the digest of a token only if it is that
         token. For everything else ``None``, and nothing is raised.
@@ -344,7 +344,7 @@ class Guard:
             log.warning(ALL_REFUSED_ALIKE, alike.times, reason, extra={"event": "refused_alike", "reason": reason})
 
     def _say(self, refusal: AuthError | Unavailable, mark: str = "", client: str | None = None) -> None:
-        """To the log and to the observer. *client* is that of a token whose signature has held."""
+        """Say it in the log and to the observer. *client* is that of a token whose signature has held."""
         log_refusal(refusal, mark, client)
         if self._emit is not None:
             self._emit(_event_of(refusal, mark))

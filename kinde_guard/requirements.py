@@ -50,7 +50,7 @@ class Requirement(ABC):
         return self
 
     def met_by(self, token: AccessToken) -> bool:
-        """For an ``if``; to refuse, write ``token.require(requirement)``."""
+        """Whether *token* meets it, for an ``if``; to refuse, write ``token.require(requirement)``."""
         return self.refusal(token) is None
 
     def __and__(self, other: Requirement) -> Requirement:
@@ -103,15 +103,15 @@ class AnyOf(Requirement):
     def refusal(self, token: AccessToken) -> AuthError | None:
         if any(part.met_by(token) for part in self.parts):
             return None
-        return self._told().refusal(token)
+        return self._reported().refusal(token)
 
     def scopes(self) -> tuple[str, ...]:
-        return self._told().scopes()
+        return self._reported().scopes()
 
     def bound(self, parameters: Mapping[str, object]) -> Requirement:
         return AnyOf(tuple(part.bound(parameters) for part in self.parts))
 
-    def _told(self) -> Requirement:
+    def _reported(self) -> Requirement:
         return next((part for part in self.parts if part.scopes()), self.parts[0])
 
     def __str__(self) -> str:
@@ -205,7 +205,8 @@ def org(code: str) -> Requirement:
 
 
 def org_of_route(code: str | None, path: str | None) -> Requirement:
-    """For ``requires_org("org_123")`` and ``requires_org(path="org_code")``, of which one has to be given."""
+    """What ``requires_org("org_123")`` and ``requires_org(path="org_code")`` require; one of the two has to be
+    given."""
     if (code is None) == (path is None):
         raise ConfigurationError("write requires_org('org_123'), or requires_org(path='org_code') for a path parameter")
     if code is not None:

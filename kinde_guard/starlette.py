@@ -130,7 +130,8 @@ async def atoken_or_none(conn: HTTPConnection) -> AccessToken | None:
 
 
 class KindeBackend(AuthenticationBackend):
-    """For Starlette's ``AuthenticationMiddleware``, with :func:`on_error`: then its stock ``@requires`` works.
+    """The backend for Starlette's ``AuthenticationMiddleware``, with :func:`on_error`: then its stock ``@requires``
+    works.
 
     Without *guard* it is the one of a ``KindeGuard`` around. Who has no token is refused, unless *anonymous*: then
     ``request.user`` is nobody, whom the stock ``@requires`` answers with 403 and no challenge, and ours with 401.
@@ -158,7 +159,8 @@ class KindeBackend(AuthenticationBackend):
 
 
 def on_error(conn: HTTPConnection, error: AuthenticationError) -> Response:
-    """For ``AuthenticationMiddleware(…, on_error=on_error)``: 401 with a challenge where Starlette answers 400."""
+    """The refusal as a response, for ``AuthenticationMiddleware(…, on_error=on_error)``: 401 with a challenge where
+    Starlette answers 400."""
     if isinstance(error, AuthError | Unavailable):
         return RefusalResponse(error, asgi_scope.metadata_url(conn.scope))
     return AuthenticationMiddleware.default_on_error(conn, error)

@@ -23,7 +23,7 @@ def status_of(arguments: Sequence[str]) -> int:
 
 
 def heed(arguments: Sequence[str]) -> None:
-    """From now on end at once. Not where Ctrl-C is ignored, as in a shell's background jobs, or somebody else's."""
+    """End at once from now on. Not where Ctrl-C is ignored, as in a shell's background jobs, or somebody else's."""
     status = status_of(arguments)
 
     def end(signum: int, frame: object) -> None:
@@ -52,7 +52,7 @@ def _command(arguments: Sequence[str]) -> str:
 
 
 def _say(word: bytes) -> None:
-    """On stderr, unless nobody reads there: waiting for that would be no end."""
+    """Write it on stderr, unless nobody reads there: waiting for that would be no end."""
     import select
 
     try:

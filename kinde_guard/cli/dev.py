@@ -29,11 +29,11 @@ def dev(
     Example:
       kinde-guard dev --port 9400
     """
-    from .serving import listen, serve, told, url_of  # only now: the other commands need no server
+    from .serving import listen, reporting, serve, url_of  # only now: the other commands need no server
 
     with listen(port) as sock:
         issuer = LocalIssuer(url_of(sock))
-        listed = told(issuer.asgi, _list)
+        listed = reporting(issuer.asgi, _list)
         app = console(issuer, listed)
         print(greeting(issuer, has_console=app is not None), flush=True)
         serve(app or listed, sock)

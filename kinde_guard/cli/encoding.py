@@ -9,7 +9,7 @@ _PLAIN = {"→": "->", "…": "...", "✓": "ok", "✗": "X", "•": "*"}
 
 
 def always_print() -> None:
-    """Where the terminal's encoding lacks a character, print a plainer one instead of failing."""
+    """Print a plainer character where the terminal's encoding lacks one, instead of failing."""
     codecs.register_error("kinde_guard.plain", _plainer)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)

@@ -71,7 +71,7 @@ def explain(
         explanation = explanation_of_header(refusal, settings, time.time())
     else:
         with working("Asking for keys"):
-            explanation = told(
+            explanation = with_problems(
                 explanation_of(raw, settings, time.time(), keys, demands), keys.problems, proxied=proxy is not None
             )
     if as_json:
@@ -81,7 +81,7 @@ def explain(
     raise typer.Exit(STATUS[explanation.verdict])
 
 
-def told(explanation: Explanation, problems: Mapping[str, str], *, proxied: bool) -> Explanation:
+def with_problems(explanation: Explanation, problems: Mapping[str, str], *, proxied: bool) -> Explanation:
     """*explanation*, with why keys cannot be had, which only those who asked for them know."""
     for issuer, problem in problems.items():
         fix = remedy(problem, issuer, proxied=proxied)
@@ -94,7 +94,7 @@ def told(explanation: Explanation, problems: Mapping[str, str], *, proxied: bool
 
 
 def document(explanation: Explanation) -> dict[str, object]:
-    """For programs."""
+    """The explanation as programs read it."""
     decisive = explanation.decisive
     return {
         "verdict": explanation.verdict,

@@ -1,4 +1,4 @@
-"""Where ``explain`` finds keys: at the issuers, or in a file."""
+"""The keys that ``explain`` looks for: at the issuers, or in a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PublishedKeys:
 
     @property
     def drift(self) -> float | None:
-        """By how many seconds the clock here is ahead of the issuer's."""
+        """The seconds by which the clock here is ahead of the issuer's."""
         drifts = (store.health().clock_drift for store in self._stores.values())
         return next((drift for drift in drifts if drift is not None), None)
 

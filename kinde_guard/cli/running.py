@@ -40,7 +40,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _refuse_secrets(arguments: Sequence[str]) -> None:
-    """Before anything else sees them: an error message that quotes an argument would spread a token further."""
+    """Refuse arguments that hold a secret, before anything else sees them: an error message that quotes an argument
+    would spread a token further."""
     if any(map(_TOKEN.search, arguments)):
         raise ConfigurationError(
             "a token on the command line stays in the shell's history and shows in the list of processes: "

@@ -45,6 +45,6 @@ class Screen:
         return text if len(text) <= room else f"{text[: room - 1]}…"
 
     def table(self, table: Table) -> None:
-        """At the end."""
+        """Write a table, at the end."""
         self._console.print()
         self._console.print(table)

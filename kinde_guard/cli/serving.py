@@ -36,7 +36,7 @@ def listen(port: int) -> socket.socket:
 
 
 def url_of(sock: socket.socket) -> str:
-    """Where a browser or a client finds it."""
+    """The URL at which a browser or a client finds it."""
     return f"http://{HOST}:{sock.getsockname()[1]}"
 
 
@@ -63,18 +63,18 @@ def serving(app: App, sock: socket.socket) -> Iterator[None]:
         sock.close()
 
 
-def told(app: App, tell: Callable[[str, str, int], None]) -> App:
-    """*app*, which calls *tell* with method, path (percent-encoded) and status of each answer."""
+def reporting(app: App, report: Callable[[str, str, int], None]) -> App:
+    """*app*, which calls *report* with method, path (percent-encoded) and status of each answer."""
 
-    async def telling(scope: Message, receive: Callable[[], Awaitable[Message]], send: Any) -> None:
+    async def answering(scope: Message, receive: Callable[[], Awaitable[Message]], send: Any) -> None:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                tell(scope["method"], scope["raw_path"].decode("ascii", "replace"), message["status"])
+                report(scope["method"], scope["raw_path"].decode("ascii", "replace"), message["status"])
             await send(message)
 
         await app(scope, receive, sending)
 
-    return telling
+    return answering
 
 
 def _server(app: App) -> uvicorn.Server:

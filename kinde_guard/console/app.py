@@ -19,7 +19,7 @@ from . import keys, mint, people, setup
 from .chooser import chooser
 from .csrf import Stamps
 from .files import Files
-from .forms import MAX_FORM, MEDIA_TYPE, Form
+from .forms import MAX_FORM, MEDIA_TYPE, SentForm
 from .guarding import Guarded
 from .live import begin_anew, live
 from .pages import Action, Page, Renderer, View
@@ -38,7 +38,7 @@ class Console:
     """The pages, for this machine alone; whatever is not theirs is answered by *issuer*. Its sign-ins get a page."""
 
     def __init__(self, issuer: LocalIssuer, *, behind: ASGIApp | None = None) -> None:
-        """*behind* answers in place of ``issuer.asgi``."""
+        """*behind* is an app that answers in place of ``issuer.asgi``."""
         stamps = Stamps()
         renderer = Renderer(stamps)
         endpoints = PageEndpoints(ConsoleState(issuer), stamps, renderer).endpoints()
@@ -61,14 +61,14 @@ class PageEndpoints:
         self._state, self._stamps, self._renderer = state, stamps, renderer
 
     def endpoints(self) -> Mapping[str, Endpoint]:
-        """By path."""
+        """The endpoints by path."""
         pages = {page.path: self._page(page) for page in PAGES}
         actions = {path: self._action(path, page, action) for page in PAGES for path, action in page.actions.items()}
         return {**pages, **actions, "/events": self._events}
 
     def _page(self, page: Page) -> Endpoint:
         async def show(request: Request) -> Response:
-            return self._shown(request, page, Form(), View())
+            return self._shown(request, page, SentForm(), View())
 
         return show
 
@@ -76,9 +76,9 @@ class PageEndpoints:
         async def act(request: Request) -> Response:
             if request.method != "POST":  # a link, or the address of an answer loaded again
                 return RedirectResponse(page.path, 303)
-            form = Form()
+            form = SentForm()
             try:
-                form = Form.read(await _body(request))
+                form = SentForm.read(await _body(request))
                 if not self._stamps.holds(path, form.text("stamp")):
                     return self._shown(request, page, form, View(notice=_STALE), 403)
                 view = await _done(action, self._state, form)
@@ -105,12 +105,12 @@ class PageEndpoints:
         html = render("events.html", values) + render("beside.html" if earlier else "state.html", values)
         return HTMLResponse(html, headers={"hx-retarget": "#events", "hx-reswap": "innerHTML"} if anew else None)
 
-    def _shown(self, request: Request, page: Page, form: Form, view: View, status: int = 200) -> Response:
+    def _shown(self, request: Request, page: Page, form: SentForm, view: View, status: int = 200) -> Response:
         """A whole page; for htmx what has changed, and if something is wrong, that alone."""
         state, render, wrong = self._state, self._renderer.render, status != 200
         values = {"issuer": state.issuer, "pages": PAGES, "page": page, "notice": view.notice, "wrong": wrong}
         values |= live(state.issuer)
-        form = form if wrong or view.part else Form()  # what has been done need not be done again
+        form = form if wrong or view.part else SentForm()  # what has been done need not be done again
         if "hx-request" not in request.headers:
             return HTMLResponse(render("layout.html", {**values, **page.show(state, form), **view.values}), status)
         beside = render("beside.html", values)
@@ -122,7 +122,7 @@ class PageEndpoints:
         return HTMLResponse(render(view.part, {**values, **view.values}) + beside, headers=headers)
 
 
-async def _done(action: Action, state: ConsoleState, form: Form) -> View:
+async def _done(action: Action, state: ConsoleState, form: SentForm) -> View:
     """What comes of the action; one that is no coroutine may take its time, in a thread of its own."""
     if inspect.iscoroutinefunction(action):
         return cast(View, await action(state, form))

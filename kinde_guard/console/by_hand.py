@@ -8,14 +8,14 @@ from typing import Any
 from ..errors import ConfigurationError
 from ..issuer import ABSENT, UNSIGNED, App, LocalIssuer, SigningKey
 from ..issuer.minting import OIDC_SCOPES
-from .forms import Form
+from .forms import SentForm
 
 KINDS = {"m2m": "an app", "user": "a user"}
 FIELDS = ("kind", "app", "user", "org", "aud", "scopes", "lifetime", "claims", "header", "drop", "key")
 FURTHEST = 1e11  # seconds, some three thousand years
 
 
-def made(issuer: LocalIssuer, form: Form) -> str:
+def made(issuer: LocalIssuer, form: SentForm) -> str:
     """The token; ``ConfigurationError`` if a field says nothing that can be made."""
     kind = form.text("kind")
     if kind not in _CLAIMS:
@@ -27,7 +27,7 @@ def made(issuer: LocalIssuer, form: Form) -> str:
         raise ConfigurationError("claims or header hold what no token can") from None
 
 
-def _m2m(issuer: LocalIssuer, form: Form) -> dict[str, Any]:
+def _m2m(issuer: LocalIssuer, form: SentForm) -> dict[str, Any]:
     return issuer.m2m_claims(
         _app(issuer, form),
         audience=form.words("aud"),
@@ -37,8 +37,9 @@ def _m2m(issuer: LocalIssuer, form: Form) -> dict[str, Any]:
     )
 
 
-def _user(issuer: LocalIssuer, form: Form) -> dict[str, Any]:
-    """With what the user may do in the organization; in one that the user is not in, nothing."""
+def _user(issuer: LocalIssuer, form: SentForm) -> dict[str, Any]:
+    """The claims of a user's token, with what the user may do in the organization: nothing in one that they are not
+    in."""
     user, app, lifetime = issuer.registry.user(form.text("user")), _app(issuer, form), _lifetime(form)
     if user is None:
         raise ConfigurationError("there is no such user any more: choose another")
@@ -57,17 +58,17 @@ def _user(issuer: LocalIssuer, form: Form) -> dict[str, Any]:
     )
 
 
-_CLAIMS: Mapping[str, Callable[[LocalIssuer, Form], dict[str, Any]]] = {"m2m": _m2m, "user": _user}
+_CLAIMS: Mapping[str, Callable[[LocalIssuer, SentForm], dict[str, Any]]] = {"m2m": _m2m, "user": _user}
 
 
-def _app(issuer: LocalIssuer, form: Form) -> App:
+def _app(issuer: LocalIssuer, form: SentForm) -> App:
     app = issuer.registry.app(form.text("app"))
     if app is None:
         raise ConfigurationError("there is no such app: choose another")
     return app
 
 
-def _lifetime(form: Form) -> float | None:
+def _lifetime(form: SentForm) -> float | None:
     lifetime = form.number("lifetime")
     if lifetime is not None and abs(lifetime) > FURTHEST:
         raise ConfigurationError(f"lifetime must be within {FURTHEST:.0f} seconds")

@@ -17,7 +17,7 @@ Choice = tuple[User, Membership | None]
 
 
 def chooser(renderer: Renderer) -> Callable[[LocalIssuer, SignIn], Response]:
-    """For ``LocalIssuer.chooser``."""
+    """The page for ``LocalIssuer.chooser``."""
 
     def choose(issuer: LocalIssuer, sign_in: SignIn) -> Response:
         values = {"issuer": issuer, "sign_in": sign_in, "choices": choices(issuer, sign_in)}

@@ -16,7 +16,7 @@ class Stamps:
         """Tells a page whether the process is the one that made it."""
 
     def stamp(self, path: str) -> str:
-        """For a form whose action is *path*."""
+        """The stamp of a form whose action is *path*."""
         return hmac.new(self._secret, path.encode(), hashlib.sha256).hexdigest()
 
     def holds(self, path: str, stamp: str) -> bool:

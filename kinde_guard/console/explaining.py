@@ -20,8 +20,8 @@ from ..web.bearer import TEXTS
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """An explanation, and what a caller would be answered."""
+class ExpectedAnswer:
+    """What an API would answer to a token, and the checks that lead to it."""
 
     explanation: Explanation
     status: int | None
@@ -43,14 +43,14 @@ class IssuerKeys:
             self._read = KeysRead({}, ())
 
     def find(self, issuer: str, kid: str, alg: str) -> Key:
-        """As :class:`~kinde_guard.explain.KeySource` has it."""
+        """The key, as :class:`~kinde_guard.explain.KeySource` has it."""
         key = KeySet(self._read.keys).find(kid, alg)
         if key is None:
             raise InvalidToken("unknown_key", "; ".join(["no usable key of that name", *self._read.skipped]))
         return key
 
 
-def told(issuer: LocalIssuer, raw: str, audience: list[str], demands: str) -> Told:
+def expected_answer(issuer: LocalIssuer, raw: str, audience: list[str], demands: str) -> ExpectedAnswer:
     """What an API of *audience* makes of *raw*, if its route has these *demands* (:func:`demanded`).
 
     Wrong ones are a ``ConfigurationError``.
@@ -61,8 +61,8 @@ def told(issuer: LocalIssuer, raw: str, audience: list[str], demands: str) -> To
     explanation = explain(raw, settings, time.time(), IssuerKeys(issuer, settings), demanded(demands))
     decisive = explanation.decisive
     if decisive is None or decisive.reason is None:
-        return Told(explanation, None, "")
-    return Told(explanation, status_of(decisive.reason), TEXTS[decisive.reason])
+        return ExpectedAnswer(explanation, None, "")
+    return ExpectedAnswer(explanation, status_of(decisive.reason), TEXTS[decisive.reason])
 
 
 def demanded(field: str) -> list[Requirement]:

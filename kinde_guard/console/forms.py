@@ -14,15 +14,15 @@ MOST_FIELDS = 500
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 
 
-class Form:
+class SentForm:
     """Fields by name, in the order they were sent. One that is not there counts as empty."""
 
     def __init__(self, fields: dict[str, list[str]] | None = None) -> None:
         self._fields = fields or {}
 
     @classmethod
-    def read(cls, body: bytes) -> Form:
-        """From a body of :data:`MEDIA_TYPE`."""
+    def read(cls, body: bytes) -> SentForm:
+        """The form in a *body* of :data:`MEDIA_TYPE`."""
         try:
             text = body.decode("ascii")
             fields = parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
@@ -33,9 +33,9 @@ class Form:
     def __contains__(self, name: object) -> bool:
         return name in self._fields
 
-    def having(self, **fields: str) -> Form:
+    def having(self, **fields: str) -> SentForm:
         """The same with other values in *fields*."""
-        return Form({**self._fields, **{name: [value] for name, value in fields.items()}})
+        return SentForm({**self._fields, **{name: [value] for name, value in fields.items()}})
 
     def text(self, name: str) -> str:
         """The value of *name*, without white space around it."""

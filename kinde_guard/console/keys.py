@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..errors import ConfigurationError
 from ..issuer import FAULTS, LocalIssuer, SigningKey
 from ..issuer.tenant import PLACE_NAMES, Place
-from .forms import Form
+from .forms import SentForm
 from .pages import Page, Values, View
 from .state import ConsoleState
 
@@ -24,7 +24,7 @@ class Row:
     signs: bool
 
 
-def show(state: ConsoleState, form: Form) -> Values:
+def show(state: ConsoleState, form: SentForm) -> Values:
     """Keys, faults at work, faults to be had."""
     issuer = state.issuer
     return {
@@ -39,7 +39,7 @@ def show(state: ConsoleState, form: Form) -> Values:
     }
 
 
-def rotate(state: ConsoleState, form: Form) -> View:
+def rotate(state: ConsoleState, form: SentForm) -> View:
     """Softly, hard, or but announced."""
     how = form.text("how")
     if how == "next":
@@ -53,7 +53,7 @@ def rotate(state: ConsoleState, form: Form) -> View:
     return View(notice=f"{_short(key)} signs now. {older}")
 
 
-def withdraw(state: ConsoleState, form: Form) -> View:
+def withdraw(state: ConsoleState, form: SentForm) -> View:
     """Publish one of the older keys no more."""
     kid = form.text("kid")
     if kid not in {key.kid for key in state.issuer.keys}:
@@ -65,7 +65,7 @@ def withdraw(state: ConsoleState, form: Form) -> View:
     return View(notice="The key is withdrawn: a guard refuses what it signed once it has fetched the keys again.")
 
 
-def break_down(state: ConsoleState, form: Form) -> View:
+def break_down(state: ConsoleState, form: SentForm) -> View:
     """Break an endpoint, with the fault's option if one is given."""
     name, at = form.text("fault"), _place(form)
     value = form.number("value")
@@ -76,7 +76,7 @@ def break_down(state: ConsoleState, form: Form) -> View:
     return View(notice=f"Broken: {PLACES[at]}, {FAULTS[name].summary}.")
 
 
-def heal(state: ConsoleState, form: Form) -> View:
+def heal(state: ConsoleState, form: SentForm) -> View:
     """Heal an endpoint, or all of them."""
     if form.text("at"):
         at = _place(form)
@@ -86,13 +86,13 @@ def heal(state: ConsoleState, form: Form) -> View:
     return View(notice="Nothing is broken, but it is still down." if state.issuer.down else "Everything is well again.")
 
 
-def power(state: ConsoleState, form: Form) -> View:
+def power(state: ConsoleState, form: SentForm) -> View:
     """Take the local Kinde down, or bring it up again. The console stays."""
     state.issuer.down = form.text("down") == "yes"
     return View(notice="The local Kinde is down: 503 to everybody." if state.issuer.down else "The local Kinde is up.")
 
 
-def _place(form: Form) -> Place:
+def _place(form: SentForm) -> Place:
     at = form.text("at")
     if at not in PLACE_NAMES:
         raise ConfigurationError(f"there is no endpoint {at!r} to break: use one of {', '.join(PLACE_NAMES)}")

@@ -71,7 +71,7 @@ def _line(entry: Entry, names: Mapping[str, str]) -> Line:
         time.strftime("%Y-%m-%dT%H:%M:%S%z", moment),
         _kind(entry),
         summary,
-        _told(entry, summary, known),
+        _details(entry, summary, known),
         _tone(entry),
     )
 
@@ -92,19 +92,21 @@ def _kind(entry: Entry) -> str:
 
 
 def _summary(entry: Entry, known: Mapping[str, str]) -> str:
-    """Without what the kind says already, and with names for ids."""
+    """The summary, without what the kind says already, and with names for ids."""
     summary = entry.summary.removeprefix(entry.kind.replace("_", " ")).lstrip(": ")
     for one, name in known.items():
         summary = summary.replace(f" of {one}", f" of {name}")
     return summary
 
 
-def _told(entry: Entry, summary: str, known: Mapping[str, str]) -> str:
+def _details(entry: Entry, summary: str, known: Mapping[str, str]) -> str:
     """What there is to know besides the summary, in a line; advice comes first."""
-    told = {name: _text(value) for name, value in entry.details.items() if value not in _NOTHING and name not in _PLAIN}
-    told = {name: known.get(text, text) for name, text in told.items()}
-    told = {name: text for name, text in told.items() if text not in summary}
-    parts = sorted(told.items(), key=lambda part: part[0] not in _UNNAMED)
+    details = {
+        name: _text(value) for name, value in entry.details.items() if value not in _NOTHING and name not in _PLAIN
+    }
+    details = {name: known.get(text, text) for name, text in details.items()}
+    details = {name: text for name, text in details.items() if text not in summary}
+    parts = sorted(details.items(), key=lambda part: part[0] not in _UNNAMED)
     return " · ".join(text if name in _UNNAMED else f"{name.replace('_', ' ')} {text}" for name, text in parts)
 
 

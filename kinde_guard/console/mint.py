@@ -12,8 +12,8 @@ from ..issuer import PRESETS
 from . import sending
 from .by_hand import FIELDS, KINDS, made
 from .decoded import decoded
-from .explaining import told
-from .forms import Form
+from .explaining import expected_answer
+from .forms import SentForm
 from .pages import Page, Values, View
 from .state import ConsoleState, Target
 from .variables import exports
@@ -22,7 +22,7 @@ RESULT, ANSWER = "result.html", "answer.html"
 _AROUND = re.compile(r"(?:authorization:\s*)?bearer\s+", re.I)  # RFC 6750 §2.1
 
 
-def show(state: ConsoleState, form: Form) -> Values:
+def show(state: ConsoleState, form: SentForm) -> Values:
     """The page, around a token that *form* may bring with it."""
     registry = state.issuer.registry
     given = {name: form.text(name) for name in FIELDS}
@@ -37,7 +37,7 @@ def show(state: ConsoleState, form: Form) -> Values:
     }
 
 
-def by_name(state: ConsoleState, form: Form) -> View:
+def by_name(state: ConsoleState, form: SentForm) -> View:
     """Mint a token of ``PRESETS``."""
     name = form.text("preset")
     token = state.issuer.preset(name)
@@ -47,21 +47,21 @@ def by_name(state: ConsoleState, form: Form) -> View:
     return _minted(state, form, f"{name}: {PRESETS[name].summary}")
 
 
-def by_hand(state: ConsoleState, form: Form) -> View:
+def by_hand(state: ConsoleState, form: SentForm) -> View:
     """Mint a token as the fields say."""
     token, registry = made(state.issuer, form), state.issuer.registry
     whose = registry.user(form.text("user")) if form.text("kind") == "user" else registry.app(form.text("app"))
     return _minted(state, form.having(token=token), f"by hand: of {whose.name if whose else 'nobody'}")
 
 
-def explained(state: ConsoleState, form: Form) -> View:
+def explained(state: ConsoleState, form: SentForm) -> View:
     """Explain the token that is in the form, wherever it comes from."""
     _token(form)
     values = _around(state, form, strict=True)
     return View(values, f"Explained: {_verdict(values)}", RESULT)
 
 
-async def sent(state: ConsoleState, form: Form) -> View:
+async def sent(state: ConsoleState, form: SentForm) -> View:
     """Send the token that is in the form to an API on this machine."""
     token = _token(form)
     state.target = sending.checked(_target(state, form))
@@ -74,7 +74,7 @@ async def sent(state: ConsoleState, form: Form) -> View:
     return View(values, f"Sent: {answer.summary}", RESULT, "#result")  # what the page explains is another token
 
 
-def latest(form: Form, name: str) -> str:
+def latest(form: SentForm, name: str) -> str:
     """Field *name*; else as it was when the form was made, for browsers that send no other form's fields along."""
     return form.text(name if name in form else f"last_{name}")
 
@@ -99,28 +99,28 @@ def curl(target: Target, token: str) -> str:
     return shlex.join(words)
 
 
-def _minted(state: ConsoleState, form: Form, title: str) -> View:
+def _minted(state: ConsoleState, form: SentForm, title: str) -> View:
     values = _around(state, form, strict=True)
     state.issuer.journal.add("minted", title, **_named(values))
     return View({**values, "title": title}, f"Minted {title}. {_verdict(values)}", RESULT)
 
 
-def _around(state: ConsoleState, form: Form, *, strict: bool = False) -> dict[str, Any]:
+def _around(state: ConsoleState, form: SentForm, *, strict: bool = False) -> dict[str, Any]:
     """All that is shown of the token in the form. Unless *strict*, what it cannot be explained for is passed over."""
     token, audience, demands = pasted(latest(form, "token")), latest(form, "audience"), latest(form, "demands")
     audience, target = audience or state.issuer.audience, _target(state, form)
     try:
-        explanation = told(state.issuer, token, audience.split(), demands) if token else None
+        expected = expected_answer(state.issuer, token, audience.split(), demands) if token else None
     except ConfigurationError:
         if strict:
             raise
-        explanation = None
+        expected = None
     return {
         "title": "",
         "token": token,
         "audience": audience,
         "demands": demands,
-        "told": explanation,
+        "expected": expected,
         "decoded": decoded(token) if token else None,
         "target": target,
         "methods": sending.METHODS,
@@ -129,27 +129,27 @@ def _around(state: ConsoleState, form: Form, *, strict: bool = False) -> dict[st
     }
 
 
-def _token(form: Form) -> str:
+def _token(form: SentForm) -> str:
     token = pasted(latest(form, "token"))
     if not token:
         raise ConfigurationError("there is no token here: mint one, or paste one")
     return token
 
 
-def _target(state: ConsoleState, form: Form) -> Target:
+def _target(state: ConsoleState, form: SentForm) -> Target:
     if "url" not in form:
         return state.target
     return Target(form.text("method") or "GET", form.text("url"), form.text("body"))
 
 
 def _named(values: Values) -> dict[str, str]:
-    """As guards call the token in their verdicts."""
-    return {"fingerprint": values["told"].explanation.fingerprint} if values["told"] else {}
+    """What guards call the token in their verdicts."""
+    return {"fingerprint": values["expected"].explanation.fingerprint} if values["expected"] else {}
 
 
 def _verdict(values: Values) -> str:
-    """In words, for who cannot see the page."""
-    decisive, status = values["told"].explanation.decisive, values["told"].status
+    """The verdict in words, for who cannot see the page."""
+    decisive, status = values["expected"].explanation.decisive, values["expected"].status
     return "A guard lets it in." if decisive is None else f"A guard refuses it: {status}, {decisive.reason}."
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .csrf import Stamps
-from .forms import Form
+from .forms import SentForm
 from .state import ConsoleState
 
 Values = Mapping[str, Any]
@@ -29,8 +29,8 @@ class View:
     """The selector of what *part* replaces, if that is not what the form says."""
 
 
-Show = Callable[[ConsoleState, Form], Values]
-Action = Callable[[ConsoleState, Form], View | Awaitable[View]]
+Show = Callable[[ConsoleState, SentForm], Values]
+Action = Callable[[ConsoleState, SentForm], View | Awaitable[View]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 from ..errors import ConfigurationError
 from ..issuer.users import Membership, User
-from .forms import Form
+from .forms import SentForm
 from .pages import Page, Values, View
 from .state import ConsoleState
 
@@ -20,7 +20,7 @@ _ANOTHER = ("", "", "", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class PersonForm:
     """What stands in the form of a person: as they are, or as it was filled in and refused."""
 
     given_name: str = ""
@@ -30,18 +30,18 @@ class Draft:
     rows: tuple[tuple[str, ...], ...] = (_ANOTHER,)
 
 
-def show(state: ConsoleState, form: Form) -> Values:
+def show(state: ConsoleState, form: SentForm) -> Values:
     """Everybody. What *form* brings stays in its place."""
     users = state.issuer.registry.users
-    drafts = {NEW: Draft(), **{user.id: _draft(user) for user in users}}
+    forms = {NEW: PersonForm(), **{user.id: _as_they_are(user) for user in users}}
     opened = (form.text("id") or NEW) if "email" in form else None
     if opened is not None:
-        drafts[opened] = _typed(form)
+        forms[opened] = _as_filled_in(form)
     organizations = {one.org_code: one.name for user in users for one in user.memberships}
-    return {"users": users, "drafts": drafts, "organizations": organizations, "opened": opened}
+    return {"users": users, "forms": forms, "organizations": organizations, "opened": opened}
 
 
-def save(state: ConsoleState, form: Form) -> View:
+def save(state: ConsoleState, form: SentForm) -> View:
     """Add somebody, or replace who has that id."""
     user = User(
         form.text("id") or f"kp_{secrets.token_hex(16)}",
@@ -55,7 +55,7 @@ def save(state: ConsoleState, form: Form) -> View:
     return View({"opened": user.id}, f"{state.changed(f'{user.name} is saved')} Tokens from now on say so.")
 
 
-def remove(state: ConsoleState, form: Form) -> View:
+def remove(state: ConsoleState, form: SentForm) -> View:
     """Nobody of that id signs in any more."""
     user = state.issuer.registry.user(form.text("id"))
     if user is None:
@@ -65,23 +65,23 @@ def remove(state: ConsoleState, form: Form) -> View:
     return View(notice=f"{removed} Tokens that are out stay good until they expire.")
 
 
-def _draft(user: User) -> Draft:
+def _as_they_are(user: User) -> PersonForm:
     flags = json.dumps(dict(user.feature_flags), ensure_ascii=False) if user.feature_flags else ""
     rows = ((one.org_code, one.name, " ".join(one.roles), " ".join(one.permissions)) for one in user.memberships)
-    return Draft(user.given_name, user.family_name, user.email, flags, (*rows, _ANOTHER))
+    return PersonForm(user.given_name, user.family_name, user.email, flags, (*rows, _ANOTHER))
 
 
-def _typed(form: Form) -> Draft:
+def _as_filled_in(form: SentForm) -> PersonForm:
     rows = tuple(zip_longest(*_columns(form), fillvalue="")) or (_ANOTHER,)
     names = form.text("given_name"), form.text("family_name")
-    return Draft(*names, form.text("email"), form.text("feature_flags"), rows)
+    return PersonForm(*names, form.text("email"), form.text("feature_flags"), rows)
 
 
-def _columns(form: Form) -> list[list[str]]:
+def _columns(form: SentForm) -> list[list[str]]:
     return [form.all(name) for name in _COLUMNS]
 
 
-def _memberships(form: Form) -> list[Membership]:
+def _memberships(form: SentForm) -> list[Membership]:
     """One for each row of the form that names an organization."""
     columns = _columns(form)
     if len({len(column) for column in columns}) > 1:

@@ -43,7 +43,7 @@ class Answer:
 
     @property
     def summary(self) -> str:
-        """In a line."""
+        """The answer in a line."""
         if self.problem:
             return self.problem
         found = _DESCRIPTION.search(self.challenge)
@@ -67,7 +67,8 @@ def checked(target: Target) -> Target:
 
 
 async def send(target: Target, token: str) -> Answer:
-    """Within :data:`TIMEOUT` seconds, whatever the API does. Redirects are shown, not followed."""
+    """Send the request; it takes :data:`TIMEOUT` seconds at most, whatever the API does. Redirects are shown, not
+    followed."""
     if not _TOKEN.fullmatch(token):
         return Answer(problem="not sent: what is there has characters that no token has")
     try:

@@ -6,13 +6,13 @@ from ..errors import ConfigurationError
 from ..issuer import Api, App, LocalIssuer
 from ..issuer.names import word
 from ..issuer.redirects import LOOPBACK
-from .forms import Form
+from .forms import SentForm
 from .pages import Page, Values, View
 from .state import ConsoleState
 from .variables import exports
 
 
-def show(state: ConsoleState, form: Form) -> Values:
+def show(state: ConsoleState, form: SentForm) -> Values:
     """All that is set up, and a token request to paste. What *form* brings stays in its place."""
     issuer = state.issuer
     registry = issuer.registry
@@ -37,14 +37,14 @@ def token_request(issuer: LocalIssuer) -> str:
     return f"curl -sS {issuer.url}/oauth2/token -d 'grant_type=client_credentials&{form}'"
 
 
-def save_api(state: ConsoleState, form: Form) -> View:
+def save_api(state: ConsoleState, form: SentForm) -> View:
     """Add an API, or give it other scopes."""
     api = state.issuer.add_api(form.text("audience"), form.words("scopes"))
     many = f"{len(api.scopes) or 'no'} scope{'' if len(api.scopes) == 1 else 's'}"
     return View(notice=state.changed(f"{api.audience} has {many}"))
 
 
-def add_app(state: ConsoleState, form: Form) -> View:
+def add_app(state: ConsoleState, form: SentForm) -> View:
     """Add a machine-to-machine app, or a front-end app."""
     name, uris, org_code = form.text("name"), form.text("redirect_uris").split(), form.text("org_code")
     if not name:
@@ -58,7 +58,7 @@ def add_app(state: ConsoleState, form: Form) -> View:
     return View({"opened": app.client_id}, f"{added} Authorise it for an API next.")
 
 
-def authorize(state: ConsoleState, form: Form) -> View:
+def authorize(state: ConsoleState, form: SentForm) -> View:
     """Let an app use an API, with the scopes that are ticked."""
     app, api, scopes = _app(state.issuer, form), _api(state.issuer, form), form.all("scope")
     state.issuer.authorize(app, api.audience, scopes)
@@ -66,7 +66,7 @@ def authorize(state: ConsoleState, form: Form) -> View:
     return View({"opened": app.client_id}, state.changed(f"{app.name} may use {api.audience}{with_what}"))
 
 
-def forbid(state: ConsoleState, form: Form) -> View:
+def forbid(state: ConsoleState, form: SentForm) -> View:
     """Let an app use an API no more."""
     app, api = _app(state.issuer, form), _api(state.issuer, form)
     state.issuer.registry.forbid(app, api.audience)
@@ -74,14 +74,14 @@ def forbid(state: ConsoleState, form: Form) -> View:
     return View({"opened": app.client_id}, f"{forbidden} Tokens that are out stay good until they expire.")
 
 
-def _app(issuer: LocalIssuer, form: Form) -> App:
+def _app(issuer: LocalIssuer, form: SentForm) -> App:
     app = issuer.registry.app(form.text("app"))
     if app is None:
         raise ConfigurationError("there is no such app")
     return app
 
 
-def _api(issuer: LocalIssuer, form: Form) -> Api:
+def _api(issuer: LocalIssuer, form: SentForm) -> Api:
     api = next((api for api in issuer.registry.apis if api.audience == form.text("api")), None)
     if api is None:
         raise ConfigurationError("there is no such API")

@@ -6,7 +6,8 @@ from ..issuer import LocalIssuer
 
 
 def variables(issuer: LocalIssuer) -> dict[str, str]:
-    """By name, for an API that trusts *issuer*, for the sample machine-to-machine app and for a page that signs in."""
+    """Variables by name, for an API that trusts *issuer*, for the sample machine-to-machine app and for a page that
+    signs in."""
     return {
         "KINDE_DOMAIN": issuer.url,
         "KINDE_AUDIENCE": issuer.audience,

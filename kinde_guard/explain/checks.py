@@ -41,7 +41,7 @@ class KeySource(Protocol):
 
     @property
     def drift(self) -> float | None:
-        """By how many seconds this machine's clock is ahead of the issuer's; ``None`` if that did not come up."""
+        """The seconds by which this machine's clock is ahead of the issuer's; ``None`` if that did not come up."""
 
     def find(self, issuer: str, kid: str, alg: str) -> Key:
         """The key, or :class:`InvalidToken` (``unknown_key``), or :class:`KeysUnavailable`."""
@@ -161,22 +161,27 @@ class _Examination:
         self._ask("demand", str(demand), lambda _: descriptions.held(demand, token), _require, token, demand)
 
     def check(self, made: _Made) -> Check:
-        """As it is told."""
-        problem, told = made.problem, Check(made.name, made.expected, made.found, "not_reached")
+        """What is shown of a check that was made."""
+        problem, check = made.problem, Check(made.name, made.expected, made.found, "not_reached")
         if made.left_out:
-            return told
+            return check
         if problem is None:
-            return replace(told, also="passed") if made.second else replace(told, outcome="passed")
-        told = replace(told, reason=problem.reason, fix=fix(self._context(made, problem)))
+            return replace(check, also="passed") if made.second else replace(check, outcome="passed")
+        check = replace(check, reason=problem.reason, fix=fix(self._context(made, problem)))
         if isinstance(problem, KeysUnavailable):
-            return told if made.second else replace(told, outcome="cannot_tell")
-        return replace(told, also="failed") if made.second else replace(told, outcome="failed")
+            return check if made.second else replace(check, outcome="cannot_tell")
+        return replace(check, also="failed") if made.second else replace(check, outcome="failed")
 
     def _rule(self, rule: Callable[..., object], members: Json | None, *others: Any) -> None:
-        told = descriptions.DESCRIPTIONS[rule]
-        expected = told.expected(self._settings, self._now)
+        description = descriptions.DESCRIPTIONS[rule]
+        expected = description.expected(self._settings, self._now)
         self._ask(
-            told.name, expected, lambda _: told.found(members or {}, self._settings, self._now), rule, members, *others
+            description.name,
+            expected,
+            lambda _: description.found(members or {}, self._settings, self._now),
+            rule,
+            members,
+            *others,
         )
 
     def _ask(self, name: str, expected: str, found: Callable[[Any], str], run: Callable[..., Any], *given: Any) -> Any:

@@ -51,7 +51,7 @@ def is_kinde(host: str) -> bool:
 
 
 def provider(host: str) -> str:
-    """Whose *host* is, if it is one of those that are known, and not Kinde's."""
+    """The provider whose *host* it is, if it is one of those that are known, and not Kinde."""
     return next((name for name, pattern in _PROVIDERS if re.fullmatch(pattern, host, re.I)), "")
 
 

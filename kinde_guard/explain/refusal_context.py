@@ -98,7 +98,7 @@ class RefusalContext:
 
     @property
     def other_region(self) -> bool:
-        """As acme.kinde.com and acme.eu.kinde.com are."""
+        """Whether two hosts are one name in two regions, as acme.kinde.com and acme.eu.kinde.com are."""
         ours = {host.partition(".")[0] for host in self.hosts if is_kinde(host)}
         return is_kinde(self.host) and self.host.partition(".")[0] in ours
 

@@ -76,7 +76,8 @@ class Judge:
         return ""
 
     def _echo(self, case: Hostile, seen: Seen) -> str:
-        """Where the answer repeats what the caller sent: a caller's text in an answer is somebody's injection."""
+        """The place where the answer repeats what the caller sent: a caller's text in an answer is somebody's
+        injection."""
         marks = set(_marks(case))
         places = {"body": seen.body.decode("utf-8", "replace"), "header": _written(seen)}
         for place, text in places.items():
@@ -103,8 +104,8 @@ def _ran_no_handler(seen: Seen) -> bool:
 
 def _says_what_is_allowed(name: str, value: str) -> bool:
     name = name.lower()
-    told = name == "allow" or name.startswith("access-control-allow-")
-    return told or (name == "vary" and "origin" in value.lower())  # of an origin that is not allowed, no more is said
+    allows = name == "allow" or name.startswith("access-control-allow-")
+    return allows or (name == "vary" and "origin" in value.lower())  # of an origin that is not allowed, no more is said
 
 
 def _written(seen: Seen) -> str:

@@ -156,7 +156,7 @@ def _several(forge: Forge) -> Iterator[Hostile]:
 
 
 def _costly() -> Iterator[Hostile]:
-    """For regular expressions that go back and forth."""
+    """Values that are costly for regular expressions which go back and forth."""
     why = f"CWE-1333: refused in linear time; {GRAMMAR}"
     yield unreadable("5,000 spaces and an exclamation mark", "Bearer " + " " * 5_000 + "!", why)
     yield unreadable("5,000 letters and an exclamation mark", "Bearer " + "a" * 5_000 + "!", why)

@@ -37,7 +37,7 @@ _JUNK = {
 
 
 def cases(forge: Forge) -> Iterator[Hostile]:
-    """Where header or payload are bent, the signature is over the bent text: a lenient reader would let it in."""
+    """Tokens whose header or payload is bent. The signature is over the bent text: a lenient reader would let it in."""
     uneven = _uneven(forge)
     for position, part in enumerate(("header", "payload", "signature")):
         yield from _bent(forge, uneven, position, part)

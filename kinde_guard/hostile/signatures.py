@@ -114,7 +114,7 @@ def _swapped(forge: Forge) -> Iterator[Hostile]:
 
 
 def _mistaken(forge: Forge) -> Iterator[Hostile]:
-    """By the right key, over the wrong thing or in the wrong way."""
+    """Signatures by the right key, over the wrong thing or in the wrong way."""
     header, payload, _ = forge.parts
     over = {
         "the claims alone": payload.encode(),

@@ -1,4 +1,4 @@
-"""Where an app may have the browser sent back to, and how an answer is put into such a URL."""
+"""The URLs that an app may have the browser sent back to, and how an answer is put into one."""
 
 from __future__ import annotations
 

@@ -59,7 +59,8 @@ class Signed:
         self.segment = segment  # the signature, still encoded
 
     def look_for_key(self, store: KeyStore, now: float) -> None:
-        """Among those that *store* holds at *now*, by the clock that ages are told by; waits for nothing.
+        """Look for the key among those that *store* holds at *now*, in seconds by the clock for ages; waits for
+        nothing.
 
         The signature is decoded first, which is the last that can be said without a key: raises :class:`InvalidToken`.
         """

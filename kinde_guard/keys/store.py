@@ -196,7 +196,8 @@ class KeyStore:
         return keys
 
     def _fetch(self, seen: KeySet, cool_until: float, attempt: Attempt) -> _Outcome:
-        """In the flight's thread: ask the issuer, unless another fetch has landed since *seen* made this one due."""
+        """Ask the issuer, unless another fetch has landed since *seen* made this one due. Runs in the flight's
+        thread."""
         if self._set is not seen:
             return None
         self._began = self._now()
@@ -204,7 +205,7 @@ class KeyStore:
         return outcome._replace(cool_until=cool_until) if isinstance(outcome, Loaded) else outcome
 
     def _land(self, outcome: _Outcome) -> flight.Callback:
-        """At the end of a flight: store what the fetch came to. Returns the notice of it."""
+        """Store what the fetch came to, when the flight ends. Returns the notice of it."""
         now = self._now()
         seconds, self._began = now - (self._began or now), None
         if outcome is None:

@@ -163,7 +163,7 @@ class ClientCredentials(_Auth):
         self._forgotten = self._state.held
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        """For ``httpx.Client``."""
+        """The requests of ``httpx.Client``, signed with the token, and once more if it is refused."""
         if not self._carries(request.url):
             yield request
             return
@@ -176,7 +176,7 @@ class ClientCredentials(_Auth):
                 self._judge(other, (yield _signed(response.request, other)))
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        """For ``httpx.AsyncClient``."""
+        """:meth:`sync_auth_flow` for ``httpx.AsyncClient``."""
         if not self._carries(request.url):
             yield request
             return
@@ -223,7 +223,7 @@ class ClientCredentials(_Auth):
         return replace(state, held=None) if state.held is self._forgotten else state
 
     def _landed(self, future: Future[None]) -> Held:
-        """After the waiting. A token that has just come is used, however short its life."""
+        """The token, once nobody waits any more. One that has just come is used, however short its life."""
         state, now = self._state, self._clocks.now()
         failure = state.failure if future.done() else NO_ANSWER
         if state.held is not None and (failure is None or state.held.good(now)):
@@ -286,7 +286,7 @@ class ClientCredentials(_Auth):
         return private
 
     def _fetch(self, refused: Held | None, attempt: Attempt) -> Outcome | None:
-        """In the flight's thread. Asks again whether to ask: a fetch may have landed since this one was wanted."""
+        """Ask Kinde, unless a fetch has landed since this one was wanted. Runs in the flight's thread."""
         state, since = self._known(), self._clocks.now()
         if not state.wants_fetch(since, refused):
             return None

@@ -311,7 +311,7 @@ def _split(name: str, text: str) -> list[str]:
 
 
 def _named(name: str, argument: object) -> str:
-    """As whoever set it knows it."""
+    """The name that whoever set it knows it by."""
     return _variable(name) if argument is None else name
 
 

@@ -53,7 +53,8 @@ def _resolved(host: str, port: int, attempt: Attempt) -> list[AddressInfo]:
 
 
 def interleaved(addresses: Iterable[AddressInfo]) -> list[AddressInfo]:
-    """In the order given, but with the families by turns (RFC 8305 §4): one that is dead is left after one address."""
+    """The addresses in the order given, but families by turns (RFC 8305 §4): one that is dead is left after one
+    address."""
     families: dict[int, list[AddressInfo]] = {}
     for address in addresses:
         families.setdefault(address[0], []).append(address)

@@ -84,6 +84,6 @@ def _received(connection: _Connection) -> bytes:
 
 
 def _failed(doing: str, error: OSError) -> FetchFailed:
-    """In the words that httpx has for it, as with a transport of its."""
+    """The failure in the words that httpx has for it, as with a transport of its."""
     kind = "Timeout" if isinstance(error, TimeoutError) else "Error"
     return FetchFailed(f"{doing}{kind}: {one_line(error)}")

@@ -81,7 +81,7 @@ class _Call:
 
     @property
     def age(self) -> float:
-        """For how many seconds it has been under way, or 0 if the process was not."""
+        """The seconds that it has been under way, or 0 if the process was not."""
         return 0.0 if self._froze or self._just_thawed() else self._now() - self._began
 
     def left(self) -> float:
@@ -103,15 +103,15 @@ class _Call:
         return not self.watched and workers.idle and self._now() > self._due + GRACE
 
     def expire(self) -> None:
-        """For the watchdog."""
+        """Called by the watchdog."""
         self._flight.expire(self)
 
     def run(self) -> None:
-        """For the workers."""
+        """Called by the workers."""
         self._flight.run(self)
 
     def turn_down(self, error: Exception) -> None:
-        """For the workers."""
+        """Called by the workers."""
         self._flight.turn_down(self, error)
 
     def _just_thawed(self) -> bool:
@@ -167,7 +167,7 @@ class Flight(Generic[T]):
 
     @property
     def age(self) -> float:
-        """For how many seconds the call under way has been under way; 0 if there is none."""
+        """The seconds that the call under way has been under way; 0 if there is none."""
         call = self._current()
         return 0.0 if call is None else call.age
 
@@ -184,7 +184,7 @@ class Flight(Generic[T]):
         return f"it is not its turn: {MOST} others are made" if call and not call.watched and workers.full else ""
 
     def run(self, call: _Call) -> None:
-        """In a worker's thread: it is the turn of *call*."""
+        """Make *call*, whose turn it is. Runs in a worker's thread."""
         if call.over or not self._attended(call):
             return
         if self.trouble or not call.claim():

@@ -51,7 +51,7 @@ class Renewed(Protocol):
     """Something that a forked child needs anew."""
 
     def renew(self) -> None:
-        """As it was when it was made."""
+        """Be as it was when it was made."""
 
 
 def when_forked(something: Renewed) -> None:
@@ -89,7 +89,7 @@ else:
 
 
 def ending() -> None:
-    """To be said by a thread that may have used OpenSSL, as the last thing it does."""
+    """Called by a thread that may have used OpenSSL, as the last thing it does."""
     with steady:  # or it could end in the middle of a fork
         _ending.add(threading.get_native_id())
         _forget_the_gone()
@@ -111,7 +111,7 @@ def _before() -> None:  # pragma: no cover  # it is called where no tracer is
 
 
 def _sleep(seconds: float) -> None:  # pragma: no cover  # the same
-    """With the whole thread: gevent's would go on with others of it, while the lock is held."""
+    """Sleep with the whole thread: gevent's would go on with others of it, while the lock is held."""
     monkey = sys.modules.get("gevent.monkey")
     sleep = time.sleep if monkey is None else monkey.get_original("time", "sleep")
     sleep(seconds)

@@ -61,7 +61,7 @@ def authorities() -> Authorities:
 
 
 def context(trusted: Authorities) -> ssl.SSLContext:
-    """For connections to hosts whose certificates *trusted* vouch for, by name; TLS 1.2 at least."""
+    """A TLS context for connections to hosts whose certificates *trusted* vouch for, by name; TLS 1.2 at least."""
     with forks.steady:
         try:
             made = ssl.create_default_context(cafile=trusted.file, capath=trusted.directory)
@@ -142,7 +142,8 @@ class Secured:
             self._tls = made.wrap_bio(self._received, self._to_send, server_hostname=host)
 
     def shake_hands(self) -> None:
-        """In two seconds; raises ``OSError`` (``ssl.SSLError`` is one) unless the other end is who it should be."""
+        """Shake hands, in two seconds at most; raises ``OSError`` (``ssl.SSLError`` is one) unless the other end is who
+        it should be."""
         end = time.monotonic() + CONNECT_TIMEOUT
         self._drive(lambda tls: tls.do_handshake(), lambda: end - time.monotonic())
 

@@ -47,7 +47,7 @@ class OverTransport:
             raise FetchFailed(f"{type(error).__name__}: {self._reason(error)}") from None
 
     def _reason(self, error: httpx.HTTPError) -> str:
-        """Of what broke the protocol, only in which respect: the text goes on to quote what was sent."""
+        """The respect in which the protocol was broken, and no more: the text goes on to quote what was sent."""
         text = one_line(error)
         return text.partition(":")[0] if isinstance(error, self._library.ProtocolError) else text
 

@@ -19,7 +19,7 @@ FREEZE = 2.0
 
 
 class Watched(Protocol):
-    """Something with a deadline."""
+    """A call with a deadline, as the watchdog sees it."""
 
     def left(self) -> float:
         """Called at least every :data:`PULSE` seconds, unless the process is frozen: how many seconds are left."""
@@ -41,7 +41,7 @@ class Watchdog:
         self._seat: dict[None, threading.Event] = {}  # of the one thread, and what wakes it
 
     def watch(self, call: Watched) -> None:
-        """From now on; raises if there can be no thread for it."""
+        """Look after *call* from now on; raises if there can be no thread for it."""
         self._watched[call] = None
         mine = threading.Event()  # made here, not beforehand: gevent may have replaced the class since
         awake = self._seat.setdefault(None, mine)

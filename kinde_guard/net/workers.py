@@ -18,7 +18,7 @@ NAME = "kinde_guard-call"
 
 
 class Job(Protocol):
-    """Something to be done in a thread."""
+    """A job is something to be done in a thread."""
 
     def run(self) -> None:
         """Do it."""
@@ -91,7 +91,7 @@ class Workers:
             forks.ending()
 
     def _go_on(self) -> None:
-        """With what was left waiting in the moment in which a seat was left."""
+        """Go on with what was left waiting in the moment in which a seat was left."""
         while self._seats and (job := self._next()) is not None:
             if not self._employ(job):  # pragma: no cover  # somebody else was faster
                 self._jobs.appendleft(job)

@@ -26,7 +26,7 @@ def routes_of(app: Any, public: Iterable[str] = ()) -> list[ProtectedRoute]:
 
 
 def unserved(names: dict[str, Any], app: Any) -> list[str]:
-    """Of the variables *names*, those that are routers or blueprints with routes, which *app* does not serve."""
+    """Those of the variables *names* that are routers or blueprints with routes, which *app* does not serve."""
     from .leftover import leftover
 
     return leftover(names, app)

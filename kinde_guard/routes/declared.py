@@ -17,7 +17,7 @@ def declared_by(function: Any, guarded: Container[int] = (), *, strict: bool = T
 
 
 def place_of(thing: Any) -> str:
-    """Where a person finds *thing*."""
+    """The place where a person finds *thing*."""
     for thing in decorators.within(thing):  # noqa: B007, B020  (the last is the one they wrote)
         pass
     if not hasattr(thing, "__qualname__"):

@@ -43,7 +43,7 @@ def layers_of(app: Any) -> tuple[list[Any], Any]:
 
 
 def looked_through(app: Any) -> tuple[list[Any], Any]:
-    """As :func:`layers_of`, through layers too that keep what is inside of them in another way."""
+    """What :func:`layers_of` finds, through layers too that keep what is inside of them in another way."""
     layers, inner = layers_of(app)
     more, found = way_in(inner, _is_app)
     return (layers, inner) if found is None else ([*layers, *more], found)

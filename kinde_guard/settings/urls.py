@@ -84,7 +84,7 @@ def jwks_url_of(issuer: str, given: str | None, issuers: int) -> str:
 
 
 def _whole_of(parts: SplitResult, host: str) -> str:
-    """Of a name without a dot, what may be meant."""
+    """What may be meant by a name without a dot."""
     if host in ("http", "https"):
         return "write https:// once, and then the domain"
     if parts.scheme == "https" and parts.port is None:

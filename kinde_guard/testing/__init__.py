@@ -1,4 +1,4 @@
-"""For the tests of your own app: an issuer, tokens and headers, and callers without cryptography.
+"""What the tests of your own app need: an issuer, tokens and headers, and callers without cryptography.
 
 Under pytest the fixtures are there without an import: ``kinde_issuer``, ``kinde_token``, ``kinde_trust`` and
 ``kinde_caller``. Each is a thin caller of a function below, which unittest (``self.enterContext(…)``) can use as well.

@@ -73,7 +73,7 @@ def _place_in(app: Any) -> Guarded:
 
 
 def _permissions_as_scopes(place: Guarded) -> bool:
-    """As the app has it, or a test would see another verdict than production."""
+    """The setting as the app has it, or a test would see another verdict than production."""
     if place.guard is None:  # it has yet to be made of these
         return bool(getattr(place, "settings", {}).get("permissions_as_scopes", False))
     return bool(getattr(place.guard, "permissions_as_scopes", False))

@@ -107,7 +107,7 @@ def _asking(client: Any, method: str, path: str, request: dict[str, Any]) -> Cal
 
 
 def _connected(client: Any, path: str, **request: Any) -> int:
-    """As for a request; 101 if the connection is accepted."""
+    """The status of a connection, as of a request; 101 if it is accepted."""
     from starlette.testclient import WebSocketDenialResponse
 
     try:

@@ -1,4 +1,4 @@
-"""For those who override FastAPI's dependencies themselves; ``caller(app, …)`` spares it."""
+"""What those need who override FastAPI's dependencies themselves; ``caller(app, …)`` spares it."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Condition(Protocol):
 
 @dataclass_transform(frozen_default=True)
 def _frozen(cls: type[T]) -> type[T]:
-    """For type checkers alone: attributes of *cls* are read, and never assigned to."""
+    """What type checkers alone are told: attributes of *cls* are read, and never assigned to."""
     return cls
 
 
@@ -192,8 +192,8 @@ class AccessToken:
 
 
 def token_of(payload: bytes, digest: bytes, permissions_as_scopes: bool, claims: Json | None = None) -> AccessToken:
-    """For guards and ``kinde_guard.testing``: the *claims* in *payload* (JSON) have passed every rule, *digest* is
-    the token's SHA-256."""
+    """The token of guards and of ``kinde_guard.testing``: the *claims* in *payload* (JSON) have passed every rule,
+    *digest* is the token's SHA-256."""
     global _latest
     token = _new(AccessToken)
     _set_made_of(token, (payload, digest, permissions_as_scopes))

@@ -21,7 +21,7 @@ class Alike(NamedTuple):
     times: int = 0
 
     def after(self, reason: str) -> Alike:
-        """After one more refusal, for *reason*. A token that came further than to the settings ends the row."""
+        """The row after one more refusal, for *reason*. A token that came further than to the settings ends the row."""
         if reason in _BEFORE_SETTINGS:
             return self
         if reason not in OF_SETTINGS:

@@ -62,7 +62,7 @@ class CacheStats:
 
 
 class TokenCache:
-    """At most *entries* verified tokens, and at most *most_bytes* of them."""
+    """The verified tokens that are remembered: at most *entries*, which take *most_bytes* at most."""
 
     def __init__(self, entries: int, most_bytes: int | None = None) -> None:
         self._most = entries
@@ -79,7 +79,8 @@ class TokenCache:
         forks.when_forked(self)
 
     def renew(self) -> None:
-        """In a forked child: nobody writes now, and whoever did in that moment had perhaps not counted yet."""
+        """Begin anew in a forked child: nobody writes now, and whoever did in that moment had perhaps not counted
+        yet."""
         self._lock = threading.Lock()  # of those who write
         self._bytes = sum(entry.size for entry in self._entries.values())
 

@@ -152,7 +152,8 @@ def size_of(payload: bytes, claims: Json, permissions_as_scopes: bool) -> int:
 
 
 def _room_of_texts(claims: Json, permissions_as_scopes: bool) -> int:
-    """Of those that a token's attributes hold, without their characters, and of the sets that they are in."""
+    """The room of the texts that a token's attributes hold, without their characters, and of the sets that they are
+    in."""
     permissions, roles = (_length(_mapped(claims, name)) for name in ("permissions", "roles"))
     scope = claims.get("scope")
     scopes = _length(scope if type(scope) is str else claims.get("scp"))

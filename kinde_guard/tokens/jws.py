@@ -104,8 +104,8 @@ def read_object(data: bytes, room: int = 1) -> Json:
 
 
 def _read_long(text: str, data: bytes, room: int) -> Any:
-    """Without a look at each object when it is made, as there may be hundreds: that no member occurs twice is seen
-    from how many names were written, and how many members there are."""
+    """Read it without a look at each object when it is made, as there may be hundreds: that no member occurs twice is
+    seen from how many names were written, and how many members there are."""
     marks = _marks_of(data)
     containers, names = marks.count(b"{") + marks.count(b"["), marks.count(b":")
     fractions = marks.count(b".") + marks.count(b"e") + marks.count(b"E")

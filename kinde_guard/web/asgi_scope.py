@@ -107,7 +107,7 @@ def authenticate(scope: Scope, guard: Authenticator) -> AccessToken:
     values = authorization(scope)
     seen = _seen(scope, guard, values)
     if seen is not None:
-        return _told_again(seen)
+        return _said_again(seen)
     try:
         token = guard.authenticate(_text(values))
     except (AuthError, Unavailable) as refusal:
@@ -122,7 +122,7 @@ async def aauthenticate(scope: Scope, guard: Authenticator) -> AccessToken:
     values = authorization(scope)
     seen = _seen(scope, guard, values)
     if seen is not None:
-        return _told_again(seen)
+        return _said_again(seen)
     try:
         token = await guard.aauthenticate(_text(values))
     except (AuthError, Unavailable) as refusal:
@@ -263,7 +263,7 @@ def _hash(values: list[bytes]) -> int:
     return hash(values[0]) if len(values) == 1 else hash(tuple(values))
 
 
-def _told_again(verdict: _Verdict) -> AccessToken:
+def _said_again(verdict: _Verdict) -> AccessToken:
     if isinstance(verdict, AccessToken):
         return verdict
     raise verdict.anew()

@@ -73,7 +73,7 @@ def is_cors(kind: object) -> bool:
 
 
 def name_of(kind: object) -> str:
-    """Where a person finds *kind*."""
+    """The place where a person finds *kind*."""
     kind = _whole(kind)
     if not hasattr(kind, "__qualname__"):
         kind = type(kind)

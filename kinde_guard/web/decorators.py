@@ -64,7 +64,7 @@ def checked_requirement(requirement: object) -> Requirement:
 
 
 def needs_function(call: Call) -> Call:
-    """For the ``__call__`` of a decorator, which ``@requires_auth()`` calls with nothing."""
+    """The ``__call__`` of a decorator, which ``@requires_auth()`` calls with nothing."""
 
     @functools.wraps(call)
     def checking(self: object, *function: object) -> object:
@@ -136,7 +136,7 @@ def unmet(endpoint: Any) -> Requirement | None:
 
 
 def guarded_by(endpoints: Iterable[Any]) -> set[int]:
-    """By ``id``, the functions that are guarded by one of *endpoints*: what those wrap that enforce something."""
+    """The functions, by ``id``, that one of *endpoints* guards: what those wrap that enforce something."""
     return {id(found) for endpoint in endpoints if enforced(endpoint) is not None for found in within(endpoint)}
 
 

@@ -183,8 +183,8 @@ def admit(requirement: Requirement) -> None:
 
 
 def admit_or_answer(requirement: Requirement) -> Any:
-    """Before a request: a preflight that Flask answers by itself is answered at once, and no function after this one
-    runs; one that passes gets to those functions, but to no view."""
+    """What is done before a request. A preflight that Flask answers by itself is answered at once, and no function
+    after this one runs; one that passes gets to those functions, but to no view."""
     current = _request()
     if wsgi_environ.is_cors_preflight(current.environ):
         if attached_here().preflights.passes:

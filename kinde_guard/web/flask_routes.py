@@ -28,7 +28,7 @@ def functions_of(view: Any, method: str) -> list[Any]:
 
 
 def methods_of(view: Any, methods: Iterable[str]) -> list[str]:
-    """Of *methods* those that *view* serves by a function each; a ``View`` has one function for all."""
+    """Those of *methods* that *view* serves by a function each; a ``View`` has one function for all."""
     kind = getattr(view, "view_class", None)
     by_method = isinstance(kind, type) and issubclass(kind, MethodView)
     return [method for method in methods if _handler_of(kind, method)] if by_method else []
@@ -56,7 +56,7 @@ def all_demands(app: Flask) -> Iterator[Requirement]:
 
 
 def covered_demands(app: Flask) -> Iterator[tuple[tuple[str, str], Requirement]]:
-    """By endpoint and method what :func:`covered_demand` finds, where the decorators around it do not answer OPTIONS
+    """What :func:`covered_demand` finds, by endpoint and method, where the decorators around it do not answer OPTIONS
     by right: Flask-CORS' say so in Flask's own way."""
     for rule in app.url_map.iter_rules():
         view = app.view_functions.get(rule.endpoint)
@@ -112,7 +112,7 @@ def _is_own_way(app: Flask, layer: Any) -> bool:
 
 
 def _handler_of(kind: Any, method: str) -> list[Any]:
-    """As MethodView finds it."""
+    """What serves *method*, as MethodView finds it."""
     if not issubclass(kind, MethodView):
         return []
     handler = getattr(kind, method.lower(), None)

@@ -14,7 +14,8 @@ Init = TypeVar("Init", bound=Callable[..., None])
 
 
 def check_given(guard: Guard | None, settings: Mapping[str, object], adapter: Callable[..., object]) -> None:
-    """For adapters, which take a ready guard or the settings of one: not both, and none that is misspelt."""
+    """Raise :class:`ConfigurationError` if both *guard* and *settings* are given to *adapter*, or a setting is
+    misspelt."""
     known = _settings_of(Guard)
     for name in settings:
         if name not in known:
@@ -24,7 +25,7 @@ def check_given(guard: Guard | None, settings: Mapping[str, object], adapter: Ca
 
 
 def guard_has_settings(init: Init) -> Init:
-    """For adapters that take a ready guard alone: their ``__init__``, which says so where it is given a setting."""
+    """The ``__init__`` of an adapter that takes a ready guard alone, and says so where it is given a setting of one."""
     known = _settings_of(init)
 
     @functools.wraps(init)

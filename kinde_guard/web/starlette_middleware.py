@@ -43,7 +43,7 @@ def hidden_cors(app: Any, guards: Is) -> list[cors.Found]:
 
 
 def name_of(layer: Middleware) -> str:
-    """Where a person finds *layer*: of ``@app.middleware("http")``, the function that they wrote."""
+    """The place where a person finds *layer*: of ``@app.middleware("http")``, the function that they wrote."""
     return cors.name_of(layer.kwargs.get("dispatch") or layer.cls)
 
 

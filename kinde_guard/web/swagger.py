@@ -62,7 +62,7 @@ class Swagger:
     def extend(self, app: Starlette) -> None:
         """Have the documents of *app*, and of the apps mounted in it, tell of the guard; once."""
         for part in parts_of(app):
-            if isinstance(part.app, FastAPI) and (app, part.prefix) not in self._told_by(part.app):
+            if isinstance(part.app, FastAPI) and (app, part.prefix) not in self._extended_as(part.app):
                 made = part.app.openapi
                 part.app.openapi = functools.partial(  # type: ignore[method-assign]
                     self._openapi, app, part.prefix, made
@@ -75,8 +75,8 @@ class Swagger:
         if self._client_id is not None and isinstance(app, FastAPI) and (settings := self._known()) is not None:
             app.swagger_ui_init_oauth = _init_oauth(self._client_id, settings, app.swagger_ui_init_oauth or {})
 
-    def _told_by(self, app: FastAPI) -> Iterator[tuple[Any, ...]]:
-        """As which parts *app* tells of this guard already: the outer app, and where *app* is mounted in it."""
+    def _extended_as(self, app: FastAPI) -> Iterator[tuple[Any, ...]]:
+        """Where the document of *app* tells of this guard already: in which outer app, and mounted at which prefix."""
         made: Any = app.openapi
         while isinstance(made, functools.partial) and isinstance(getattr(made.func, "__self__", None), Swagger):
             if made.func == self._openapi:
@@ -188,8 +188,8 @@ def _with_security(schema: Schema) -> Iterator[Schema]:
 
 
 def _with_alternatives(security: list[Schema]) -> Iterator[Schema]:
-    """Beside each bearer token, signing in (a list is alternatives). Its scopes are OIDC's and open no route: what a
-    route demands stands with the bearer token."""
+    """The ways to call, with signing in beside each bearer token (a list is alternatives). Its scopes are OIDC's and
+    open no route: what a route demands stands with the bearer token."""
     for requirement in security:
         yield requirement
         if openapi.BEARER in requirement:

@@ -32,7 +32,7 @@ _PATH = re.compile(r"/[A-Za-z0-9\-._~/]*")
 
 @dataclass(frozen=True, slots=True)
 class WellKnownPage:
-    """An answer."""
+    """An answer that an adapter gives by itself, with all its headers."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -92,7 +92,7 @@ _Make = Callable[[Callable[[], "Authenticator"], Callable[[], Iterable[Requireme
 
 
 def metadata_url(resource: str) -> str:
-    """Where the metadata of *resource* is: the well-known path goes between host and path (RFC 9728 §3)."""
+    """The URL of the metadata of *resource*: the well-known path goes between host and path (RFC 9728 §3)."""
     if not isinstance(resource, str) or not _URL.fullmatch(resource) or "@" in resource:
         raise ConfigurationError(
             f"resource is the https URL of this API, without a query or fragment, such as 'https://api.acme.com', "

@@ -68,7 +68,7 @@ def problem(status: int, code: str, reason: str) -> bytes:
 
 
 def few(values: Collection[str], glue: str = ", ", last: str = " and ") -> str:
-    """Of however many names as many as a sentence can bear, none of them endless; and how many more there are."""
+    """As many of *values* as a sentence can bear, none of them endless; and how many more there are."""
     named = glue.join(shortened(value, MOST_OF_A_NAME) for value in islice(values, FEW))
     return named if len(values) <= FEW else f"{named}{last}{len(values) - FEW:,} more"
 

@@ -29,7 +29,7 @@ from kinde_guard.cli import main
 from kinde_guard.cli.app import COMMANDS, function_of
 from kinde_guard.cli.encoding import always_print
 from kinde_guard.cli.screen import Screen
-from kinde_guard.cli.serving import listen, serving, told, url_of
+from kinde_guard.cli.serving import listen, reporting, serving, url_of
 from kinde_guard.cli.verdict import shown, span
 from kinde_guard.issuer import LocalIssuer
 
@@ -197,7 +197,7 @@ def test_requests_are_listed_with_their_path_still_encoded() -> None:
     seen: list[tuple[str, str, int]] = []
     with listen(0) as sock:
         issuer = LocalIssuer(url_of(sock))
-        with serving(told(issuer.asgi, lambda *line: seen.append(line)), sock):
+        with serving(reporting(issuer.asgi, lambda *line: seen.append(line)), sock):
             httpx.get(f"{issuer.url}/%1b%5b2J")
             httpx.get(f"{issuer.url}/.well-known/jwks")
     assert seen == [("GET", "/%1b%5b2J", 404), ("GET", "/.well-known/jwks", 200)]

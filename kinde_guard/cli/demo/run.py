@@ -87,7 +87,7 @@ class DemoRun:
         self._kinde_served.enter_context(serving(self.kinde.asgi, sock))
 
     def get_token(self, what: str, expected: str = "a token", *, audience: str = AUDIENCE, scopes: str = "") -> str:
-        """By client credentials; empty if there is none."""
+        """A token by client credentials; empty if there is none."""
         credentials = ClientCredentials(
             self.kinde.url,
             client_id=self.app.client_id,
@@ -119,7 +119,7 @@ class DemoRun:
         self.note(what, expected, seen)
 
     def note(self, what: str, expected: str, seen: str) -> None:
-        """For the table at the end."""
+        """Keep it for the table at the end."""
         self.results.append(Result(what, expected, seen))
 
 

@@ -52,7 +52,7 @@ def doctor(
     if not environment.any_domain(domain or (), os.environ):
         write_message("kinde-guard: name a Kinde domain: kinde-guard doctor acme.kinde.com, or set KINDE_DOMAIN")
         raise typer.Exit(2)
-    findings = list(_told(steps(domain or (), through(proxy)), as_json))
+    findings = list(_shown(steps(domain or (), through(proxy)), as_json))
     failed = sum(finding.state == "failed" for finding in findings)
     if as_json:
         print(json.dumps({"well": not failed, "findings": list(map(asdict, findings))}, indent=2))
@@ -89,7 +89,7 @@ def _connection(issuer: Issuer) -> Finding:
     return found
 
 
-def _told(steps: Iterable[Step], as_json: bool) -> Iterator[Finding]:
+def _shown(steps: Iterable[Step], as_json: bool) -> Iterator[Finding]:
     """What each step finds, shown as soon as it is found."""
     screen, about = Screen(), ""
     for doing, run in steps:

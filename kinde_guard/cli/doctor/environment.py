@@ -59,7 +59,7 @@ def _issuers(domains: Sequence[str], variables: Mapping[str, str]) -> tuple[tupl
 
 
 def _first_usable(domains: Sequence[str], variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Of variables that contradict each other the one that comes first can be examined all the same."""
+    """The issuers of the first variable: where several contradict each other, it can be examined all the same."""
     for name in DOMAIN_VARIABLES:
         if name in variables and not domains:
             try:
@@ -74,8 +74,8 @@ def _audience(
 ) -> tuple[tuple[str, ...], list[Finding]]:
     if "KINDE_AUDIENCE" not in variables:
         fix = "Set KINDE_AUDIENCE to the audience of your API, as in Kinde → Settings → Environment → APIs."
-        told = [] if domains else [Finding("audience", "warning", "KINDE_AUDIENCE is not set", fix)]
-        return (), told
+        findings = [] if domains else [Finding("audience", "warning", "KINDE_AUDIENCE is not set", fix)]
+        return (), findings
     try:
         # Where the domain is no good, any will do to look at the audience by itself.
         only = {"KINDE_AUDIENCE": variables["KINDE_AUDIENCE"]}
@@ -94,7 +94,7 @@ def _report(variables: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _passed_over(domains: Sequence[str], variables: Mapping[str, str]) -> Iterator[Finding]:
-    """Where *domains* come first here, but not in the app that has these variables."""
+    """A warning where *domains* come first here, but not in the app that has these variables."""
     if not domains or not any(name in variables for name in DOMAIN_VARIABLES):
         return
     try:

@@ -50,7 +50,8 @@ class Issuer:
 
     @property
     def drift(self) -> float | None:
-        """By how many seconds the clock here is ahead of its; the answer that leaves the least doubt decides."""
+        """The seconds by which the clock here is ahead of the issuer's; the answer that leaves the least doubt
+        decides."""
         drifts = [answered.drift for answered in self.answers if answered.drift is not None]
         return min(drifts, key=abs, default=None)
 
@@ -93,15 +94,15 @@ def keys(issuer: Issuer) -> Iterator[Finding]:
 
 
 def clock(issuer: Issuer) -> Iterator[Finding]:
-    """By the Date header (RFC 9110 §6.6.1)."""
+    """Whether the clock here is right, by the Date header of the answers (RFC 9110 §6.6.1)."""
     ahead = issuer.drift
     if ahead is None:
         yield Finding("clock", "skipped", "no answer says what time it is", about=issuer.url)
         return
     found = f"this machine is {abs(ahead):.0f} s {'fast' if ahead > 0 else 'slow'}, by the issuer's clock"
     if abs(ahead) > INTOLERABLE:
-        told = "not valid yet" if ahead < 0 else "expired"
-        yield Finding("clock", "failed", f"{found}: good tokens are refused as {told}", _CLOCK, issuer.url)
+        reason = "not valid yet" if ahead < 0 else "expired"
+        yield Finding("clock", "failed", f"{found}: good tokens are refused as {reason}", _CLOCK, issuer.url)
     elif abs(ahead) > NOTICEABLE:
         yield Finding("clock", "warning", f"{found}: within the leeway of {INTOLERABLE:g} s", _CLOCK, issuer.url)
     else:

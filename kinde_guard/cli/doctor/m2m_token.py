@@ -88,7 +88,7 @@ def _domain(issuers: Sequence[Issuer]) -> str | None:
 
 
 def _verified(raw: str, issuers: Sequence[Issuer], audience: Sequence[str], app: Application) -> Iterator[Finding]:
-    """By an API with *audience*; if the app is for another, by that one."""
+    """Whether an API with *audience* lets the token in; if the app is for another API, whether that one does."""
     if audience and set(audience).isdisjoint(app.audience):
         fix = "Set KINDE_M2M_AUDIENCE to that, if the app is to call this API. If it calls another, this is well."
         yield _found(

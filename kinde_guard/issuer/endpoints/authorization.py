@@ -18,8 +18,8 @@ from ..sessions import Session, SignIn
 from ..tenant import Tenant
 from ..users import User
 from .authorization_request import destination, prompts, read
-from .forms import Form
 from .pages import error_page
+from .parameters import Parameters
 from .session_cookie import cookie, cookie_of
 
 MAX_QUERY = 8 * 1024  # what is asked for is kept until it is answered, and longer
@@ -32,15 +32,15 @@ def ask(tenant: Tenant, request: Request) -> Response:
             raise OAuthError("access_denied", "The local Kinde is not known by this host name.", status=403)
         if len(request.query) > MAX_QUERY:
             raise OAuthError("invalid_request", f"The request is larger than {MAX_QUERY // 1024} KiB.", status=414)
-        form = Form(request.query)
-        app, redirect_uri = destination(tenant, form)
+        parameters = Parameters(request.query)
+        app, redirect_uri = destination(tenant, parameters)
     except OAuthError as error:
         return _error_here(tenant, request, error)
     try:
-        sign_in = read(tenant, form, app, redirect_uri)
-        return _asked(tenant, request, sign_in, prompts(form))
+        sign_in = read(tenant, parameters, app, redirect_uri)
+        return _asked(tenant, request, sign_in, prompts(parameters))
     except OAuthError as error:
-        return _error_there(tenant, app, redirect_uri, form.only("state"), error)
+        return _error_there(tenant, app, redirect_uri, parameters.only("state"), error)
 
 
 def choose(tenant: Tenant, request: Request) -> Response:
@@ -48,9 +48,9 @@ def choose(tenant: Tenant, request: Request) -> Response:
     try:
         if not is_our_page(request):
             raise OAuthError("access_denied", "This is for the page of the local Kinde, on its machine.", status=403)
-        form = Form.of_body(request)
-        user_id, org_code, cancelled = form.one("user"), form.one("org_code"), form.one("cancel")
-        sign_in = tenant.sign_ins.take(form.needed("sign_in"))
+        parameters = Parameters.of_body(request)
+        user_id, org_code, cancelled = parameters.one("user"), parameters.one("org_code"), parameters.one("cancel")
+        sign_in = tenant.sign_ins.take(parameters.needed("sign_in"))
         if sign_in is None:
             raise OAuthError("invalid_request", "This sign-in is too old, or is done: start again in the app.")
     except OAuthError as error:

@@ -12,7 +12,7 @@ from ..redirects import allowed
 from ..registry import App
 from ..sessions import SignIn, secret
 from ..tenant import Tenant
-from .forms import Form
+from .parameters import Parameters
 from .user_grants import NOT_AUTHORISED
 
 SCOPES = ("openid", "profile", "email", "offline", "phone", "address")
@@ -20,12 +20,12 @@ PROMPTS = frozenset({"none", "login", "create", "consent", "select_account"})
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # RFC 7636 §4.2: 32 bytes in base64url
 
 
-def destination(tenant: Tenant, form: Form) -> tuple[App, str]:
+def destination(tenant: Tenant, parameters: Parameters) -> tuple[App, str]:
     """The app that asks, and where the answer goes. What is refused here is for the eyes of people, not to be sent."""
-    app = tenant.registry.app(form.needed("client_id"))
+    app = tenant.registry.app(parameters.needed("client_id"))
     if app is None:
         raise OAuthError("invalid_request", "No app has this client_id.")
-    redirect_uri = form.needed("redirect_uri")
+    redirect_uri = parameters.needed("redirect_uri")
     if not allowed(app.redirect_uris, redirect_uri):
         what = "The redirect_uri is not one of the app's (Kinde: Applications, the app, Allowed callback URLs)."
         raise OAuthError(
@@ -34,31 +34,31 @@ def destination(tenant: Tenant, form: Form) -> tuple[App, str]:
     return app, redirect_uri
 
 
-def read(tenant: Tenant, form: Form, app: App, redirect_uri: str) -> SignIn:
+def read(tenant: Tenant, parameters: Parameters, app: App, redirect_uri: str) -> SignIn:
     """What is asked for; raises :class:`OAuthError`."""
-    _check_response(form)
-    audience = tuple(form.words("audience"))
+    _check_response(parameters)
+    audience = tuple(parameters.words("audience"))
     if any(tenant.registry.granted(app, name) is None for name in audience):
         raise OAuthError("unauthorized_client", NOT_AUTHORISED)
-    asked = (form.one("scope") or "").split()
+    asked = (parameters.one("scope") or "").split()
     return SignIn(
         id=secret(),
         app=app,
         redirect_uri=redirect_uri,
         audience=audience,
         scopes=tuple(dict.fromkeys(scope for scope in asked if scope in SCOPES)),
-        org_code=form.one("org_code"),
-        state=form.one("state"),
-        nonce=form.one("nonce"),
-        challenge=_challenge(form, app),
-        login_hint=form.one("login_hint"),
+        org_code=parameters.one("org_code"),
+        state=parameters.one("state"),
+        nonce=parameters.one("nonce"),
+        challenge=_challenge(parameters, app),
+        login_hint=parameters.one("login_hint"),
         made_at=tenant.now(),
     )
 
 
-def prompts(form: Form) -> frozenset[str]:
+def prompts(parameters: Parameters) -> frozenset[str]:
     """The values of ``prompt`` (OpenID Connect Core §3.1.2.1), with Kinde's ``create``."""
-    prompt = frozenset((form.one("prompt") or "").split())
+    prompt = frozenset((parameters.one("prompt") or "").split())
     if not prompt <= PROMPTS or ("none" in prompt and len(prompt) > 1):
         raise OAuthError(
             "invalid_request", f"prompt must be one of {', '.join(sorted(PROMPTS))}, and none stands alone."
@@ -66,22 +66,22 @@ def prompts(form: Form) -> frozenset[str]:
     return prompt
 
 
-def _check_response(form: Form) -> None:
-    if form.needed("response_type") != "code":
+def _check_response(parameters: Parameters) -> None:
+    if parameters.needed("response_type") != "code":
         raise OAuthError("unsupported_response_type", "The local Kinde knows the response_type code alone.")
-    if (form.one("response_mode") or "query") != "query":
+    if (parameters.one("response_mode") or "query") != "query":
         raise OAuthError("invalid_request", "The local Kinde knows the response_mode query alone.")
     for name in ("request", "request_uri"):  # OpenID Connect Core §3.1.2.6
-        if form.one(name) is not None:
+        if parameters.one(name) is not None:
             raise OAuthError(f"{name}_not_supported", f"The local Kinde reads no {name}.")
 
 
-def _challenge(form: Form, app: App) -> str | None:
+def _challenge(parameters: Parameters, app: App) -> str | None:
     """The PKCE challenge (RFC 7636 §4.3).
 
     Without a method it would be ``plain``, which whoever sees the request can answer.
     """
-    challenge, method = form.one("code_challenge"), form.one("code_challenge_method")
+    challenge, method = parameters.one("code_challenge"), parameters.one("code_challenge_method")
     if challenge is None and method is None:
         if app.client_secret is None:
             raise OAuthError("invalid_request", "code_challenge is missing: an app without a secret has to use PKCE.")

@@ -11,16 +11,16 @@ from ..errors import OAuthError
 from ..messages import Request
 from ..registry import App, ConfidentialApp, new_client_secret
 from ..tenant import Tenant
-from .forms import Form
+from .parameters import Parameters
 
 _BASIC = {"www-authenticate": 'Basic realm="kinde"'}
 _NOBODY = ConfidentialApp("nobody", client_id="", client_secret=new_client_secret())
 
 
-def authenticated(tenant: Tenant, request: Request, form: Form) -> App:
+def authenticated(tenant: Tenant, request: Request, parameters: Parameters) -> App:
     """The app whose id and secret were sent, in the form as Kinde's SDKs do it, or by Basic; or, if it is one that can
     keep no secret, the app whose id was sent."""
-    client_id, client_secret = form.one("client_id"), form.one("client_secret")
+    client_id, client_secret = parameters.one("client_id"), parameters.one("client_secret")
     authorization = request.headers.get("authorization")
     if authorization is not None:
         if client_secret is not None:  # RFC 6749 §2.3

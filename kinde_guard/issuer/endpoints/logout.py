@@ -10,8 +10,8 @@ from ..origin import is_addressed
 from ..redirects import allowed, with_parameters
 from ..registry import App
 from ..tenant import Tenant
-from .forms import Form
 from .pages import error_page, page
+from .parameters import Parameters
 from .session_cookie import cookie, cookie_of
 
 
@@ -20,9 +20,9 @@ def log_out(tenant: Tenant, request: Request) -> Response:
     try:
         if not is_addressed(request, tenant.url):
             raise OAuthError("access_denied", "The local Kinde is not known by this host name.", status=403)
-        form = Form(request.query)
-        uri = _next(tenant, form)
-        state = None if form.one("redirect") is not None else form.one("state")
+        parameters = Parameters(request.query)
+        uri = _next(tenant, parameters)
+        state = None if parameters.one("redirect") is not None else parameters.one("state")
     except OAuthError as error:
         answer = error_page(request, error)
         return answer if error.status == 403 else _ended(tenant, request, answer)
@@ -32,10 +32,10 @@ def log_out(tenant: Tenant, request: Request) -> Response:
     return _ended(tenant, request, Response(303, {"location": location, "content-length": "0", **NO_STORE}))
 
 
-def _next(tenant: Tenant, form: Form) -> str | None:
-    """Where to go now, if anywhere. The app may be named; else it may be any."""
-    uri = form.one("redirect") or form.one("post_logout_redirect_uri")
-    client_id = form.one("client_id")
+def _next(tenant: Tenant, parameters: Parameters) -> str | None:
+    """The URL to go to now, if any. The app may be named; else it may be any."""
+    uri = parameters.one("redirect") or parameters.one("post_logout_redirect_uri")
+    client_id = parameters.one("client_id")
     apps: Iterable[App] = tenant.registry.apps
     if client_id is not None:
         apps = [app for app in apps if app.client_id == client_id]

@@ -1,4 +1,4 @@
-"""Where the endpoints are."""
+"""The paths of the endpoints."""
 
 from __future__ import annotations
 

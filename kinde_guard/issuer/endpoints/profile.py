@@ -48,7 +48,7 @@ def _profile(user: User) -> dict[str, object]:
 
 
 def _user(tenant: Tenant, token: str) -> User | None:
-    """Whose access token it is; ``None`` if it is not one that counts here."""
+    """The user whose access token it is; ``None`` if it is not one that counts here."""
     claims = _claims(tenant, token)
     begins, expires, subject = claims.get("nbf", 0), claims.get("exp"), claims.get("sub")
     if not isinstance(begins, int | float) or not isinstance(expires, int | float) or not isinstance(subject, str):

@@ -6,14 +6,14 @@ from ..errors import OAuthError
 from ..messages import NO_STORE, Request, Response
 from ..tenant import Tenant
 from .client_authentication import authenticated
-from .forms import Form
+from .parameters import Parameters
 
 
 def revoke(tenant: Tenant, request: Request) -> Response:
     """200 for a token that is good no more, known or not (RFC 7009 §2.2)."""
     try:
-        form = Form.of_body(request)
-        app, token = authenticated(tenant, request, form), form.needed("token")
+        parameters = Parameters.of_body(request)
+        app, token = authenticated(tenant, request, parameters), parameters.needed("token")
         if token.count(".") == 2:
             raise OAuthError("unsupported_token_type", "Access tokens cannot be revoked: whoever gets one asks nobody.")
         tenant.grants.revoke(token, app.client_id)

@@ -13,15 +13,19 @@ from ..registry import App
 from ..tenant import Tenant
 from ..tokens import ABSENT, Claims, b64url
 from ..users import User
-from .forms import Form
+from .parameters import Parameters
 
 NOT_AUTHORISED = "The app is not authorised for the audience (Kinde: Applications, the app, APIs, Authorize)."
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1
 
 
-def authorization_code(tenant: Tenant, app: App, form: Form) -> dict[str, object]:
+def authorization_code(tenant: Tenant, app: App, parameters: Parameters) -> dict[str, object]:
     """The tokens that a code is good for (RFC 6749 §4.1.3)."""
-    text, redirect_uri, verifier = form.needed("code"), form.needed("redirect_uri"), form.one("code_verifier")
+    text, redirect_uri, verifier = (
+        parameters.needed("code"),
+        parameters.needed("redirect_uri"),
+        parameters.one("code_verifier"),
+    )
     code = tenant.grants.redeem(text)
     if code.family.grant.client_id != app.client_id:
         raise OAuthError("invalid_grant", "The code was given to another app.")
@@ -31,12 +35,12 @@ def authorization_code(tenant: Tenant, app: App, form: Form) -> dict[str, object
     return _answer(tenant, app, code.family, nonce=code.nonce)
 
 
-def refresh_token(tenant: Tenant, app: App, form: Form) -> dict[str, object]:
+def refresh_token(tenant: Tenant, app: App, parameters: Parameters) -> dict[str, object]:
     """The tokens that a refresh token is good for (RFC 6749 §6).
 
     The one that is sent is used up, and the answer has the next one (RFC 9700 §4.14.2).
     """
-    text, scopes = form.needed("refresh_token"), tuple(dict.fromkeys((form.one("scope") or "").split()))
+    text, scopes = parameters.needed("refresh_token"), tuple(dict.fromkeys((parameters.one("scope") or "").split()))
     return _answer(tenant, app, tenant.grants.rotate(text, app.client_id, scopes), scopes=scopes)
 
 

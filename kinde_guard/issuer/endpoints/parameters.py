@@ -11,8 +11,9 @@ FORM = "application/x-www-form-urlencoded"
 MAX_FIELDS = 100
 
 
-class Form:
-    """A form holds the parameters of a request. One without a value counts as left out (RFC 6749 §3.1 and §3.2)."""
+class Parameters:
+    """The parameters of a request, sent in a query or a form. One without a value counts as left out (RFC 6749 §3.1,
+    §3.2)."""
 
     def __init__(self, text: str | bytes) -> None:
         try:
@@ -22,8 +23,8 @@ class Form:
             raise OAuthError("invalid_request", "The parameters are not a readable form.") from None
 
     @classmethod
-    def of_body(cls, request: Request) -> Form:
-        """The form that was posted."""
+    def of_body(cls, request: Request) -> Parameters:
+        """The parameters in the form that was posted."""
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
             raise OAuthError("invalid_request", f"The content type must be {FORM}.")
         return cls(request.body)
