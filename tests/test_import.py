@@ -26,7 +26,7 @@ CORE = [
     "settings.leavings", "settings.urls", "settings.variables", "settings.values", "settings", "tokens.jws",
     "tokens.claims", "tokens.access_token", "requirements", "tokens.rules", "keys.signatures", "keys.jwk",
     "keys.key_set", "keys.notices", "web.bearer", "net.watchdog", "net.workers", "net.attempt", "net.flight",
-    "net.joining", "net.exchange", "net.connect", "net.tls", "net.http1", "net.in_between", "net.direct",
+    "net.joining", "net.bounded", "net.exchange", "net.connect", "net.tls", "net.http1", "net.in_between", "net.direct",
     "net.transports", "net.fetch", "keys.jwks_request", "keys.store", "keys.signed", "tokens.cache",
     "net.verdict_reporter", "tokens.alike", "guard", "web.well_known",
 ]  # fmt: skip

@@ -62,6 +62,7 @@ def token(
         client_secret=app.secret,
         audience=app.audience,
         scopes=app.scopes,
+        shared=False,
         transport=through(proxy),
     )
     try:

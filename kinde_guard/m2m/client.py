@@ -11,6 +11,7 @@ The rules of this file:
 from __future__ import annotations
 
 import math
+import os
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
@@ -18,7 +19,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
@@ -43,6 +44,9 @@ with suppress(ImportError):
     _LIBRARIES.append(httpx2)
 
 if TYPE_CHECKING:
+    from .shared import RedisClient, SharedToken
+
+    SharedWhere = str | RedisClient | Literal[False] | None
 
     class _Auth(httpx.Auth, httpx2.Auth):
         def auth_flow(self, request: Any) -> Generator[Any, Any, None]: ...
@@ -57,6 +61,7 @@ LONGEST_WAIT = 30.0  # between attempts of our own accord
 LONGEST_ASKED_WAIT = 300.0  # where Kinde names the time: asking sooner would be refused, and counted
 BILLED_WAIT = 60  # after an answer with a token that is of no use: Kinde bills it all the same
 
+_SHARED_URL = "KINDE_M2M_SHARED_URL"
 _AT_ONCE: Future[None] = Future()  # nothing is to be waited for
 _AT_ONCE.set_result(None)
 _IN_MEMORY = tuple(library.ByteStream for library in _LIBRARIES)
@@ -109,7 +114,15 @@ class ClientCredentials(_Auth):
     once more, if its body is in memory (no stream, no multipart: then the other token is for the next request). Where
     that was of no use, or only for minutes, the next one is not fetched before the token is two minutes old, then four,
     up to an hour.
-    Otherwise the 401 is yours. Where there is no token, the request raises :class:`TokenRequestFailed`. Settings that
+    Otherwise the 401 is yours.
+
+    *shared*: the URL of a Redis or Valkey (``rediss://…``; else ``KINDE_M2M_SHARED_URL``), or a client of it, through
+    which all processes with the same credentials, audience and scopes use one token, as Kinde bills each: one fetches
+    it, and what is put there is encrypted with the client secret. Where Redis is away each has its own, as without it.
+    A token that the API refuses is replaced once a minute in the whole fleet. ``False``: not shared, whatever the
+    environment says.
+
+    Where there is no token, the request raises :class:`TokenRequestFailed`. Settings that
     cannot be used raise :class:`ConfigurationError` here.
 
     *clock* (for ages) and *wall* are for tests: a token is over as soon as either says so.
@@ -124,6 +137,7 @@ class ClientCredentials(_Auth):
         audience: str | Iterable[str] | None = None,
         scopes: str | Iterable[str] | None = None,
         api: str | None = None,
+        shared: SharedWhere = None,
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = ageing,
         wall: Callable[[], float] = time.time,
@@ -134,6 +148,7 @@ class ClientCredentials(_Auth):
         self._api = None if api is None else _api_origin(api)
         self._fetcher = Fetcher(checked_transport(transport), tls=self._app.issuer.startswith("https:"))
         self._clocks = Clocks(wall, clock)
+        self._shared = _shared(shared, self._app, self._clocks)
         self._first_host: dict[None, str] = {}  # one at most; a dict for its setdefault, which is a single step
         self._withheld, self._sent_elsewhere = Once(), Once()
         self._state = _State()
@@ -159,8 +174,19 @@ class ClientCredentials(_Auth):
 
         For when you have changed them in Kinde. Not to be called for each refusal: a 401 is met as described above, and
         Kinde bills each token. A fetch that is under way is not cut off, and the wait after a failed one is kept.
+
+        Of a *shared* token the whole fleet is told, which takes a second at most; whoever is using it looks every 5 s.
+        If Redis does not answer they are told later, by the next request of this process that finds it there.
         """
         self._forgotten = self._state.held
+        if self._shared is not None:
+            self._shared.forget()
+
+    async def aforget(self) -> None:
+        """:meth:`forget` for event loops."""
+        self._forgotten = self._state.held
+        if self._shared is not None:
+            await self._shared.aforget()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """The requests of ``httpx.Client``, signed with the token, and once more if it is refused."""
@@ -212,6 +238,8 @@ class ClientCredentials(_Auth):
         if state.held is not None and state.held.good(now):
             if state.wants_fetch(now):
                 self._flight.start(partial(self._fetch, None))
+            elif self._shared is not None:
+                self._shared.look_behind(state.held, now, partial(self._hear, state.held))
             return state.held
         if state.failure is not None and state.left(now) > 0:
             raise state.failure.exception(state.left(now))
@@ -290,6 +318,15 @@ class ClientCredentials(_Auth):
         state, since = self._known(), self._clocks.now()
         if not state.wants_fetch(since, refused):
             return None
+        ask = partial(self._ask, state, refused, attempt)
+        if self._shared is None:
+            return ask()
+        replaces = refused is not None and refused is state.held and not refused.due(since)
+        return self._shared.obtain(state.held, self._forgotten, fetch=ask, replaces=replaces)
+
+    def _ask(self, state: _State, refused: Held | None, attempt: Attempt) -> Outcome:
+        """Ask Kinde."""
+        since = self._clocks.now()
         url = f"{self._app.issuer}/oauth2/token"
         headers = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
         try:
@@ -301,6 +338,12 @@ class ClientCredentials(_Auth):
             return replace(outcome, renewals=self._renewals_up_to(state.held) + (refused is not None))
         return outcome
 
+    def _hear(self, held: Held, other: Held | None) -> None:
+        """Instead of what is *held* the fleet has the *other*; or has been told to forget it. Nobody waits for it."""
+        if other is None:
+            self._forgotten = held
+        self._flight.start(partial(self._fetch, None) if other is None else lambda _: other)
+
     def _land(self, outcome: Outcome | None) -> flight.Callback:
         if outcome is None:
             return lambda: None
@@ -310,9 +353,20 @@ class ClientCredentials(_Auth):
 
     def _say(self, outcome: Outcome, state: _State, now: Moment) -> None:
         if isinstance(outcome, Held):
-            log.info("%r: a token, good for %.0f s", self, outcome.life)
+            log.info("%r: a token, good for %.0f s", self, outcome.life - now.since(outcome.since))
         elif state.held is not None and state.held.good(now):  # otherwise somebody waits, and is told
             log.warning("%r: the token is kept, no other: %s", self, outcome.exception(state.left(now)))
+
+
+def _shared(where: SharedWhere, app: Application, clocks: Clocks) -> SharedToken | None:
+    name = "shared"
+    if where is None:
+        where, name = os.environ.get(_SHARED_URL), _SHARED_URL
+    if where is None or where is False:
+        return None
+    from .shared import SharedToken
+
+    return SharedToken(where, app, clocks, name=name)
 
 
 def _signed(request: Any, held: Held) -> Any:

@@ -94,12 +94,14 @@ class Held:
     """A token, when it was asked for (so a little before its life began), and its life.
 
     *renewals*: how many tokens in a row, this one included, were fetched because the API refused the one before.
+    *mark*: under which a fleet shares it (:mod:`.shared`).
     """
 
     text: str = field(repr=False)
     since: Moment
     life: float
     renewals: int = 0
+    mark: str = ""
 
     @property
     def authorization(self) -> str:

@@ -221,6 +221,12 @@ def test_token_writes_the_token_alone(run: Run, m2m: dict[str, str]) -> None:
     assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+\n", out)
 
 
+def test_token_is_no_fleet_s(run: Run, m2m: dict[str, str]) -> None:
+    """Whoever asks for one at the terminal wants to see one of now."""
+    status, out, err = run("token", **m2m, KINDE_M2M_SHARED_URL="redis://127.0.0.1:1")
+    assert (status, out.count("\n"), err) == (0, 1, "")
+
+
 def test_token_as_json(run: Run, m2m: dict[str, str], verify: Run) -> None:
     """In the form of a token endpoint's answer, with what verify reads."""
     done = run("token", "--json", **m2m)

@@ -94,6 +94,7 @@ class DemoRun:
             client_secret=self.app.client_secret,
             audience=audience,
             scopes=scopes or None,
+            shared=False,
             transport=PrintingTransport(self.screen, "client", "Kinde"),
         )
         try:

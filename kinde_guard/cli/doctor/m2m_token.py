@@ -33,7 +33,7 @@ def end_to_end(
     domain = _domain(issuers)
     try:
         app = Application.load(domain, client_id=None, client_secret=None, audience=None, scopes=None)
-        client = ClientCredentials(domain, transport=transport)
+        client = ClientCredentials(domain, shared=False, transport=transport)
     except ConfigurationError as error:
         yield _found("token", "failed", "the settings of the app cannot be used", sentence(error))
         return
