@@ -208,14 +208,14 @@ class KindeGuard(starlette.KindeGuard):
     """Puts a guard in front of a FastAPI app; found again as ``app.state.kinde_guard``.
 
     Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
-    too, unknown ones and the docs pages among them, before the body is read. *settings* are those of :class:`Guard`;
-    what they leave out is read from the environment when the app starts, and a mistake in it stops the server.
-    *healthz*, *readyz*, *resource* and *pass_preflights* as in :class:`kinde_guard.starlette.KindeGuard`.
-    *swagger_client_id*: that of a front-end app in Kinde, with which Swagger UI lets people sign in; with *public*,
-    list the :func:`docs_paths`.
+    too, unknown ones and the docs pages among them, before the body is read. *settings* are
+    :class:`~kinde_guard.guard.GuardSettings`; what they leave out is read from the environment when the app starts, and
+    a mistake in it stops the server. *healthz*, *readyz*, *resource* and *pass_preflights* as in
+    :class:`kinde_guard.starlette.KindeGuard`. *swagger_client_id*: that of a front-end app in Kinde, with which Swagger
+    UI lets people sign in; with *public*, list the :func:`docs_paths`.
     """
 
-    http_exception = HTTPException
+    _http_exception = HTTPException
 
     def __init__(
         self,

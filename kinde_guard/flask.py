@@ -31,7 +31,7 @@ from .adapters import (
 from .errors import AuthError, ConfigurationError, MissingToken, Unavailable
 from .guard import Guard, GuardSettings
 from .web.flask_app import ANSWERED
-from .web.flask_attached import MEND, FlaskGuard, admit, admit_or_answer, attached_here
+from .web.flask_guard import MEND, FlaskGuard, admit, admit_or_answer, attached_here
 from .web.flask_refusal import EXTENSION, refused
 
 __all__ = [
@@ -54,11 +54,11 @@ class KindeGuard:
     """Puts a guard in front of a Flask app; of several apps, by :meth:`init_app`, in front of each one its own.
 
     Without *public*, the views that carry a demand demand a token. With it (``[]`` included) every other path does
-    too, unknown ones and static files among them. *settings* are those of :class:`Guard`; what they leave out is
-    read from ``app.config`` and then from the environment. *healthz* and *readyz* are paths to answer health checks at;
-    *resource* is the https URL of this API, whose metadata (RFC 9728) is then served and named in challenges.
-    *pass_preflights* lets CORS preflights through to an app that answers every one itself, in a function before
-    requests or in middleware: those that Flask answers are answered without it.
+    too, unknown ones and static files among them. *settings* are :class:`~kinde_guard.guard.GuardSettings`; what they
+    leave out is read from ``app.config`` and then from the environment. *healthz* and *readyz* are paths to answer
+    health checks at; *resource* is the https URL of this API, whose metadata (RFC 9728) is then served and named in
+    challenges. *pass_preflights* lets CORS preflights through to an app that answers every one itself, in a function
+    before requests or in middleware: those that Flask answers are answered without it.
     """
 
     def __init__(

@@ -68,11 +68,12 @@ class KindeGuard(AppGuard):
     """Puts a guard in front of a Starlette app; found again as ``app.state.kinde_guard``.
 
     Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
-    too, unknown ones among them, before the body is read. *settings* are those of :class:`Guard`; what they leave out
-    is read from the environment when the app starts, and a mistake in it stops the server. *healthz* and *readyz* are
-    paths to answer health checks at; *resource* is the https URL of this API, whose metadata (RFC 9728) is then served
-    and named in challenges. With *public*, a ``CORSMiddleware`` that *app* has already is moved to just outside of the
-    guard, and answers preflights there; *pass_preflights* lets them through to an app that answers every one itself.
+    too, unknown ones among them, before the body is read. *settings* are :class:`~kinde_guard.guard.GuardSettings`;
+    what they leave out is read from the environment when the app starts, and a mistake in it stops the server.
+    *healthz* and *readyz* are paths to answer health checks at; *resource* is the https URL of this API, whose metadata
+    (RFC 9728) is then served and named in challenges. With *public*, a ``CORSMiddleware`` that *app* has already is
+    moved to just outside of the guard, and answers preflights there; *pass_preflights* lets them through to an app that
+    answers every one itself.
     """
 
 

@@ -303,6 +303,8 @@ def test_an_adapter_is_called_by_the_name_it_is_imported_by(module: str) -> None
     shown = pydoc.plain(pydoc.render_doc(kind))
     assert shown.startswith(f"Python Library Documentation: class KindeGuard in module {module}\n")
     assert "Puts a guard in front of a" in shown
+    assert "init_app(self, app: " in shown
+    assert "HTTPException" not in shown  # nor is anything else of the framework's explained
 
 
 def test_a_name_that_is_not_there() -> None:

@@ -63,7 +63,7 @@ _OTHERS = {
 class AppGuard(Attached):
     """The ``KindeGuard`` of both adapters, but for what FastAPI knows on top of Starlette."""
 
-    http_exception: type[HTTPException] = HTTPException
+    _http_exception: type[HTTPException] = HTTPException
     """What a refusal is raised as, besides the :class:`AuthError` that it is."""
 
     def __init__(
@@ -79,7 +79,7 @@ class AppGuard(Attached):
         **settings: Unpack[GuardSettings],
     ) -> None:
         super().__init__(guard, settings, pass_preflights, _MEND)
-        self.handlers = Handlers(self.http_exception)
+        self.handlers = Handlers(self._http_exception)
         self._first_check = Once()
         self.pages = WellKnownPages.of(healthz, readyz, resource)
         self.public = None if public is None else PublicPaths(public)
