@@ -78,7 +78,14 @@ class AccessToken:
     """A verified access token: frozen, and made by a guard (or by ``kinde_guard.testing``) alone.
 
     It keeps the payload, which takes a tenth of the room that its claims take as objects, and reads attributes when
-    they are asked for.
+    they are asked for::
+
+        token = guard.verify(raw)
+        token.subject, token.client_id, token.org_code      # who calls, by which app, in which organization
+        "read:users" in token.scopes
+        token.flag("theme", "light")                         # a feature flag's value
+        token.claims["x-hasura-role"]                        # all claims, as a plain dict
+        token.require(permission("users:read"))              # or Forbidden: 403
     """
 
     __slots__ = (
@@ -109,9 +116,14 @@ class AccessToken:
     client_id: str | None
     """The client id (``azp``) of the app that the token was issued to."""
     issuer: str
+    """``iss``: one of the guard's issuers, such as ``https://acme.kinde.com``."""
     audience: tuple[str, ...]
+    """``aud``: the APIs that the token is for; empty only where the guard has ``audience=None``."""
     scopes: frozenset[str]
+    """The scopes that were *granted*: ``scope`` if it is text, else ``scp``; and the permissions, where the guard counts
+    those as scopes (``permissions_as_scopes=True``)."""
     permissions: frozenset[str]
+    """Keys of what the caller may do; empty if the token names none."""
     roles: frozenset[str]
     """Keys of the caller's roles."""
     org_code: str | None
