@@ -120,8 +120,8 @@ class AccessToken:
     audience: tuple[str, ...]
     """``aud``: the APIs that the token is for; empty only where the guard has ``audience=None``."""
     scopes: frozenset[str]
-    """The scopes that were *granted*: ``scope`` if it is text, else ``scp``; and the permissions, where the guard counts
-    those as scopes (``permissions_as_scopes=True``)."""
+    """The scopes that were *granted*: ``scope`` if it is text, else ``scp``; and the permissions too, where the guard
+    has ``permissions_as_scopes=True``."""
     permissions: frozenset[str]
     """Keys of what the caller may do; empty if the token names none."""
     roles: frozenset[str]
