@@ -9,11 +9,13 @@ guarded too; lifespan is passed on. No framework is imported here.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from .adapters import (
     Attached,
     PublicPaths,
     Requirement,
+    WebhookEndpoint,
     WellKnownPages,
     asgi_scope,
     checked_requirement,
@@ -24,6 +26,9 @@ from .adapters import (
 from .errors import AuthError, ConfigurationError, Unavailable
 from .guard import Guard
 from .requirements import authenticated
+
+if TYPE_CHECKING:
+    from .webhooks import OnEvent
 
 __all__ = [
     "IN_FORCE",
@@ -86,6 +91,8 @@ class GuardMiddleware(Attached):
     stops the server. *healthz* and *readyz* are paths to answer health checks at; *resource* is the https URL of this
     API, whose metadata (RFC 9728) is then served and named in challenges. CORS middleware belongs around this one:
     *pass_preflights* lets CORS preflights through to an app that answers every one itself, and runs no handler for it.
+    Kinde's webhooks come to the path *webhooks*, and *on_event* is called with each event
+    (:mod:`kinde_guard.webhooks`).
     """
 
     @guard_has_settings
@@ -100,6 +107,8 @@ class GuardMiddleware(Attached):
         readyz: str | None = None,
         resource: str | None = None,
         pass_preflights: bool = False,
+        webhooks: str | None = None,
+        on_event: OnEvent | None = None,
     ) -> None:
         if not callable(app):
             raise ConfigurationError(f"GuardMiddleware(app, …) takes an ASGI app first, not {app!r}")
@@ -107,6 +116,7 @@ class GuardMiddleware(Attached):
         self.app = app
         self.public = PublicPaths(public)
         self.pages = WellKnownPages.of(healthz, readyz, resource)
+        self.webhooks = WebhookEndpoint.of(webhooks, on_event, self.pages)
         # No route has been chosen yet, so there are no path parameters to compare with.
         self.requires = authenticated if requires is None else checked_requirement(requires).bound({})
 
@@ -114,6 +124,8 @@ class GuardMiddleware(Attached):
         if scope["type"] == "lifespan":
             return await run_lifespan(self.app, self._start, scope, receive, send)
         attach(scope, self)
+        if self.webhooks is not None and await asgi_scope.received(self, scope, receive, send):
+            return None
         if self.pages is not None and await answered(self, lambda: [self.requires], scope, send):
             return None
         if not is_open(scope, self.public, self.preflights):
@@ -131,7 +143,7 @@ class GuardMiddleware(Attached):
         return None
 
     def _start(self) -> None:
-        self.ready()
+        self.begin()
         self.preflights.check(self.app, self.public)
 
     def _note_refusal(self, scope: Scope) -> None:

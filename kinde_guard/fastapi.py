@@ -11,7 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NoReturn, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, Unpack, cast
 
 try:
     from fastapi import FastAPI, HTTPException, Security, params
@@ -46,6 +46,9 @@ from .web.starlette_refusal import refused
 from .web.starlette_routes import dependencies_of, is_async, is_fastapis, name_of, oauth_scopes_of, own_routes, serving
 from .web.starlette_user import introduce
 from .web.swagger import Swagger, docs_paths
+
+if TYPE_CHECKING:
+    from .webhooks import OnEvent
 
 __all__ = [
     "AccessTokenSecurity",
@@ -210,7 +213,7 @@ class KindeGuard(starlette.KindeGuard):
     Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
     too, unknown ones and the docs pages among them, before the body is read. *settings* are
     :class:`~kinde_guard.guard.GuardSettings`; what they leave out is read from the environment when the app starts, and
-    a mistake in it stops the server. *healthz*, *readyz*, *resource* and *pass_preflights* as in
+    a mistake in it stops the server. *healthz*, *readyz*, *resource*, *pass_preflights*, *webhooks* and *on_event* as in
     :class:`kinde_guard.starlette.KindeGuard`. *swagger_client_id*: that of a front-end app in Kinde, with which Swagger
     UI lets people sign in; with *public*, list the :func:`docs_paths`.
     """
@@ -227,6 +230,8 @@ class KindeGuard(starlette.KindeGuard):
         readyz: str | None = None,
         resource: str | None = None,
         pass_preflights: bool = False,
+        webhooks: str | None = None,
+        on_event: OnEvent | None = None,
         swagger_client_id: str | None = None,
         **settings: Unpack[GuardSettings],
     ) -> None:
@@ -239,6 +244,8 @@ class KindeGuard(starlette.KindeGuard):
             readyz=readyz,
             resource=resource,
             pass_preflights=pass_preflights,
+            webhooks=webhooks,
+            on_event=on_event,
             **settings,
         )
 

@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 try:
     from flask import Flask, current_app, has_app_context, has_request_context, request
@@ -20,6 +20,7 @@ from .adapters import (
     Preflights,
     PublicPaths,
     Requirement,
+    WebhookEndpoint,
     WellKnownPages,
     check_function,
     check_given,
@@ -33,6 +34,9 @@ from .guard import Guard, GuardSettings
 from .web.flask_app import ANSWERED
 from .web.flask_guard import MEND, FlaskGuard, admit, admit_or_answer, attached_here
 from .web.flask_refusal import EXTENSION, refused
+
+if TYPE_CHECKING:
+    from .webhooks import OnEvent
 
 __all__ = [
     "KindeGuard",
@@ -58,7 +62,8 @@ class KindeGuard:
     leave out is read from ``app.config`` and then from the environment. *healthz* and *readyz* are paths to answer
     health checks at; *resource* is the https URL of this API, whose metadata (RFC 9728) is then served and named in
     challenges. *pass_preflights* lets CORS preflights through to an app that answers every one itself, in a function
-    before requests or in middleware: those that Flask answers are answered without it.
+    before requests or in middleware: those that Flask answers are answered without it. Kinde's webhooks come to the
+    path *webhooks*, and *on_event* is called with each event (:mod:`kinde_guard.webhooks`).
     """
 
     def __init__(
@@ -71,6 +76,8 @@ class KindeGuard:
         readyz: str | None = None,
         resource: str | None = None,
         pass_preflights: bool = False,
+        webhooks: str | None = None,
+        on_event: OnEvent | None = None,
         **settings: Unpack[GuardSettings],
     ) -> None:
         check_given(guard, settings, KindeGuard)
@@ -79,7 +86,9 @@ class KindeGuard:
         self._pages = functools.partial(WellKnownPages.of, healthz, readyz, resource)
         self._preflights = functools.partial(Preflights, pass_preflights, MEND)
         self._preflights()
-        self._pages()  # what is wrong with them is said here
+        # What is wrong with them is said here.
+        self._webhooks = functools.partial(WebhookEndpoint.of, webhooks, on_event, self._pages())
+        self._webhooks()
         self.settings = settings
         self._latest: FlaskGuard | None = None
         if app is not None:
@@ -95,7 +104,10 @@ class KindeGuard:
         if guard is None:
             settings: GuardSettings = {"variables": (app.config, os.environ), **self.settings}
             guard = Guard(**settings)
-        self._latest = attached = FlaskGuard(self, guard, self._public, self._pages(), self._preflights())
+        webhooks = self._webhooks()
+        if webhooks is not None:
+            webhooks.check(guard)
+        self._latest = attached = FlaskGuard(self, guard, self._public, self._pages(), self._preflights(), webhooks)
         attached.install(app)
 
     @property

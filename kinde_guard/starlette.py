@@ -73,7 +73,8 @@ class KindeGuard(AppGuard):
     *healthz* and *readyz* are paths to answer health checks at; *resource* is the https URL of this API, whose metadata
     (RFC 9728) is then served and named in challenges. With *public*, a ``CORSMiddleware`` that *app* has already is
     moved to just outside of the guard, and answers preflights there; *pass_preflights* lets them through to an app that
-    answers every one itself.
+    answers every one itself. Kinde's webhooks come to the path *webhooks*, and *on_event* is called with each event
+    (:mod:`kinde_guard.webhooks`).
     """
 
 

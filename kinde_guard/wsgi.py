@@ -14,6 +14,7 @@ from .adapters import (
     Preflights,
     PublicPaths,
     Requirement,
+    WebhookEndpoint,
     WellKnownPages,
     answer,
     checked_requirement,
@@ -28,6 +29,8 @@ from .requirements import authenticated
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from .webhooks import OnEvent
 
 __all__ = [
     "GuardMiddleware",
@@ -60,7 +63,8 @@ class GuardMiddleware:
     Raises :class:`ConfigurationError`, here and not at the first request. *healthz* and *readyz* are paths to answer
     health checks at; *resource* is the https URL of this API, whose metadata (RFC 9728) is then served and named in
     challenges. *pass_preflights* lets CORS preflights through to an app that answers every one itself, and runs no
-    handler for it (Django with django-cors-headers).
+    handler for it (Django with django-cors-headers). Kinde's webhooks come to the path *webhooks*, and *on_event* is
+    called with each event (:mod:`kinde_guard.webhooks`).
     """
 
     @guard_has_settings
@@ -75,19 +79,28 @@ class GuardMiddleware:
         readyz: str | None = None,
         resource: str | None = None,
         pass_preflights: bool = False,
+        webhooks: str | None = None,
+        on_event: OnEvent | None = None,
     ) -> None:
         if not callable(app):
             raise ConfigurationError(f"GuardMiddleware(app, …) takes a WSGI app first, not {app!r}")
         self.app = app
         self.public = PublicPaths(public)
         self.pages = WellKnownPages.of(healthz, readyz, resource)
+        self.webhooks = WebhookEndpoint.of(webhooks, on_event, self.pages)
         # No route has been chosen yet, so there are no path parameters to compare with.
         self.requires = authenticated if requires is None else checked_requirement(requires).bound({})
         self.preflights = Preflights(pass_preflights, _MEND)
         self.guard = Guard() if guard is None else guard
+        if self.webhooks is not None:
+            self.webhooks.check(self.guard)
         self.preflights.check(app, self.public)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if self.webhooks is not None:
+            answered = wsgi_environ.webhook_answer(self.webhooks, self.guard, environ)
+            if answered is not None:
+                return send_page(answered, start_response)
         if self.pages is not None:
             page = page_for(environ, self.pages, lambda: self.guard, lambda: [self.requires])
             if page is not None:

@@ -18,10 +18,13 @@ from . import bearer, caching
 from .cors import Preflights
 from .given_settings import check_given
 from .paths import METHOD_OVERRIDES, PublicPaths, is_preflight
+from .webhook_endpoint import MOST_READ, WebhookEndpoint
 from .well_known import WellKnownPages
 
 if TYPE_CHECKING:
     from ..authenticator import Authenticator
+    from ..webhooks import WebhookAnswer
+    from .well_known import WellKnownPage
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -44,6 +47,8 @@ class Attached:
 
     pages: WellKnownPages | None = None
     """What is answered here, before any token is asked for."""
+    webhooks: WebhookEndpoint | None = None
+    """What takes webhooks here, before anything else is done."""
 
     def __init__(
         self, guard: Guard | None, settings: Mapping[str, Any], pass_preflights: bool = False, mend: str = _MEND
@@ -61,6 +66,12 @@ class Attached:
                 if self.guard is None:
                     self.guard = Guard(**self.settings)
         return self.guard
+
+    def begin(self) -> None:
+        """When the app starts: :meth:`ready`, and whether webhooks, if any come, would have anything done."""
+        guard = self.ready()
+        if self.webhooks is not None:
+            self.webhooks.check(guard)
 
 
 def attach(scope: Scope, attached: Attached) -> None:
@@ -182,9 +193,20 @@ async def answered(attached: Attached, demands: Callable[[], Iterable[Requiremen
     page = attached.pages.answer(scope["method"], path_of(scope), attached.ready, demands)
     if page is None:
         return False
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in page.headers]
-    await send({"type": "http.response.start", "status": page.status, "headers": headers})
-    await send({"type": "http.response.body", "body": page.body})
+    await _send_whole(page, send)
+    return True
+
+
+async def received(attached: Attached, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Whether the request was for the path that webhooks come to, and so has its answer. The body is read here, raw."""
+    endpoint = attached.webhooks
+    if endpoint is None or scope["type"] != "http" or path_of(scope) != endpoint.path:
+        return False
+    body = await _body(receive) if scope["method"] == "POST" else b""
+    if body is not None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        answer = await endpoint.areceive(attached.ready(), scope["method"], headers, body)
+        await _send_whole(answer, send)
     return True
 
 
@@ -228,6 +250,24 @@ async def run_lifespan(app: ASGIApp, start: Callable[[], object], scope: Scope, 
         await send({"type": "lifespan.startup.failed", "message": str(error)})
         raise
     await app(scope, receive, send)
+
+
+async def _send_whole(answer: WellKnownPage | WebhookAnswer, send: Send) -> None:
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The body, or as much of it as need be read; ``None`` if the client went away."""
+    body, more = b"", True
+    while more and len(body) < MOST_READ:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
 
 
 _Verdict = AccessToken | AuthError | Unavailable

@@ -44,6 +44,9 @@ class GuardedApp(Flask):
         attached = self.extensions[EXTENSION]
         if attached.leaves_all_to_flask:
             return super().__call__(environ, start_response)
+        received = None if attached.webhooks is None else attached.webhook_answer(environ)
+        if received is not None:
+            return wsgi_environ.send_page(received, start_response)
         page = None if attached.pages is None else attached.page(self, environ)
         if page is not None:
             return wsgi_environ.send_page(page, start_response)

@@ -14,6 +14,7 @@ from ..adapters import (
     Preflights,
     PublicPaths,
     Requirement,
+    WebhookEndpoint,
     WellKnownPage,
     WellKnownPages,
     guarded_by,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from flask import Request
 
+    from ..webhooks import WebhookAnswer
+
 MEND = (
     "let Flask answer OPTIONS by itself, and have Flask-CORS set the headers; or, if the app answers every preflight "
     "in a function of its own, write KindeGuard(app, pass_preflights=True)"
@@ -50,13 +53,20 @@ class FlaskGuard:
     """The guard in front of one Flask app: its ``app.extensions["kinde_guard"]``. The ``guard`` can be replaced."""
 
     def __init__(
-        self, by: object, guard: Guard, public: PublicPaths | None, pages: WellKnownPages | None, preflights: Preflights
+        self,
+        by: object,
+        guard: Guard,
+        public: PublicPaths | None,
+        pages: WellKnownPages | None,
+        preflights: Preflights,
+        webhooks: WebhookEndpoint | None,
     ) -> None:
         self.by = by
         self.guard = guard
         self.public = public
         self.pages = pages
         self.preflights = preflights
+        self.webhooks = webhooks
         self.leaves_all_to_flask = False
         self.covered: dict[tuple[str, str], Requirement] = {}
         self._is_checked = False
@@ -77,6 +87,11 @@ class FlaskGuard:
         app has to let a health check pass."""
         assert self.pages is not None
         return wsgi_environ.page_for(environ, self.pages, lambda: self.guard, functools.partial(all_demands, app))
+
+    def webhook_answer(self, environ: WSGIEnvironment) -> WebhookAnswer | None:
+        """The answer to a webhook, in front of all of Flask, too: nothing else has read its body."""
+        assert self.webhooks is not None
+        return wsgi_environ.webhook_answer(self.webhooks, self.guard, environ)
 
     def opens(self, environ: WSGIEnvironment) -> bool:
         """Whether the request goes on as if there were no guard: its path is public, or its token good."""
@@ -119,7 +134,7 @@ class FlaskGuard:
                 )
         self.covered = dict(covered_demands(app))
         self._is_checked = True
-        self.leaves_all_to_flask = self.public is None and self.pages is None
+        self.leaves_all_to_flask = self.public is None and self.pages is None and self.webhooks is None
 
     def check_covered(self, current: Request) -> None:
         """Ask for the demand of a view ahead of the decorators around it that are not ours: a cache would answer."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Iterable, Iterator
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,6 +23,7 @@ from ..adapters import (
     PublicPaths,
     Refusal,
     Requirement,
+    WebhookEndpoint,
     WellKnownPages,
     asgi_scope,
     enforced,
@@ -47,6 +48,9 @@ from .starlette_routes import (
     routes_of,
 )
 from .starlette_user import NOBODY, NOTHING, introduce
+
+if TYPE_CHECKING:
+    from ..webhooks import OnEvent
 
 _MEND = (
     "add CORSMiddleware to the app that KindeGuard(app) guards, before or after: it is asked before the guard then, "
@@ -76,12 +80,15 @@ class AppGuard(Attached):
         readyz: str | None = None,
         resource: str | None = None,
         pass_preflights: bool = False,
+        webhooks: str | None = None,
+        on_event: OnEvent | None = None,
         **settings: Unpack[GuardSettings],
     ) -> None:
         super().__init__(guard, settings, pass_preflights, _MEND)
         self.handlers = Handlers(self._http_exception)
         self._first_check = Once()
         self.pages = WellKnownPages.of(healthz, readyz, resource)
+        self.webhooks = WebhookEndpoint.of(webhooks, on_event, self.pages)
         self.public = None if public is None else PublicPaths(public)
         if app is not None:
             self.init_app(app)
@@ -116,7 +123,7 @@ class AppGuard(Attached):
         self.check(app)
         for attached in (self, *map(_of, map(mounted, routes_of(app)))):
             if attached is not None:
-                attached.ready()
+                attached.begin()
 
     def demands_of(self, route: Any) -> Iterator[Requirement]:
         """What *route* demands by its decorators."""
@@ -172,8 +179,11 @@ class _InFront:
             )
         if not self._checked:
             attached.check(scope["app"])
-            self._checked, self._passes_on = True, attached.pages is None and attached.public is None
+            self._checked = True
+            self._passes_on = attached.pages is None and attached.public is None and attached.webhooks is None
         _begin(scope, attached)
+        if attached.webhooks is not None and await asgi_scope.received(attached, scope, receive, send):
+            return None
         if attached.pages is not None:
             demanded = functools.partial(attached.all_demands, scope["app"])
             if await asgi_scope.answered(attached, demanded, scope, send):

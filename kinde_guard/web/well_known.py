@@ -55,6 +55,10 @@ class WellKnownPages:
         """``None`` if there are none: then a request is not looked at."""
         return None if healthz is readyz is resource is None else cls(healthz, readyz, resource)
 
+    def have(self, path: str) -> bool:
+        """Whether one of them is at *path*."""
+        return path in self._paths
+
     def answer(
         self, method: str, path: str, guard: Callable[[], Authenticator], demands: Callable[[], Iterable[Requirement]]
     ) -> WellKnownPage | None:

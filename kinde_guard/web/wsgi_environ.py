@@ -11,12 +11,15 @@ from ..requirements import Requirement
 from ..tokens.access_token import AccessToken
 from . import bearer, caching
 from .paths import PublicPaths, is_preflight
+from .webhook_endpoint import MOST_READ, WebhookEndpoint
 from .well_known import WellKnownPage, WellKnownPages
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from ..authenticator import Authenticator
+    from ..guard import Guard
+    from ..webhooks import WebhookAnswer
 
 _VERIFIED = "kinde_guard.verified"
 
@@ -72,7 +75,17 @@ def page_for(
     return pages.answer(environ.get("REQUEST_METHOD", ""), environ.get("PATH_INFO", ""), guard, demands)
 
 
-def send_page(page: WellKnownPage, start_response: StartResponse) -> Iterable[bytes]:
+def webhook_answer(endpoint: WebhookEndpoint, guard: Guard, environ: WSGIEnvironment) -> WebhookAnswer | None:
+    """The answer, if the request is for the path that webhooks come to; all has been done then. The body is read here,
+    raw."""
+    if environ.get("PATH_INFO", "") != endpoint.path:
+        return None
+    method = environ.get("REQUEST_METHOD", "")
+    body = _body(environ) if method == "POST" else b""
+    return endpoint.receive(guard, method, {"Content-Type": environ.get("CONTENT_TYPE", "")}, body)
+
+
+def send_page(page: WellKnownPage | WebhookAnswer, start_response: StartResponse) -> Iterable[bytes]:
     """Answer with it."""
     start_response(f"{page.status} {HTTPStatus(page.status).phrase}", list(page.headers))
     return [page.body]
@@ -92,6 +105,20 @@ def private_to_caller(environ: WSGIEnvironment, start_response: StartResponse) -
         return start_response(status, list(caching.for_wsgi(headers)) if verified else headers, *exc_info)
 
     return starting
+
+
+def _body(environ: WSGIEnvironment) -> bytes:
+    """The body, or as much of it as need be read. Without a length there is one only where the server ends it (PEP 3333
+    leaves that open; ``wsgi.input_terminated`` is what servers say)."""
+    length = environ.get("CONTENT_LENGTH") or ""
+    left = int(length[:18]) if length.isascii() and length.isdigit() else 0
+    if not length and environ.get("wsgi.input_terminated"):
+        left = MOST_READ
+    body, left = b"", min(left, MOST_READ)
+    while left > 0 and (part := environ["wsgi.input"].read(left)):
+        body += part
+        left -= len(part)
+    return body
 
 
 def _remember(

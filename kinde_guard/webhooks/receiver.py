@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..errors import KeysUnavailable, Unavailable
@@ -139,7 +140,8 @@ def _scope_of(guard: Guard, on_event: OnEvent | None) -> str:
 def _refused_unread(method: str, headers: Mapping[str, str]) -> WebhookAnswer | None:
     """The answer to what can be no webhook, whatever the body is."""
     if method != METHOD:
-        return refused(405, "wrong_method", ("Allow", METHOD))
+        answer = refused(405, "wrong_method", ("Allow", METHOD))
+        return replace(answer, body=b"") if method == "HEAD" else answer
     content_type = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
     if content_type.partition(";")[0].strip().lower() not in ("", MEDIA_TYPE):
         return _answer_to(InvalidWebhook("wrong_content_type", f"Kinde sends {MEDIA_TYPE}"))
