@@ -13,7 +13,7 @@ which an adapter comes to need them:
 - :class:`PublicPaths` are the paths that need no token.
 - :class:`Preflights` is what becomes of CORS preflights: they are refused, unless an app is known to answer each one.
 - :class:`WebhookEndpoint` is the path that Kinde's webhooks come to, which are taken before all else:
-  ``asgi_scope.received``, ``wsgi_environ.webhook_answer``.
+  ``asgi_scope.received``, ``wsgi_environ.webhook_answer``. :data:`OnEvent` is what is called with each event.
 - :class:`WellKnownPages` are the health checks and the metadata (RFC 9728), which are answered before a token is asked
   for; :class:`WellKnownPage` is one such answer.
 
@@ -89,7 +89,7 @@ from .web.layers import is_resource_of_its_own, judge, passed, requirements_arou
 from .web.paths import PublicPaths
 from .web.socketio_refusal import closing_error, misuse_error
 from .web.way_in import way_in
-from .web.webhook_endpoint import WebhookEndpoint
+from .web.webhook_endpoint import OnEvent, WebhookEndpoint
 from .web.well_known import WellKnownPage, WellKnownPages
 
 __all__ = [
@@ -99,6 +99,7 @@ __all__ = [
     "Authenticator",
     "Decorators",
     "Gate",
+    "OnEvent",
     "Once",
     "Preflights",
     "PublicPaths",

@@ -9,10 +9,10 @@ guarded too; lifespan is passed on. No framework is imported here.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from .adapters import (
     Attached,
+    OnEvent,
     PublicPaths,
     Requirement,
     WebhookEndpoint,
@@ -26,9 +26,6 @@ from .adapters import (
 from .errors import AuthError, ConfigurationError, Unavailable
 from .guard import Guard
 from .requirements import authenticated
-
-if TYPE_CHECKING:
-    from .webhooks import OnEvent
 
 __all__ = [
     "IN_FORCE",

@@ -11,7 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, Unpack, cast
+from typing import Annotated, Any, NoReturn, TypeVar, Unpack, cast
 
 try:
     from fastapi import FastAPI, HTTPException, Security, params
@@ -29,6 +29,7 @@ from . import requirements, starlette
 from .adapters import (
     AccessToken,
     Decorators,
+    OnEvent,
     asgi_scope,
     check_function,
     innermost,
@@ -46,9 +47,6 @@ from .web.starlette_refusal import refused
 from .web.starlette_routes import dependencies_of, is_async, is_fastapis, name_of, oauth_scopes_of, own_routes, serving
 from .web.starlette_user import introduce
 from .web.swagger import Swagger, docs_paths
-
-if TYPE_CHECKING:
-    from .webhooks import OnEvent
 
 __all__ = [
     "AccessTokenSecurity",

@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import Any, TypeVar, Unpack, overload
 
 try:
     from flask import Flask, current_app, has_app_context, has_request_context, request
@@ -17,6 +17,7 @@ from werkzeug.local import LocalProxy
 from .adapters import (
     AccessToken,
     Decorators,
+    OnEvent,
     Preflights,
     PublicPaths,
     Requirement,
@@ -34,9 +35,6 @@ from .guard import Guard, GuardSettings
 from .web.flask_app import ANSWERED
 from .web.flask_guard import MEND, FlaskGuard, admit, admit_or_answer, attached_here
 from .web.flask_refusal import EXTENSION, refused
-
-if TYPE_CHECKING:
-    from .webhooks import OnEvent
 
 __all__ = [
     "KindeGuard",

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .adapters import (
+    OnEvent,
     Preflights,
     PublicPaths,
     Requirement,
@@ -29,8 +30,6 @@ from .requirements import authenticated
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-    from .webhooks import OnEvent
 
 __all__ = [
     "GuardMiddleware",

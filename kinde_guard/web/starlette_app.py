@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 from ..adapters import (
     Attached,
     Once,
+    OnEvent,
     PublicPaths,
     Refusal,
     Requirement,
@@ -48,9 +49,6 @@ from .starlette_routes import (
     routes_of,
 )
 from .starlette_user import NOBODY, NOTHING, introduce
-
-if TYPE_CHECKING:
-    from ..webhooks import OnEvent
 
 _MEND = (
     "add CORSMiddleware to the app that KindeGuard(app) guards, before or after: it is asked before the guard then, "

@@ -6,7 +6,7 @@ What a webhook is, and what is done with one, is in :mod:`kinde_guard.webhooks`,
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
@@ -14,7 +14,10 @@ from ..guard import Guard
 from .well_known import WELL_KNOWN, WellKnownPages
 
 if TYPE_CHECKING:
-    from ..webhooks import OnEvent, WebhookAnswer, WebhookReceiver
+    from ..webhooks import OnEvent as OnEvent
+    from ..webhooks import WebhookAnswer, WebhookReceiver
+else:
+    OnEvent = Callable[..., object]  # for those who evaluate annotations
 
 MOST_READ = 64 * 1024 + 1
 """Bytes of a body: with one more than a webhook may have it is known to be too large."""
@@ -57,7 +60,8 @@ class WebhookEndpoint:
             raise ConfigurationError("webhooks= alone does nothing: write a function on_event(event), and on_event= it")
 
     def receive(self, guard: Guard, method: str, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
-        """The answer to a request; of its *body* no more than :data:`MOST_READ` need be read, and by POST alone."""
+        """The answer to a request; a *body* is there by POST alone, and no more of it need be read than
+        one byte over 64 KiB."""
         receiver = self._receiver_of(guard)
         return _nobodys() if receiver is None else receiver.receive(method, headers, body)
 
