@@ -211,8 +211,8 @@ class KindeGuard(starlette.KindeGuard):
     Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
     too, unknown ones and the docs pages among them, before the body is read. *settings* are
     :class:`~kinde_guard.guard.GuardSettings`; what they leave out is read from the environment when the app starts, and
-    a mistake in it stops the server. *healthz*, *readyz*, *resource*, *pass_preflights*, *webhooks* and *on_event* as in
-    :class:`kinde_guard.starlette.KindeGuard`. *swagger_client_id*: that of a front-end app in Kinde, with which Swagger
+    a mistake in it stops the server. *healthz*, *readyz*, *resource*, *pass_preflights*, *webhooks* and *on_event* are
+    as in :class:`kinde_guard.starlette.KindeGuard`. *swagger_client_id*: that of a front-end app in Kinde, with which Swagger
     UI lets people sign in; with *public*, list the :func:`docs_paths`.
     """
 
