@@ -212,8 +212,8 @@ class KindeGuard(starlette.KindeGuard):
     too, unknown ones and the docs pages among them, before the body is read. *settings* are
     :class:`~kinde_guard.guard.GuardSettings`; what they leave out is read from the environment when the app starts, and
     a mistake in it stops the server. *healthz*, *readyz*, *resource*, *pass_preflights*, *webhooks* and *on_event* are
-    as in :class:`kinde_guard.starlette.KindeGuard`. *swagger_client_id*: that of a front-end app in Kinde, with which Swagger
-    UI lets people sign in; with *public*, list the :func:`docs_paths`.
+    as in :class:`kinde_guard.starlette.KindeGuard`. *swagger_client_id*: that of a front-end app in Kinde, with which
+    Swagger UI lets people sign in; with *public*, list the :func:`docs_paths`.
     """
 
     _http_exception = HTTPException
