@@ -2,10 +2,8 @@
 
 A token's way is one straight line: header → :mod:`~.web.bearer` → here → :mod:`~.tokens.jws` → :mod:`~.tokens.rules` →
 :mod:`~.keys.store` → signature → :mod:`~.tokens.access_token` → requirement. Refusals are logged here and nowhere else
-(what an endpoint refuses itself with ``token.require`` is the endpoint's to log), all in one form, of which is left out
-what is not known:
-
-    refused (insufficient_scope) token 0123456789ab of '<client id>': <hint>
+(what an endpoint refuses itself with ``token.require`` is the endpoint's to log), in the form that
+:mod:`~.tokens.verdicts` gives them.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from .errors import AuthError, InvalidToken, MissingToken, Reason, Unavailable
+from .errors import AuthError, InvalidToken, Reason, Unavailable
 from .keys.jwk import Key
 from .keys.signed import Signed, SignedReader
 from .keys.store import WAIT_COLD, IssuerHealth, KeyStore, stores
@@ -25,11 +23,11 @@ from .net import joining
 from .net.clocks import Clocks
 from .net.once import Once
 from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
-from .tokens import jws, rules
+from .tokens import jws, rules, verdicts
 from .tokens.access_token import AccessToken, token_of
 from .tokens.alike import Alike
 from .tokens.cache import CacheStats, Entry, TokenCache
-from .tokens.claims import quoted, size_of
+from .tokens.claims import size_of
 from .tokens.digests import fingerprint, sha256
 from .web import bearer
 from .web.log_lines import log
@@ -41,17 +39,11 @@ if TYPE_CHECKING:
     from . import events
     from .requirements import Requirement
 
-MAX_HEADERS = 64  # a few keys have a header each; the bound is for an issuer that puts something new into every one
 
 _NOT_SHOWN: Any = None
 """In place of variables that hold a token, in frames that a refusal goes out through: error reporters print them."""
 
 
-ALL_REFUSED_ALIKE = (
-    "no token has been let in yet, and the last %d were refused for one reason, %s. If they are your own clients', "
-    "either the settings or the tokens are not right: see which with `kinde-guard explain`, which takes a token on "
-    "stdin (pip install 'kinde-guard[cli]')"
-)
 _Times = tuple[float, float, float]
 """From when until when the claims of a token hold, and until when by the clock that nobody sets."""
 
@@ -142,7 +134,7 @@ class Guard:
         )
         self._clocks = clocks or Clocks()
         self._wall, self._age = self._clocks.wall, self._clocks.monotonic
-        self._emit = _emitter(observer, settings.report_verdicts_to)
+        self._emit = verdicts.emitter_of(observer, settings.report_verdicts_to)
         self._stores = stores(settings, self._clocks, self._emit)
         self._signed = SignedReader(functools.partial(rules.check_header, settings=settings))
         self._cache = TokenCache(settings.cache_size)
@@ -299,7 +291,7 @@ class Guard:
             entry.used = True
             self._count_hit()
             if self._emit is not None:
-                self._emit(_verified(entry.token, remembered=True))
+                self._emit(verdicts.verified(entry.token, remembered=True))
             return entry.token
         self._cache.drop(digest)
         return None
@@ -325,7 +317,7 @@ class Guard:
         else:
             self._cache.count_miss()
         if self._emit is not None:
-            self._emit(_verified(token, remembered=False))
+            self._emit(verdicts.verified(token, remembered=False))
         return token
 
     def _log(self, refusal: AuthError | Unavailable, raw: str) -> None:
@@ -341,61 +333,10 @@ class Guard:
         self._alike = alike = self._alike.after(reason)
         if alike.enough and self._doubts.is_first():  # threads may come here together
             self._settled = True
-            log.warning(ALL_REFUSED_ALIKE, alike.times, reason, extra={"event": "refused_alike", "reason": reason})
+            verdicts.log_refused_alike(alike.times, reason)
 
     def _say(self, refusal: AuthError | Unavailable, mark: str = "", client: str | None = None) -> None:
         """Say it in the log and to the observer. *client* is that of a token whose signature has held."""
-        log_refusal(refusal, mark, client)
+        verdicts.log_refusal(refusal, mark, client)
         if self._emit is not None:
-            self._emit(_event_of(refusal, mark))
-
-
-def log_refusal(refusal: AuthError | Unavailable, mark: str = "", client: str | None = None) -> None:
-    """The line of the log, of a token with the fingerprint *mark*; *client* is that of one whose signature has held."""
-    level, words, hint = _words_of(refusal)
-    facts = {"reason": refusal.reason, "fingerprint": mark, "client": client}
-    who = (f" token {mark}" if mark else "") + (f" of {quoted(client)}" if client else "")
-    extra = {name: value for name, value in facts.items() if value}
-    log.log(level, "%s (%s)%s%s", words, refusal.reason, who, hint and f": {hint}", extra=extra)
-
-
-def _words_of(refusal: AuthError | Unavailable) -> tuple[int, str, str]:
-    """How loud it is said, the verdict, and the hint."""
-    if isinstance(refusal, Unavailable):
-        return logging.WARNING, "cannot tell", f"no usable keys, try again in {refusal.retry_after} s"
-    # Requests without a header are everyday; one that lacks `Bearer` has a hint worth reading.
-    level = logging.DEBUG if isinstance(refusal, MissingToken) and not refusal.hint else logging.INFO
-    return level, "refused", refusal.hint
-
-
-# The events are loaded where somebody observes.
-
-
-def _emitter(observer: events.Observer | None, report_to: str | None) -> events.Emit | None:
-    if observer is None and report_to is None:
-        return None
-    from .events import emitter
-
-    return emitter(observer, _reporter(report_to))
-
-
-def _verified(token: AccessToken, remembered: bool) -> events.Event:
-    from .events import Verified
-
-    return Verified(token, remembered)
-
-
-def _event_of(refusal: AuthError | Unavailable, mark: str) -> events.Event:
-    from .events import CannotTell, Refused
-
-    if isinstance(refusal, Unavailable):
-        return CannotTell(mark, refusal.retry_after)
-    return Refused(refusal.reason, mark, refusal.hint)
-
-
-def _reporter(url: str | None) -> events.Observer | None:
-    if url is None:
-        return None
-    from .net.verdict_reporter import Reporter  # it is for development
-
-    return Reporter(url)
+            self._emit(verdicts.event_of(refusal, mark))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from ..guard import log_refusal
-from ..keys.store import IssuerHealth
+from ..keys.store import IssuerHealth, KeyStore
+from ..net.clocks import Clocks
 from ..requirements import Requirement
 from ..tokens.access_token import AccessToken
 from ..tokens.cache import CacheStats, TokenCache
+from ..tokens.verdicts import log_refusal
 
 
 class StandInGuard:
@@ -57,6 +58,14 @@ class StandInGuard:
     @property
     def audiences(self) -> tuple[str, ...]:
         return ()
+
+    @property
+    def key_stores(self) -> dict[str, KeyStore]:
+        return {}
+
+    @property
+    def clocks(self) -> Clocks:
+        return Clocks()
 
     def health(self) -> dict[str, IssuerHealth]:
         return {}
