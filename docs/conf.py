@@ -41,8 +41,10 @@ OTHERS = (
     "collections",
     "concurrent",
     "fastapi",
+    "fastmcp",
     "flask",
     "httpx",
+    "mcp",
     "opentelemetry",
     "starlette",
     "types",
@@ -55,7 +57,7 @@ OTHERS = (
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(asyncio|collections|concurrent|fastapi|flask|httpx2?|opentelemetry|starlette|types|typing|typing_extensions|werkzeug)\..*",
+        r"(asyncio|collections|concurrent|fastapi|fastmcp|flask|httpx2?|mcp|opentelemetry|starlette|types|typing|typing_extensions|werkzeug)\..*",
     ),
     (r"py:.*", r"kinde_guard\.\w+\.\w+\..*"),
     (r"py:.*", r".*[\[\]'].*"),  # pieces of a type that is spelt out

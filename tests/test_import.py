@@ -18,7 +18,20 @@ from waiting import LONG
 import kinde_guard
 
 PACKAGE = Path(kinde_guard.__file__).parent
-FRAMEWORKS = {"fastapi", "starlette", "flask", "werkzeug", "django", "pydantic", "typer", "rich", "uvicorn", "pytest"}
+FRAMEWORKS = {
+    "fastapi",
+    "starlette",
+    "flask",
+    "werkzeug",
+    "django",
+    "pydantic",
+    "typer",
+    "rich",
+    "uvicorn",
+    "pytest",
+    "mcp",
+    "fastmcp",
+}
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
     "net.once", "net.clocks", "net.forks", "net.headers", "tokens.digests", "web.wording", "web.log_lines", "errors",
@@ -347,6 +360,8 @@ def test_the_version_is_the_installed_one() -> None:
     ("starlette", "starlette", "kinde_guard.starlette needs Starlette: pip install 'kinde-guard[starlette]'"),
     ("otel", "opentelemetry", "kinde_guard.otel needs OpenTelemetry: pip install 'kinde-guard[otel]'"),
     ("flask", "flask", "kinde_guard.flask needs Flask: pip install 'kinde-guard[flask]'"),
+    ("mcp", "mcp", "kinde_guard.mcp needs the MCP SDK: pip install 'kinde-guard[mcp]'"),
+    ("fastmcp", "fastmcp", "kinde_guard.fastmcp needs fastmcp: pip install 'kinde-guard[fastmcp]'"),
 ])  # fmt: skip
 def test_a_missing_extra_is_named_in_one_sentence(module: str, missing: str, sentence: str) -> None:
     code = f"try:\n import kinde_guard.{module}\nexcept ImportError as error:\n print(error)"

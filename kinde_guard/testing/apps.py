@@ -11,6 +11,7 @@ from ..errors import ConfigurationError
 from ..guard import Guard
 from ..issuer import LocalIssuer
 from ..tokens.access_token import AccessToken
+from .mcp import server_place
 from .stand_in import StandInGuard
 from .tokens import caller_token, guard_for
 
@@ -38,7 +39,8 @@ def trust(app: Any, issuer: LocalIssuer, **settings: Any) -> Iterator[Guard]:
 def caller(app: Any, **options: Any) -> Iterator[AccessToken]:
     """Every request to *app* is this caller, without a token; what routes demand is judged, so a 403 is a real one.
 
-    *app*: what ``KindeGuard(app)`` was called on (of mounted apps that have their own, each), or a GuardMiddleware.
+    *app*: what ``KindeGuard(app)`` was called on (of mounted apps that have their own, each), a GuardMiddleware, or an
+    MCP server, which then takes calls without HTTP for this caller's as well.
     The *options* are those of :mod:`kinde_guard.testing.tokens`. Enter it before the app is started, which then needs
     no settings. (A Flask app reads them when ``KindeGuard`` is attached: any will do, in its config say.)
     """
@@ -64,6 +66,8 @@ def _place_in(app: Any) -> Guarded:
         getattr(app, "extensions", {}).get("kinde_guard"),  # Flask
         app,  # a middleware
     )
+    if (server := server_place(app)) is not None:
+        return server
     for place in places:
         if hasattr(place, "guard"):
             return place  # type: ignore[no-any-return]

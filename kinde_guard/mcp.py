@@ -1,0 +1,167 @@
+"""MCP servers of the official SDK: ``KindeGuard(server.streamable_http_app())``, and ``@requires_scope(…)`` on tools.
+
+    server = MCPServer("notes")
+
+    @server.tool()
+    @requires_scope("notes:write")
+    def add(text: str) -> str: ...
+
+    app = server.streamable_http_app()
+    KindeGuard(app, resource="https://notes.acme.com/mcp")
+
+What a caller may not do is refused before it runs, by HTTP status (MCP authorization, 2026-07-28 and 2025-11-25): 401
+with the scopes to ask for, 403 with all scopes of the operation, 503 while keys cannot be had. A decorator refuses
+inside as well: over stdio, where there is no token, nobody may call what demands one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Unpack
+
+try:
+    from mcp.server.auth.settings import AuthSettings
+    from mcp.server.mcpserver import MCPServer
+    from starlette.applications import Starlette
+except ModuleNotFoundError as missing:
+    raise ImportError(
+        "kinde_guard.mcp needs the MCP SDK: pip install 'kinde-guard[mcp]'", name=missing.name
+    ) from missing
+
+from . import starlette
+from .adapters import Attached, PublicPaths
+from .errors import AuthError
+from .guard import Guard, GuardSettings
+from .web.mcp_apps import demands_of, put_gates, split
+from .web.mcp_callers import VerifiedToken, check_resource, verified_token
+from .web.mcp_decorators import (
+    TrustedCall,
+    current_token,
+    requires,
+    requires_auth,
+    requires_org,
+    requires_permission,
+    requires_role,
+    requires_scope,
+    token_or_none,
+)
+from .web.mcp_endpoint import Endpoint
+from .web.mcp_local import say_who_calls
+
+__all__ = [
+    "KindeGuard",
+    "KindeVerifier",
+    "auth_settings",
+    "current_token",
+    "requires",
+    "requires_auth",
+    "requires_org",
+    "requires_permission",
+    "requires_role",
+    "requires_scope",
+    "token_or_none",
+    "trust_stdio",
+]
+
+
+class KindeGuard(starlette.KindeGuard):
+    """Puts a guard in front of the app of an MCP server: ``server.streamable_http_app()``, or fastmcp's ``http_app()``.
+
+    Without *public*, tools, resources and prompts that carry a demand need a token, and clients without one may list
+    everything and call the others. With it (``[]`` included) everything needs one but the tools that it names; what
+    begins with a slash is the path of another route of the app. A request that carries a token is told whether it
+    holds, whatever it is for.
+
+    *resource* is the https URL that clients connect to: its metadata (RFC 9728) is served and named in challenges, and
+    it has to be an audience of the guard. All else is as for a Starlette app: *settings* are those of :class:`Guard`,
+    and what they leave out is read from the environment when the app starts. Raises :class:`ConfigurationError`.
+    """
+
+    def __init__(
+        self,
+        app: Starlette | None = None,
+        *,
+        guard: Guard | None = None,
+        public: Iterable[str] | None = None,
+        healthz: str | None = None,
+        readyz: str | None = None,
+        resource: str | None = None,
+        pass_preflights: bool = False,
+        **settings: Unpack[GuardSettings],
+    ) -> None:
+        self._resource = resource
+        self._tools, self._paths = split(public)
+        if guard is not None and resource is not None:
+            check_resource(resource, guard)
+        super().__init__(
+            app,
+            guard=guard,
+            healthz=healthz,
+            readyz=readyz,
+            resource=resource,
+            pass_preflights=pass_preflights,
+            **settings,
+        )
+
+    def init_app(self, app: Starlette) -> None:
+        """Attach to *app*, before it starts. Raises :class:`ConfigurationError` if it is no MCP server's."""
+        paths = put_gates(app, Endpoint(self, demands_of(app), self._tools))
+        if self._paths is not None:
+            self.public = PublicPaths([*self._paths, *paths])  # at the endpoint, its own gate decides
+        super().init_app(app)
+
+    def ready(self) -> Guard:
+        if self.guard is None:
+            made = super().ready()
+            if self._resource is not None:
+                check_resource(self._resource, made)
+        return super().ready()
+
+
+class KindeVerifier:
+    """Verifies tokens for a server that has its app served by the SDK: ``token_verifier=KindeVerifier()``, together
+    with ``auth=auth_settings(…)``.
+
+    The SDK answers itself then: without our reasons, 500 while keys cannot be had, and what a tool demands is refused
+    inside, as an error of JSON-RPC. :class:`KindeGuard` in front of ``server.streamable_http_app()`` answers rightly.
+    *settings* are those of :class:`Guard`; what they leave out is read from the environment at the first token.
+    """
+
+    def __init__(self, guard: Guard | None = None, **settings: Unpack[GuardSettings]) -> None:
+        self._attached = Attached(guard, settings)
+
+    @property
+    def guard(self) -> Guard | None:
+        """May be set, also while the server runs; ``None`` until it is made."""
+        return self._attached.guard
+
+    @guard.setter
+    def guard(self, guard: Guard | None) -> None:
+        self._attached.guard = guard
+
+    async def verify_token(self, token: str) -> VerifiedToken | None:
+        """What the SDK wants to know of *token*; ``None`` if it is not good. Raises :class:`KeysUnavailable`."""
+        guard = self._attached.ready()
+        try:
+            verified = await guard.aauthenticate([f"Bearer {token}"])
+        except AuthError:
+            return None
+        return verified_token(token, verified, guard)
+
+
+def auth_settings(resource: str, guard: Guard) -> AuthSettings:
+    """The SDK's settings for a server at the https URL *resource*, which has to be an audience of *guard*:
+    ``MCPServer(…, token_verifier=KindeVerifier(guard), auth=auth_settings("https://notes.acme.com/mcp", guard))``.
+
+    Raises :class:`ConfigurationError`.
+    """
+    check_resource(resource, guard)
+    # As text: a slash at the end would break clients that compare issuers letter by letter.
+    urls = {"issuer_url": guard.issuers[0], "resource_server_url": resource}
+    return AuthSettings.model_validate({**urls, "validate_token_resource": False})  # the guard compares the audience
+
+
+def trust_stdio(server: MCPServer[Any]) -> None:
+    """Let whoever can start the process, or call *server* in it, do all that its decorators demand a token for: over
+    stdio there is none. Requests over HTTP are judged as before."""
+    say_who_calls(server, TrustedCall)

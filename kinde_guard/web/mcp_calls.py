@@ -1,0 +1,81 @@
+"""What a request to an MCP server asks for, read from its body (JSON-RPC 2.0), and what is said of a body that cannot
+be judged. Pure; no SDK is imported here.
+
+The headers say it too (``Mcp-Method``, ``Mcp-Name``, SEP-2243) and are not believed: not every version has them, and a
+server that speaks an older one does not compare them with the body.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST_BYTES = 4 * 1024 * 1024
+"""In one body, unless the server takes more: what the official SDK takes."""
+
+NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+"""The methods that run a function of the app's, and the parameter that says which."""
+REACHES_TOOLS = frozenset({"initialize", "server/discover", "ping", "tools/list"})
+"""What a client needs before it can call a public tool; it runs nothing of the app's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request or notification, or an answer to a request of the server's, which has no method."""
+
+    method: str = ""
+    name: str = ""
+    """Of the tool or prompt; a resource's is its URI. Empty for other methods."""
+    params: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def reaches_tools(self) -> bool:
+        """Whether whoever may call a public tool needs this, too."""
+        return self.method in REACHES_TOOLS or self.method.startswith("notifications/") or not self.method
+
+
+class Unreadable(Exception):
+    """A body that is not one JSON-RPC message: with the HTTP *status*, the JSON-RPC *code* and a public *text*."""
+
+    def __init__(self, status: int, code: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.body = json.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": text}}).encode()
+
+
+def read(body: bytes) -> Asked:
+    """What *body* asks for. Raises :class:`Unreadable`."""
+    try:
+        message = json.loads(body.decode(), object_pairs_hook=_object)
+    except (ValueError, RecursionError):  # no UTF-8, no JSON, a number of endless digits; nested without end
+        raise Unreadable(400, -32700, "Parse error: the body is no JSON") from None
+    if not isinstance(message, dict):
+        # Batches were a part of the version of 2025-03-26 alone, and no SDK takes them any more.
+        raise Unreadable(400, -32600, "Invalid Request: the body is one JSON-RPC message, not a list of them")
+    method, params = message.get("method", ""), message.get("params")
+    if not isinstance(method, str) or not isinstance(params, dict | None):
+        raise Unreadable(400, -32600, "Invalid Request: method is text, and params is an object")
+    return _asked(method, params or {})
+
+
+def too_large(most: int) -> Unreadable:
+    """For a body of more than *most* bytes."""
+    return Unreadable(413, -32600, f"Invalid Request: the body is larger than {most} bytes")
+
+
+def _asked(method: str, params: dict[str, Any]) -> Asked:
+    if method not in NAMED_BY:
+        return Asked(method, "", params)
+    name = params.get(NAMED_BY[method])
+    if not isinstance(name, str):
+        raise Unreadable(400, -32602, f"Invalid params: {NAMED_BY[method]} is text")
+    return Asked(method, name, params)
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two members with one name, another parser may believe the other (RFC 8259 §4)."""
+    made = dict(members)
+    if len(made) != len(members):
+        raise ValueError
+    return made

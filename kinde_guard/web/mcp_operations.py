@@ -1,0 +1,212 @@
+"""The insides of an MCP server: which function runs for a tool, a prompt or a resource, and what it demands.
+
+One answer for everybody who asks: the gate, start-up checks, the metadata, and ``kinde-guard routes``. Both servers
+stand here: the official SDK's, and fastmcp's, of which nothing is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+from mcp.server.mcpserver import MCPServer
+
+from .. import adapters
+from ..adapters import Requirement
+from ..errors import ConfigurationError
+from ..requirements import authenticated
+from .mcp_calls import Asked
+from .mcp_decorators import needs_arguments
+
+MOST_LAYERS = 100  # around one tool of fastmcp; that many are a loop
+NOT_ENFORCED = (
+    "the demand on {}(), which is {}, is not enforced: write @requires_…(…) below the server's own decorator (if it is "
+    "meant to be open, give it its own function)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A tool, a prompt, a resource or a template of resources, and the function that runs for it, if it is known."""
+
+    method: str
+    name: str
+    """A resource's URI, or the template of it."""
+    function: Callable[..., Any] | None
+
+    @property
+    def demand(self) -> Requirement | None:
+        """What the decorators on its function enforce."""
+        return None if self.function is None else adapters.enforced(self.function)
+
+
+class Operations(Protocol):
+    """What a server can be asked for."""
+
+    async def find(self, asked: Asked) -> Operation | None:
+        """What runs for *asked*; ``None`` if it is not known before it runs."""
+
+    async def every(self) -> list[Operation]:
+        """All there are."""
+
+
+class Demands:
+    """What each call to a server demands, as far as it can be said before it runs."""
+
+    def __init__(self, operations: Operations) -> None:
+        self.operations = operations
+        self.all: tuple[Requirement, ...] = ()
+        """Of all operations that the server has had when it started."""
+        self._known: MutableMapping[Callable[..., Any], Requirement | None] = WeakKeyDictionary()
+
+    async def check(self, public: frozenset[str]) -> None:
+        """Raise :class:`ConfigurationError` for a demand that is not enforced, and for a *public* tool that there is
+        not."""
+        every = await self.operations.every()
+        for operation in every:
+            self._of(operation)
+        if missing := public - {each.name for each in every if each.method == "tools/call"}:
+            raise ConfigurationError(
+                f"public= names tools, and the server has none called {', '.join(sorted(missing))}"
+            )
+        self.all = tuple(each.demand for each in every if each.demand is not None)
+
+    async def of(self, asked: Asked) -> Requirement | None:
+        """What *asked* demands; any valid token where the rest is up to its arguments."""
+        operation = await self.operations.find(asked)
+        return None if operation is None else self._of(operation)
+
+    def scopes(self) -> tuple[str, ...]:
+        """Those that all operations together need."""
+        return tuple(dict.fromkeys(scope for demand in self.all for scope in demand.scopes()))
+
+    def _of(self, operation: Operation) -> Requirement | None:
+        """Worked out once for each function."""
+        function = operation.function
+        if function is None:
+            return None
+        if function not in self._known:
+            self._known[function] = _checked(operation)
+        return self._known[function]
+
+
+class OfficialOperations:
+    """Those of a server of the official SDK."""
+
+    def __init__(self, server: MCPServer[Any]) -> None:
+        self._server = server
+
+    async def find(self, asked: Asked) -> Operation | None:
+        found = self._named(asked)
+        return None if found is None else Operation(asked.method, asked.name, getattr(found, "fn", None))
+
+    async def every(self) -> list[Operation]:
+        return list(self.operations())
+
+    def operations(self) -> Iterator[Operation]:
+        """Each, in the order in which they were added."""
+        server = self._server
+        for tool in server._tool_manager.list_tools():
+            yield Operation("tools/call", tool.name, tool.fn)
+        for resource in server._resource_manager.list_resources():
+            yield Operation("resources/read", str(resource.uri), getattr(resource, "fn", None))
+        for template in server._resource_manager.list_templates():
+            yield Operation("resources/read", template.uri_template, template.fn)
+        for prompt in server._prompt_manager.list_prompts():
+            yield Operation("prompts/get", prompt.name, prompt.fn)
+
+    def _named(self, asked: Asked) -> Any:
+        if asked.method == "tools/call":
+            return self._server._tool_manager.get_tool(asked.name)
+        if asked.method == "prompts/get":
+            return self._server._prompt_manager.get_prompt(asked.name)
+        return self._resource(asked.name) if asked.method == "resources/read" else None
+
+    def _resource(self, uri: str) -> Any:
+        resources = self._server._resource_manager
+        exact = next((found for found in resources.list_resources() if str(found.uri) == uri), None)
+        return exact or next((found for found in resources.list_templates() if _matches(found, uri)), None)
+
+
+class FastMCPOperations:
+    """Those of a server of fastmcp. It takes a while to find one (it asks every provider, transform and middleware):
+    what was found is remembered. Should it change, its own decorator still judges."""
+
+    MOST = 10_000
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._found: dict[tuple[str, str], Operation] = {}
+
+    async def find(self, asked: Asked) -> Operation | None:
+        if "_meta" in asked.params and "fastmcp" in (asked.params["_meta"] or ()):
+            return None  # one version of several
+        known = self._found.get((asked.method, asked.name))
+        if known is None and (found := await _component(self._server, asked.method, asked.name)) is not None:
+            known = Operation(asked.method, asked.name, await _function_of(found, asked.method))
+            if len(self._found) < self.MOST:
+                self._found[asked.method, asked.name] = known
+        return known
+
+    async def every(self) -> list[Operation]:
+        server = self._server
+        lists = (
+            ("tools/call", "name", await server.list_tools(run_middleware=False)),
+            ("resources/read", "uri", await server.list_resources(run_middleware=False)),
+            ("resources/read", "uri_template", await server.list_resource_templates(run_middleware=False)),
+            ("prompts/get", "name", await server.list_prompts(run_middleware=False)),
+        )
+        return [
+            Operation(method, str(getattr(found, named)), await _function_of(found, method))
+            for method, named, every in lists
+            for found in every
+        ]
+
+
+async def _component(server: Any, method: str, name: str) -> Any:
+    """The tool, prompt, resource or template of *server*, as it would find it for a call."""
+    if method == "tools/call":
+        return await server.get_tool(name)
+    if method == "prompts/get":
+        return await server.get_prompt(name)
+    if method == "resources/read":
+        return await server.get_resource(name) or await server.get_resource_template(name)
+    return None
+
+
+async def _function_of(component: Any, method: str) -> Callable[..., Any] | None:
+    """What runs in the end: a transformed tool has another one behind it, a mounted server's stands in that."""
+    for _ in range(MOST_LAYERS):
+        parent, server = adapters.named(component, "parent_tool"), adapters.named(component, "_server")
+        if parent is not None:
+            component = parent
+        elif server is not None and (name := _name_there(component)) is not None:
+            component = await _component(server, method, name)
+        else:
+            break
+    function = adapters.named(component, "fn")
+    return function if callable(function) else None
+
+
+def _name_there(component: Any) -> str | None:
+    """What the mounted server that *component* stands for calls it."""
+    names = ("_original_name", "_original_uri")
+    return next((str(found) for name in names if (found := adapters.named(component, name)) is not None), None)
+
+
+def _matches(template: Any, uri: str) -> bool:
+    try:
+        return template.matches(uri) is not None
+    except Exception:  # a path in it that the server refuses: for the server to say
+        return False
+
+
+def _checked(operation: Operation) -> Requirement | None:
+    function = operation.function
+    if adapters.misplaced(function):
+        name = getattr(function, "__qualname__", str(function))
+        raise ConfigurationError(NOT_ENFORCED.format(name, f"{operation.method} {operation.name!r}"))
+    demand = operation.demand
+    return authenticated if demand is not None and needs_arguments(demand) else demand

@@ -1,0 +1,396 @@
+"""KindeGuard in front of an MCP server: the same demands, refusals and answers for the official SDK and for fastmcp."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("mcp", reason="the MCP SDK is not installed")
+
+from servers_mcp import BEFORE, KINDS, MODERN, RESOURCE, Notes, Registering, app_of, message, result, server_of, text_of
+from starlette.testclient import TestClient
+
+from kinde_guard import ConfigurationError, Guard
+from kinde_guard.mcp import KindeGuard, requires_scope
+from kinde_guard.testing.tokens import mint
+
+METADATA = "https://notes.acme.com/.well-known/oauth-protected-resource/mcp"
+VERSIONS = [MODERN, BEFORE]
+WRITER = {"scope": "notes:write notes:read"}
+ALL_SCOPES = 'scope="notes:write notes:read"'
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def notes(kind: str) -> Iterator[Notes]:
+    """What carries no demand needs no token."""
+    with Notes(kind, resource=RESOURCE).running() as running:
+        yield running
+
+
+def challenge(answer: Any) -> str:
+    return str(answer.headers["www-authenticate"])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+class TestTools:
+    def test_without_a_token(self, notes: Notes, version: str) -> None:
+        answer = notes.call("add", version=version, text="x")
+        assert (answer.status_code, notes.ran) == (401, [])
+        assert "error=" not in challenge(answer)
+        assert f'resource_metadata="{METADATA}"' in challenge(answer)
+
+    def test_the_scopes_of_a_401_are_all_that_the_servers_tools_need(self, notes: Notes, version: str) -> None:
+        """Clients then ask for these alone: of another tool too, and of one without scopes."""
+        for answer in (notes.call("add", version=version), notes.call("share", version=version, text="x")):
+            assert ALL_SCOPES in challenge(answer)
+
+    def test_with_a_bad_token(self, notes: Notes, version: str) -> None:
+        answer = notes.call("add", mint(notes.issuer, preset="expired"), version, text="x")
+        assert (answer.status_code, answer.json()["detail"]) == (401, "The access token has expired.")
+        assert 'error="invalid_token"' in challenge(answer)
+        assert ALL_SCOPES in challenge(answer)
+
+    def test_with_too_little_scope(self, notes: Notes, version: str) -> None:
+        """All scopes of the operation in one challenge, or a client would give one up to get the other."""
+        answer = notes.call("add", {"scope": "notes:write"}, version, text="x")
+        assert (answer.status_code, notes.ran) == (403, [])
+        assert 'error="insufficient_scope"' in challenge(answer)
+        assert ALL_SCOPES in challenge(answer)
+        assert f'resource_metadata="{METADATA}"' in challenge(answer)
+
+    def test_with_all_it_demands(self, notes: Notes, version: str) -> None:
+        answer = notes.call("add", {**WRITER, "client_id": "app_1"}, version, text="x")
+        assert text_of(answer) == "app_1 has added x"
+
+    def test_a_403_for_a_permission_names_no_scope(self, notes: Notes, version: str) -> None:
+        """A user's token holds no scope of an API: one more sign-in would change nothing, and nobody is sent there."""
+        answer = notes.call("share", {"subject": "kp_1"}, version, text="x")
+        assert (answer.status_code, notes.ran) == (403, [])
+        assert "scope=" not in challenge(answer).replace('error="insufficient_scope"', "")
+        assert text_of(notes.call("share", {"permissions": ["notes:share"]}, version, text="x")) == "x"
+
+    def test_an_organization_is_compared_with_the_argument(self, notes: Notes, version: str) -> None:
+        caller = {"subject": "kp_1", "org_code": "org_1"}
+        assert text_of(notes.call("report", caller, version, org="org_1")) == "org_1"
+        assert notes.call("report", caller, version, org="org_2").status_code == 403
+        assert notes.call("report", caller, version).status_code == 403  # the default is another
+        assert notes.ran == ["report org_1"]
+
+    def test_a_sign_in_without_an_organization_is_refused(self, notes: Notes, version: str) -> None:
+        answer = notes.call("report", {"subject": "kp_1"}, version, org="org_1")
+        assert (answer.status_code, notes.ran) == (403, [])
+        assert answer.json()["detail"] == "The access token does not belong to this organization."
+
+    def test_what_carries_no_demand_needs_no_token(self, notes: Notes, version: str) -> None:
+        assert text_of(notes.call("echo", version=version, text="x")) == "x of nobody"
+        assert text_of(notes.call("echo", {"subject": "kp_1"}, version, text="x")) == "x of kp_1"
+        names = [tool["name"] for tool in result(notes.ask("tools/list", version=version))["result"]["tools"]]
+        assert names == ["add", "share", "report", "echo", "bury"]
+
+    def test_a_bad_token_is_refused_for_what_needs_none(self, notes: Notes, version: str) -> None:
+        """A client whose token has expired learns of it, and gets another."""
+        assert notes.call("echo", mint(notes.issuer, preset="expired"), version, text="x").status_code == 401
+
+    def test_what_a_tool_refuses_itself_is_answered_by_http(self, notes: Notes, version: str) -> None:
+        answer = notes.call("bury", WRITER, version, text="x")
+        assert (answer.status_code, notes.ran) == (403, ["bury x"])
+        assert 'scope="notes:bury"' in challenge(answer)
+        assert notes.call("bury", version=version, text="x").status_code == 401
+        assert text_of(notes.call("bury", {"scope": "notes:bury"}, version, text="x")) == "x"
+
+    def test_two_authorization_headers(self, notes: Notes, version: str) -> None:
+        """Both SDKs believe the first: good and expired is let in."""
+        body, headers = message("tools/call", {"name": "echo", "arguments": {"text": "x"}}, version)
+        good, bad = mint(notes.issuer, **WRITER), mint(notes.issuer, preset="expired")
+        sent = [*headers.items(), ("Authorization", f"Bearer {good}"), ("Authorization", f"Bearer {bad}")]
+        answer = notes.client.post("/mcp", content=json.dumps(body), headers=sent)
+        assert (answer.status_code, notes.ran) == (400, [])
+
+    def test_another_scheme_is_no_token(self, notes: Notes, version: str) -> None:
+        header = {"Authorization": "Basic YTpi"}
+        params = {"name": "echo", "arguments": {"text": "x"}}
+        assert text_of(notes.ask("tools/call", params, None, version, **header)) == "x of nobody"
+        params["name"] = "add"
+        assert notes.ask("tools/call", params, None, version, **header).status_code == 401
+
+    def test_the_keys_cannot_be_had(self, kind: str, version: str) -> None:
+        """Both SDKs answer 500."""
+        with Notes(kind).running() as notes:
+            token = mint(notes.issuer, **WRITER)
+            notes.issuer.down = True
+            answer = notes.call("add", token, version, text="x")
+            assert (answer.status_code, notes.ran) == (503, [])
+            assert int(answer.headers["retry-after"]) > 0
+            assert "www-authenticate" not in answer.headers
+            assert notes.call("echo", version=version, text="x").status_code == 200
+
+    def test_a_tool_that_there_is_not(self, notes: Notes, version: str) -> None:
+        answer = notes.call("made_up", version=version)
+        assert "Unknown tool" in answer.text
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+class TestResourcesAndPrompts:
+    def test_a_resource(self, notes: Notes, version: str) -> None:
+        assert notes.read("notes://diary", version=version).status_code == 401
+        assert notes.read("notes://diary", {"subject": "kp_1"}, version).status_code == 403
+        for caller in ({"permissions": ["notes:diary"]}, {"scope": "notes:read"}):
+            answer = result(notes.read("notes://diary", caller, version))
+            assert answer["result"]["contents"][0]["text"] == "dear diary"
+        assert result(notes.read("notes://motto", version=version))["result"]["contents"][0]["text"] == "write it down"
+
+    def test_a_template_of_resources(self, notes: Notes, version: str) -> None:
+        assert notes.read("notes://of/kp_1", version=version).status_code == 401
+        assert notes.read("notes://of/kp_1", {"scope": "notes:write"}, version).status_code == 403
+        answer = result(notes.read("notes://of/kp_1", {"scope": "notes:read"}, version))
+        assert answer["result"]["contents"][0]["text"] == "kp_1"
+
+    def test_a_prompt(self, notes: Notes, version: str) -> None:
+        params = {"name": "summarise", "arguments": {"text": "x"}}
+        assert notes.ask("prompts/get", params, version=version).status_code == 401
+        assert notes.ran == []
+        answer = result(notes.ask("prompts/get", params, {"subject": "kp_1"}, version))
+        assert answer["result"]["messages"][0]["content"]["text"] == "Summarise x"
+
+    def test_a_path_that_the_server_refuses(self, notes: Notes, version: str) -> None:
+        answer = notes.read("notes://of/..%2F..%2Fetc", version=version)
+        assert (answer.status_code, notes.ran) != (200, ["notes of ../../etc"])
+        assert notes.ran == []
+
+
+class TestBodies:
+    """What cannot be judged is answered, not run, and not passed on."""
+
+    @pytest.mark.parametrize(("body", "status", "code"), [
+        (b"", 400, -32700),
+        (b"no JSON", 400, -32700),
+        (b"\xff\xfe{\x00}\x00", 400, -32700),
+        ('{"jsonrpc": "2.0"}'.encode("utf-16"), 400, -32700),
+        (b"[" * 100_000, 400, -32700),
+        (b'{"a":' * 100_000, 400, -32700),
+        (b'{"params": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400, -32700),
+        (b'{"id": ' + b"9" * 5_000 + b"}", 400, -32700),
+        (b'{"method": "tools/list", "method": "tools/call"}', 400, -32700),
+        (b'{"method": "tools/call", "params": {"name": "echo", "name": "add"}}', 400, -32700),
+        (b"[]", 400, -32600),
+        (b'[{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "add"}}]', 400, -32600),
+        (b'"tools/call"', 400, -32600),
+        (b"null", 400, -32600),
+        (b'{"method": ["tools/call"]}', 400, -32600),
+        (b'{"method": "tools/call", "params": ["add"]}', 400, -32600),
+        (b'{"method": "tools/call"}', 400, -32602),
+        (b'{"method": "tools/call", "params": {"name": ["add"]}}', 400, -32602),
+        (b'{"method": "resources/read", "params": {"uri": null}}', 400, -32602),
+        (b'"' + b"x" * 4_194_304 + b'"', 413, -32600),
+    ])  # fmt: skip
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_unreadable(self, notes: Notes, body: bytes, status: int, code: int, version: str) -> None:
+        _, headers = message("tools/call", {"name": "echo"}, version)
+        answer = notes.client.post("/mcp", content=body, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"], answer.json()["id"]) == (status, code, None)
+        assert notes.ran == []
+
+    def test_a_notification_and_an_answer_go_on(self, notes: Notes) -> None:
+        for body in (
+            {"jsonrpc": "2.0", "method": "notifications/initialized"},
+            {"jsonrpc": "2.0", "id": 1, "result": {}},
+        ):
+            _, headers = message("", {}, BEFORE)
+            assert notes.client.post("/mcp", json=body, headers=headers).status_code == 202
+
+    def test_a_body_in_pieces(self, notes: Notes) -> None:
+        body, headers = message("tools/call", {"name": "add", "arguments": {"text": "x"}}, BEFORE)
+        pieces = [bytes([byte]) for byte in json.dumps(body).encode()]
+        sent = {**headers, "Authorization": f"Bearer {mint(notes.issuer, **WRITER)}"}
+        assert notes.client.post("/mcp", content=iter(pieces), headers=headers).status_code == 401
+        assert "has added x" in text_of(notes.client.post("/mcp", content=iter(pieces), headers=sent))
+
+    @pytest.mark.parametrize("version", ["2025-06-18", BEFORE, None])
+    def test_the_body_is_judged_and_not_the_headers(self, notes: Notes, version: str | None) -> None:
+        """The SDKs compare the headers with the body in the newest version alone."""
+        body, headers = message("tools/call", {"name": "add", "arguments": {"text": "x"}}, BEFORE)
+        headers |= {"Mcp-Method": "tools/call", "Mcp-Name": "echo"} | (
+            {"MCP-Protocol-Version": version} if version else {}
+        )
+        if version is None:
+            del headers["MCP-Protocol-Version"]
+        assert notes.client.post("/mcp", json=body, headers=headers).status_code == 401
+        headers |= {"Mcp-Method": "tools/list"}
+        assert notes.client.post("/mcp", json=body, headers=headers).status_code == 401
+        assert notes.ran == []
+
+    def test_headers_that_name_another_tool_are_the_sdks_to_refuse(self, notes: Notes) -> None:
+        answer = notes.ask("tools/call", {"name": "echo", "arguments": {"text": "x"}}, **{"Mcp-Name": "add"})
+        assert (answer.status_code, answer.json()["error"]["code"], notes.ran) == (400, -32020, [])
+
+
+class TestPublic:
+    def test_nothing_is_public(self, kind: str) -> None:
+        with Notes(kind, public=[]).running() as notes:
+            for method in ("initialize", "server/discover", "tools/list", "prompts/list", "ping"):
+                assert notes.ask(method).status_code == 401, method
+            for asked in (notes.client.get, notes.client.delete, notes.client.options):
+                assert asked("/mcp").status_code in (401, 405)  # fastmcp has no GET where there are no sessions
+            assert notes.call("echo", text="x").status_code == 401
+            assert notes.client.get("/other").status_code == 401
+            assert text_of(notes.call("echo", {"subject": "kp_1"}, text="x")) == "x of kp_1"
+
+    def test_a_strangers_body_is_not_read_where_nothing_is_public(self, kind: str) -> None:
+        """Refused for the missing token, not for what cannot be read."""
+        with Notes(kind, public=[]).running() as notes:
+            assert notes.client.post("/mcp", content=b"no JSON").status_code == 401
+
+    def test_public_tools_beside_protected_ones(self, kind: str) -> None:
+        """Which cannot be had through auth= of fastmcp."""
+        with Notes(kind, public=["echo"]).running() as notes:
+            assert text_of(notes.call("echo", text="x")) == "x of nobody"
+            assert notes.ask("tools/list").status_code == 200
+            for answer in (notes.call("bury", text="x"), notes.call("add", text="x"), notes.call("made_up")):
+                assert answer.status_code == 401
+            assert notes.read("notes://motto").status_code == 401
+            assert notes.ask("prompts/list").status_code == 401
+            assert notes.client.get("/other").status_code == 401
+            assert notes.ran == ["echo x"]
+
+    def test_a_public_tool_that_demands_something_demands_it(self, kind: str) -> None:
+        with Notes(kind, public=["add"]).running() as notes:
+            assert notes.call("add", text="x").status_code == 401
+
+    def test_a_public_path_is_one_of_another_route(self, kind: str) -> None:
+        with Notes(kind, public=["echo", "/other"]).running() as notes:
+            assert notes.client.get("/other").status_code == 404
+            assert notes.client.get("/mcp/").status_code in (401, 404)
+
+    @pytest.mark.parametrize(("public", "sentence"), [
+        (["ehco"], "public= names tools, and the server has none called ehco"),
+        (["notes://motto"], "the server has none called notes://motto"),
+        (["summarise"], "the server has none called summarise"),
+    ])  # fmt: skip
+    def test_a_name_that_is_no_tool(self, kind: str, public: list[str], sentence: str) -> None:
+        notes = Notes(kind, public=public)
+        with pytest.raises(ConfigurationError, match=sentence), notes.running():
+            pass
+
+    @pytest.mark.parametrize("public", ["echo", [""], [1]])
+    def test_no_list_of_names(self, kind: str, public: Any) -> None:
+        with pytest.raises(ConfigurationError, match="public="):
+            Notes(kind, public=public)
+
+
+class TestMetadata:
+    def test_it_is_served_as_text(self, notes: Notes) -> None:
+        """A slash at the end of the issuer breaks clients that compare it letter by letter."""
+        metadata = notes.client.get("/.well-known/oauth-protected-resource/mcp").json()
+        assert metadata["resource"] == RESOURCE
+        assert metadata["authorization_servers"] == [notes.issuer.url]
+        assert not metadata["authorization_servers"][0].endswith("/")
+
+    def test_it_is_public(self, kind: str) -> None:
+        with Notes(kind, public=[], resource=RESOURCE).running() as notes:
+            assert notes.client.get("/.well-known/oauth-protected-resource/mcp").status_code == 200
+
+    @pytest.mark.parametrize("late", [False, True])
+    def test_the_resource_url_is_an_audience(self, kind: str, late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Given a guard at once; of the environment when the app starts."""
+        sentence = (
+            "the resource URL is 'https://notes.acme.com/mcp' and the guard takes tokens for 'https://api.acme.com'"
+        )
+        monkeypatch.setenv("KINDE_DOMAIN", "acme.kinde.com")
+        monkeypatch.setenv("KINDE_AUDIENCE", "https://api.acme.com")
+        guard = None if late else Guard("acme.kinde.com", audience="https://api.acme.com")
+        with pytest.raises(ConfigurationError, match=sentence) as raised:
+            Notes(kind, guard=guard, resource=RESOURCE).running().__enter__()
+        assert "64 characters" not in str(raised.value)
+        monkeypatch.setenv("KINDE_AUDIENCE", RESOURCE)
+        with Notes(kind, guard=None, resource=RESOURCE).running() as running:
+            assert running.client.get("/.well-known/oauth-protected-resource/mcp").json()["resource"] == RESOURCE
+
+    def test_a_resource_url_too_long_for_kinde(self, kind: str) -> None:
+        resource = f"https://notes.acme.com/{'x' * 50}"
+        with pytest.raises(ConfigurationError, match=r"64 characters at most, and this URL 73"):
+            Notes(kind, guard=Guard("acme.kinde.com", audience="https://api.acme.com"), resource=resource)
+
+
+class TestStart:
+    def test_a_demand_above_the_servers_decorator(self, kind: str) -> None:
+        server = server_of(kind, [])
+        tool: Registering = server.tool() if kind == "official" else server.tool
+
+        @requires_scope("notes:write")
+        @tool
+        def open_by_mistake() -> str:
+            return ""
+
+        app = app_of(server)
+        KindeGuard(app, guard=Guard("acme.kinde.com", audience="a"))
+        with pytest.raises(ConfigurationError, match=r"open_by_mistake\(\), which is tools/call 'open_by_mistake'"):
+            TestClient(app).__enter__()
+
+    def test_an_argument_that_there_is_not(self) -> None:
+        from kinde_guard.mcp import requires_org
+
+        with pytest.raises(ConfigurationError, match="org_code"):
+
+            @requires_org(path="org_code")
+            def report(org: str) -> str:
+                return org
+
+    def test_a_guard_twice(self, kind: str) -> None:
+        notes = Notes(kind)
+        with pytest.raises(ConfigurationError, match="KindeGuard already"):
+            KindeGuard(notes.app)
+
+    def test_no_mcp_server(self) -> None:
+        from starlette.applications import Starlette
+
+        with pytest.raises(ConfigurationError, match="no app of an MCP server"):
+            KindeGuard(Starlette())
+
+    def test_settings_are_read_when_the_app_starts(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("KINDE_DOMAIN", "KINDE_ISSUER_URL", "KINDE_HOST", "KINDE_AUDIENCE"):
+            monkeypatch.delenv(name, raising=False)
+        app = app_of(server_of(kind, []))
+        KindeGuard(app)
+        with pytest.raises(ConfigurationError, match="KINDE_DOMAIN"), TestClient(app):
+            pass
+
+
+class TestSessions:
+    """Before 2026-07-28 there are sessions, and a task for each that outlives the request that began it."""
+
+    def session(self, notes: Notes, token: str) -> dict[str, str]:
+        params = {"protocolVersion": BEFORE, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        answer = notes.ask("initialize", params, token, BEFORE)
+        assert result(answer)["result"]["protocolVersion"] == BEFORE
+        return {"Mcp-Session-Id": answer.headers["mcp-session-id"]}
+
+    def test_each_request_is_judged_by_its_own_token(self, kind: str) -> None:
+        caller = {"subject": "kp_1", "client_id": "app_1"}
+        with Notes(kind, stateless=False).running() as notes:
+            first = mint(notes.issuer, **caller, permissions=["notes:share"])
+            session = self.session(notes, first)
+            params = {"name": "share", "arguments": {"text": "x"}}
+            assert text_of(notes.ask("tools/call", params, first, BEFORE, **session)) == "x"
+            second = mint(notes.issuer, **caller)
+            assert notes.ask("tools/call", params, second, BEFORE, **session).status_code == 403
+            buried = {"name": "bury", "arguments": {"text": "x"}}
+            assert notes.ask("tools/call", buried, second, BEFORE, **session).status_code == 403
+            third = mint(notes.issuer, **caller, scope="notes:bury")
+            assert text_of(notes.ask("tools/call", buried, third, BEFORE, **session)) == "x"
+            assert notes.ask("tools/call", buried, first, BEFORE, **session).status_code == 403
+
+    def test_a_session_is_of_whoever_began_it(self, kind: str) -> None:
+        with Notes(kind, stateless=False).running() as notes:
+            session = self.session(notes, mint(notes.issuer, subject="kp_1"))
+            params = {"name": "echo", "arguments": {"text": "x"}}
+            assert notes.ask("tools/call", params, {"subject": "kp_2"}, BEFORE, **session).status_code == 404
+            assert notes.ask("tools/call", params, None, BEFORE, **session).status_code == 404
