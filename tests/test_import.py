@@ -36,11 +36,12 @@ HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "s
 CORE = [
     "net.once", "net.clocks", "net.forks", "net.headers", "tokens.digests", "web.wording", "web.log_lines", "errors",
     "events", "settings.leavings", "settings.urls", "settings.variables", "settings.values", "settings", "tokens.jws",
-    "tokens.claims", "tokens.access_token", "requirements", "tokens.rules", "keys.signatures", "keys.jwk",
-    "keys.key_set", "keys.notices", "web.bearer", "net.watchdog", "net.workers", "net.attempt", "net.flight",
-    "net.joining", "net.bounded", "net.exchange", "net.connect", "net.tls", "net.http1", "net.in_between",
-    "net.direct", "net.transports", "net.fetch", "keys.jwks_request", "keys.store", "keys.signed", "tokens.cache",
-    "net.verdict_reporter", "tokens.alike", "tokens.verdicts", "guard", "web.well_known",
+    "tokens.claims", "tokens.access_token", "requirements.values", "requirements.text", "requirements",
+    "tokens.rules", "keys.signatures", "keys.jwk", "keys.key_set", "keys.notices", "web.bearer", "net.watchdog",
+    "net.workers", "net.attempt", "net.flight", "net.joining", "net.bounded", "net.exchange", "net.connect",
+    "net.tls", "net.http1", "net.in_between", "net.direct", "net.transports", "net.fetch", "keys.jwks_request",
+    "keys.store", "keys.signed", "tokens.cache", "net.verdict_reporter", "tokens.alike", "tokens.verdicts", "guard",
+    "web.well_known",
 ]  # fmt: skip
 """Each may import what stands before it."""
 PUBLIC = {
