@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _NOT_SHOWN: Any = None
 """In place of variables that hold a token, in frames that a refusal goes out through: error reporters print them."""
 
+_WHITE_SPACE = (b" ", b"\t")  # RFC 9110 §5.5: at its end it is no part of a field's value
 
 _Times = tuple[float, float, float]
 """From when until when the claims of a token hold, and until when by the clock that nobody sets."""
@@ -274,6 +275,39 @@ class Guard:
             return self._recall(sha256(authorization[7:])) if authorization[:7] == b"Bearer " else None
         except InvalidToken:
             return None  # to be told by authenticate
+
+    def authenticate_at_once(self, authorization: bytes) -> AccessToken | None:
+        """For adapters, before :meth:`authenticate`: the token of a request with this one Authorization value, or what
+        refuses it, if that can be said without waiting for a key. ``None`` says nothing.
+
+        A value is taken apart only if it is refused: whatever is a token that holds was a right value, too.
+        """
+        data = authorization[7:]
+        if authorization[:7] != b"Bearer " or len(data) > jws.MAX_TOKEN or data.endswith(_WHITE_SPACE):
+            return None
+        try:
+            digest = sha256(data)
+            return self._recall(digest) or self._verify_at_once(data, digest)
+        except (AuthError, Unavailable) as refusal:
+            raw = authorization.decode("latin-1")
+            authorization = data = refusal.__traceback__ = _NOT_SHOWN
+            try:
+                self._token_from([raw])  # what is wrong with the value is said first
+                self._log(refusal, raw[7:])
+            finally:
+                raw = _NOT_SHOWN
+            raise refusal from None
+
+    def _verify_at_once(self, data: bytes, digest: bytes) -> AccessToken | None:
+        """The token, if its key is held. Only of a header that was good before: strangers would have others read twice,
+        here and where a key is waited for."""
+        if not self._signed.knows(data):
+            return None
+        signed, times = self._read(data)
+        if signed.key is None:
+            self._signed.forget(data)
+            return None
+        return self._admit(digest, signed, signed.key, times)
 
     def _recall(self, digest: bytes) -> AccessToken | None:
         """The token with this digest, if it was verified before and holds still."""

@@ -92,6 +92,14 @@ class SignedReader:
         claims = jws.read_object(payload, self._room)
         return Signed(None if known else header, kid, alg, payload, claims, signing_input, signature)
 
+    def knows(self, data: bytes) -> bool:
+        """Whether what the header of *data* says is remembered."""
+        return data.partition(b".")[0] in self._headers
+
+    def forget(self, data: bytes) -> None:
+        """What the header of *data* says, until a signature over it holds once more."""
+        self._headers.pop(data.partition(b".")[0], None)
+
     def check_signature(self, signed: Signed, key: Key) -> None:
         """Raises :class:`InvalidToken` (``bad_signature``) unless *signed* was signed with *key*."""
         if not key.verifies(signed.alg, signed.signing_input, signed.signature):

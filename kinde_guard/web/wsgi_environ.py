@@ -10,6 +10,7 @@ from ..errors import AuthError, Unavailable
 from ..requirements import Requirement
 from ..tokens.access_token import AccessToken
 from . import bearer, caching
+from .asgi_scope import at_once
 from .paths import PublicPaths, is_preflight
 from .webhook_endpoint import MOST_READ, WebhookEndpoint
 from .well_known import WellKnownPage, WellKnownPages
@@ -37,14 +38,14 @@ def authenticate(environ: WSGIEnvironment, guard: Authenticator) -> AccessToken:
         if isinstance(seen[2], AccessToken):
             return seen[2]
         raise seen[2].anew()
-    token = None if header is None else guard.recognise(header.encode("latin-1", "replace"))
-    if token is None:
-        try:
+    try:
+        token = None if header is None else at_once(guard, header.encode("latin-1", "replace"))
+        if token is None:
             # The server has joined several headers with commas, which no bearer token contains.
             token = guard.authenticate([] if header is None else [header])
-        except (AuthError, Unavailable) as refusal:
-            _remember(environ, guard, header, refusal.anew())
-            raise
+    except (AuthError, Unavailable) as refusal:
+        _remember(environ, guard, header, refusal.anew())
+        raise
     _remember(environ, guard, header, token)
     return token
 
