@@ -85,7 +85,7 @@ from .web.decorators import (
 from .web.framework_errors import as_framework_error
 from .web.gate import Gate
 from .web.given_settings import check_given, guard_has_settings
-from .web.layers import is_resource_of_its_own, judge, passed, requirements_around, with_requirements_around
+from .web.judging import is_resource_of_its_own, judge, passed, requirements_around, with_requirements_around
 from .web.paths import PublicPaths
 from .web.socketio_refusal import closing_error, misuse_error
 from .web.way_in import way_in

@@ -1,7 +1,7 @@
-"""What several layers in front of one request demand together.
+"""Whether a token meets what is required of a request: by its route, and by each layer in front of that.
 
-Each judges its own demand. Its challenge speaks for the resource (RFC 6750 §3), not for the one layer that refuses, or
-a client would give one scope up to get another.
+Each layer judges its own requirement. Its challenge speaks for the resource (RFC 6750 §3), not for the one layer that
+refuses, or a client would give one scope up to get another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..tokens.access_token import AccessToken
     from .well_known import WellKnownPages
 
-_DEMANDED = "kinde_guard.demanded"
+_REQUIRED = "kinde_guard.demanded"
 
 
 def judge(guard: Authenticator, token: AccessToken, requirement: Requirement, request: Mapping[str, Any]) -> None:
@@ -27,18 +27,18 @@ def judge(guard: Authenticator, token: AccessToken, requirement: Requirement, re
 
 def passed(requirement: Requirement, request: MutableMapping[str, Any]) -> None:
     """Note that the token meets *requirement*, for the layers within."""
-    request[_DEMANDED] = (*requirements_around(request), requirement)
+    request[_REQUIRED] = (*requirements_around(request), requirement)
 
 
 def with_requirements_around(requirement: Requirement, request: Mapping[str, Any]) -> Requirement:
-    """*requirement*, and what the layers around have demanded already."""
+    """*requirement*, and what the layers around have required already."""
     before = requirements_around(request)
     return AllOf((*before, requirement)) if before else requirement
 
 
 def requirements_around(request: Mapping[str, Any]) -> tuple[Requirement, ...]:
-    """What the layers around have demanded already."""
-    before: tuple[Requirement, ...] = request.get(_DEMANDED, ())
+    """What the layers around have required already."""
+    before: tuple[Requirement, ...] = request.get(_REQUIRED, ())
     return before
 
 
