@@ -68,10 +68,13 @@ class Attached:
         return self.guard
 
     def begin(self) -> None:
-        """When the app starts: :meth:`ready`, and whether webhooks, if any come, would have anything done."""
+        """When the app starts: make the guard, and have its keys fetched; and see whether webhooks, if any come, would
+        have anything done. Waits for nothing: the app starts while Kinde is down, too, and a fetch that fails is a
+        notice in the log. Raises :class:`ConfigurationError`."""
         guard = self.ready()
         if self.webhooks is not None:
             self.webhooks.check(guard)
+        guard.load_behind()
 
 
 def attach(scope: Scope, attached: Attached) -> None:

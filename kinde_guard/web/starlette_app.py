@@ -117,7 +117,7 @@ class AppGuard(Attached):
                 self.handlers.add_to(within)
 
     def start(self, app: Starlette) -> None:
-        """Check *app*, and make its guard and those of the apps mounted in it."""
+        """Check *app*, and begin with its guard and those of the apps mounted in it."""
         self.check(app)
         for attached in (self, *map(_of, map(mounted, routes_of(app)))):
             if attached is not None:
