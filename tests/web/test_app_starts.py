@@ -26,12 +26,12 @@ Make = Callable[[Guard], Any]
 async def plain(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "lifespan":
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        return await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": b""})
+        return
     for stage in ("startup", "shutdown"):
         await receive()
         message: Message = {"type": f"lifespan.{stage}.complete"}
         await send(message)
-    return None
 
 
 def in_starlette(guard: Guard) -> Starlette:
