@@ -95,11 +95,11 @@ def _declared_by_method(endpoint: type, name: str) -> Declared:
 
 def _with_dependencies(declared: Declared, route: Any) -> Declared:
     """FastAPI: what decorators demand is among the dependencies, if they are ours of FastAPI."""
-    from ..fastapi import OptionalAccessTokenSecurity, demands_in, securities
+    from ..fastapi import OptionalAccessTokenSecurity, requirements_in, securities
 
     found = dict.fromkeys(securities(route))
     strict = [security for security in found if not isinstance(security, OptionalAccessTokenSecurity)]
-    parts = [demand for security in found for demand in demands_in(route, security)]
+    parts = [demand for security in found for demand in requirements_in(route, security)]
     own = [] if declared.demand is None else [declared.demand]
     return Declared(
         combined([*parts, *own]) if strict or own else None,
