@@ -29,10 +29,11 @@ InvalidTokenReason = Literal[
     "not_yet_valid",
     "unknown_key",
     "bad_signature",
+    "revoked",
 ]
 ForbiddenReason = Literal["missing_permission", "missing_role", "wrong_org", "missing_flag", "wrong_subject"]
 Reason = (
-    Literal["missing_token", "invalid_request", "insufficient_scope", "keys_unavailable"]
+    Literal["missing_token", "invalid_request", "insufficient_scope", "keys_unavailable", "revocations_unavailable"]
     | InvalidTokenReason
     | ForbiddenReason
 )
@@ -100,6 +101,8 @@ class Unavailable(_Answered):
 
     status = 503
     _lacks: ClassVar[str] = ""
+    what: ClassVar[str] = ""
+    """What there is none of, in a word."""
 
     def __init__(self, retry_after: int) -> None:
         if not self._lacks:
@@ -120,6 +123,16 @@ class KeysUnavailable(Unavailable):
 
     reason: Reason = "keys_unavailable"
     _lacks = "the issuer's keys are"
+    what = "keys"
+
+
+class RevocationsUnavailable(Unavailable):
+    """Which tokens are revoked cannot be told: this process's copy of the revocations is too old, or was never loaded;
+    or what was to be revoked could not be written."""
+
+    reason: Reason = "revocations_unavailable"
+    _lacks = "the revocations are"
+    what = "copy of the revocations"
 
 
 class AuthError(_Answered):

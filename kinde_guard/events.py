@@ -41,11 +41,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class CannotTell:
-    """A token could not be judged, for want of its issuer's keys."""
+    """A token could not be judged, for want of its issuer's keys, or of news of what is revoked."""
 
     fingerprint: str
     retry_after: int
     """Seconds."""
+    reason: Reason = "keys_unavailable"
+    """Or ``revocations_unavailable``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,51 @@ class KeysChanged:
     """Published together with their private half, or shared secrets."""
 
 
-Event = Verified | Refused | CannotTell | KeysFetched | KeysFailed | KeysStale | KeysChanged
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A revocation is in force in this process from now on."""
+
+    kind: str
+    """``token``, ``subject``, ``member``, ``client``, ``org``, ``all``; ``keys`` has the issuer's keys fetched."""
+    id: str
+    """Of the revocation."""
+    by: str
+    """Where it comes from, in a word."""
+    seconds: float
+    """How long after the time from which on it counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationsLoaded:
+    """This process's copy of the revocations is complete: for the first time, or again after it was stale."""
+
+    entries: int
+    seconds: float
+    """How long it took to read what was new."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationsStale:
+    """Nothing is heard of revocations any more. A ``stale`` copy serves on; with one that is ``expired`` or
+    ``never_loaded`` tokens cannot be judged."""
+
+    state: Literal["stale", "expired", "never_loaded"]
+    age: float
+    """Seconds since the copy was complete; infinite if it never was."""
+
+
+Event = (
+    Verified
+    | Refused
+    | CannotTell
+    | KeysFetched
+    | KeysFailed
+    | KeysStale
+    | KeysChanged
+    | Revoked
+    | RevocationsLoaded
+    | RevocationsStale
+)
 Emit = Callable[[Event], None]
 """Passes an event to whoever observes."""
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .errors import AuthError, InvalidToken, Reason, Unavailable
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
     from . import events
     from .requirements import Requirement
+    from .revocation.entry import Marks
+    from .revocation.replica import Replica
+    from .revocation.revocations import Revocations
 
 
 _NOT_SHOWN: Any = None
@@ -45,6 +50,10 @@ _NOT_SHOWN: Any = None
 
 _WHITE_SPACE = (b" ", b"\t")  # RFC 9110 §5.5: at its end it is no part of a field's value
 
+LIVES_LONGER = (
+    "tokens live for %.0f s, which is longer than revocations are kept: they are refused from then on; give "
+    "Revocations(token_lifetime=…) that number"
+)
 _Times = tuple[float, float, float]
 """From when until when the claims of a token hold, and until when by the clock that nobody sets."""
 
@@ -79,6 +88,9 @@ class GuardSettings(TypedDict, total=False):
     """What fetches keys in place of the standard library: for a proxy, or a private CA."""
     observer: events.Observer | None
     """Is told what happens (:mod:`kinde_guard.events`)."""
+    revocations: Revocations | None
+    """What is revoked before it expires (:mod:`kinde_guard.revocation`). Left out, it is where
+    ``KINDE_REVOCATIONS_URL`` says; where that is not set, tokens are good until they expire."""
     clocks: Clocks | None
     """For tests: clocks of their own."""
     variables: Sequence[Variables] | None
@@ -94,7 +106,8 @@ class Guard:
     which will do; from ``KINDE_AUDIENCE`` if not given. ``audience=None`` with *clients* accepts tokens that name no
     audience, of those client ids alone. *leeway*, *retry_after*, *usable_for*: seconds. *cache_size*: tokens
     remembered, 0 for none. *transport*: an ``httpx.BaseTransport``, for a proxy or a private CA. *observer*: is told
-    what happens (:mod:`kinde_guard.events`). *clocks*: for tests.
+    what happens (:mod:`kinde_guard.events`). *revocations*: what is revoked before it expires
+    (:mod:`kinde_guard.revocation`); where ``KINDE_REVOCATIONS_URL`` says, if not given. *clocks*: for tests.
     *variables*: where to read ``KINDE_*`` from, first to last, instead of the environment. A local Kinde is told of
     verdicts too where ``KINDE_REPORT_VERDICTS_TO`` is its URL.
 
@@ -116,6 +129,7 @@ class Guard:
         cache_size: int = 16_384,
         transport: httpx.BaseTransport | None = None,
         observer: events.Observer | None = None,
+        revocations: Revocations | None = None,
         clocks: Clocks | None = None,
         variables: Sequence[Variables] | None = None,
     ) -> None:
@@ -142,6 +156,12 @@ class Guard:
         self._find, self._count_hit = self._cache.find, self._cache.count_hit
         self._remembers = settings.cache_size > 0
         self._alike = Alike()
+        self.revocations = _revocations(revocations, settings)
+        """What is revoked before it expires; ``None`` where nothing is."""
+        self._copy: Replica | None = None
+        self._lifetime, self._told_of_lifetime = math.inf, Once()
+        if self.revocations is not None:
+            self._follow(self.revocations)
         self._settled = False  # whether a token has been let in, or it was said that none is; never False again
         self._doubts = Once()
         self.permissions_as_scopes = settings.permissions_as_scopes
@@ -159,6 +179,8 @@ class Guard:
             if token is None:
                 signed, times = self._read(data)
                 key = signed.key or signed.store.get(signed.kid, signed.alg)
+                if self.revocations is not None and (news := self.revocations.awaited(self._age())) is not None:
+                    joining.join(*news)
                 token = self._admit(digest, signed, key, times)
             return token
         except (AuthError, Unavailable) as refusal:
@@ -175,6 +197,8 @@ class Guard:
             if token is None:
                 signed, times = self._read(data)
                 key = signed.key or await signed.store.aget(signed.kid, signed.alg)
+                if self.revocations is not None and (news := self.revocations.awaited(self._age())) is not None:
+                    await joining.ajoin(*news)
                 token = self._admit(digest, signed, key, times)
             return token
         except (AuthError, Unavailable) as refusal:
@@ -197,6 +221,14 @@ class Guard:
         finally:
             authorization = _NOT_SHOWN
 
+    def check(self, token: AccessToken) -> None:
+        """For what stays open longer than a request, a WebSocket or a stream: raises :class:`InvalidToken` if *token*,
+        which was verified when it was opened, has expired or been revoked meanwhile. Never for want of news."""
+        refusal = self._ended(token)
+        if refusal is not None:
+            self._say(refusal, token.fingerprint, token.client_id)
+            raise refusal
+
     def demand(self, token: AccessToken, requirement: Requirement) -> None:
         """``token.require(requirement)``, which logs the hint if it is not met; adapters call it."""
         refusal = requirement.refusal(token)
@@ -209,20 +241,20 @@ class Guard:
         token loads them too."""
         for future, seconds in joining.in_turn(self.load_behind(), WAIT_COLD):
             joining.join(future, seconds)
-        for store in self._stores.values():
-            store.check_usable()
+        self._check_usable()
 
     async def awarm(self) -> None:
         """:meth:`warm` for event loops."""
         for future, seconds in joining.in_turn(self.load_behind(), WAIT_COLD):
             await joining.ajoin(future, seconds)
-        for store in self._stores.values():
-            store.check_usable()
+        self._check_usable()
 
     def load_behind(self) -> list[Future[None]]:
         """Have keys that are not fresh fetched, and wait for nothing: one future for each fetch that is under way, for
         callers who do want to wait. Raises nothing."""
         loading = [store.load() for store in self._stores.values()]
+        if self.revocations is not None:
+            loading.append(self.revocations.load_behind())
         return [future for future in loading if future is not None]
 
     @property
@@ -246,8 +278,13 @@ class Guard:
         return self._clocks
 
     def health(self) -> dict[str, IssuerHealth]:
-        """How each issuer's keys are: ``fresh``, ``stale``, ``expired`` or ``never_loaded``, since when, and why."""
-        return {issuer: store.health() for issuer, store in self._stores.items()}
+        """How each issuer's keys are: ``fresh``, ``stale``, ``expired`` or ``never_loaded``, since when, and why; and
+        the copy of the revocations, which is the same one for all issuers."""
+        health = {issuer: store.health() for issuer, store in self._stores.items()}
+        if self.revocations is None:
+            return health
+        revocations = self.revocations.health()
+        return {issuer: replace(keys, revocations=revocations) for issuer, keys in health.items()}
 
     def stats(self) -> CacheStats:
         """What the cache of verified tokens has done: hits, misses and evictions."""
@@ -273,7 +310,7 @@ class Guard:
         """
         try:
             return self._recall(sha256(authorization[7:])) if authorization[:7] == b"Bearer " else None
-        except InvalidToken:
+        except (InvalidToken, Unavailable):
             return None  # to be told by authenticate
 
     def authenticate_at_once(self, authorization: bytes) -> AccessToken | None:
@@ -322,6 +359,13 @@ class Guard:
                 raise InvalidToken(
                     "expired", "its time is up, whatever the clock here says: it has been set back meanwhile"
                 )
+            copy = self._copy
+            if (
+                copy is not None
+                and (entry.seen is not copy.edition or now >= copy.look_at)
+                and not self._holds_still(entry, copy, now)
+            ):
+                return None
             entry.used = True
             self._count_hit()
             if self._emit is not None:
@@ -330,11 +374,24 @@ class Guard:
         self._cache.drop(digest)
         return None
 
+    def _holds_still(self, entry: Entry, copy: Replica, now: float) -> bool:
+        """Whether *entry* is not revoked. Raises if it is, and keeps it: so that the next time is as cheap. False if
+        there may be news that have yet to be waited for."""
+        if now >= copy.look_at and self.revocations is not None and self.revocations.awaited(now) is not None:
+            return False
+        assert entry.marks is not None  # made with it, as there is a copy
+        entry.seen, refusal = copy.judge(entry.marks, now)
+        if refusal is not None:
+            raise refusal
+        return True
+
     def _read(self, data: bytes) -> tuple[Signed, _Times]:
         """A token that is right in all but its signature, which has yet to be checked; its key has been looked for."""
         signed = self._signed.read(data)
         claims, wall, now = signed.claims, self._wall(), self._age()
         start, end = rules.check_claims(claims, self.settings, wall)
+        if self._copy is not None:
+            end = min(end, self._end_of_life(claims, wall))
         signed.look_for_key(self._stores[claims["iss"]], now)
         return signed, (start, end, now + (end - wall))
 
@@ -344,15 +401,76 @@ class Guard:
         self._settled = True
         payload, claims = signed.payload, signed.claims
         token = token_of(payload, digest, self.permissions_as_scopes, claims)
+        marks, seen, refusal = (None, None, None) if self._copy is None else self._compare(token, self._copy)
         if self._remembers:
             size = size_of(payload, claims, self.permissions_as_scopes)
             # The edition, not the set: an entry outlives it, and it may be large.
-            self._cache.put(digest, Entry(token, signed.store, key, signed.edition, times, size))
+            self._cache.put(digest, Entry(token, signed.store, key, signed.edition, times, size, marks, seen))
         else:
             self._cache.count_miss()
+        if refusal is not None:
+            raise refusal
         if self._emit is not None:
             self._emit(verdicts.verified(token, remembered=False))
         return token
+
+    def _compare(
+        self, token: AccessToken, copy: Replica
+    ) -> tuple[Marks, object | None, InvalidToken | Unavailable | None]:
+        """The marks of *token*, and what the copy of the revocations says of them."""
+        marks = copy.marks_of(token)
+        life = token.expires_at - marks.issued_at
+        if self._lifetime - self.settings.leeway < life < math.inf and self._told_of_lifetime.is_first():
+            log.warning(LIVES_LONGER, life, extra={"event": "token_lifetime"})
+        seen, refusal = copy.judge(marks, self._age())
+        return marks, seen, refusal
+
+    def _end_of_life(self, claims: jws.Json, wall: float) -> float:
+        """When the revocations of a token with these *claims* are forgotten, at the earliest; raises if it is past."""
+        iat = claims.get("iat")
+        if iat is None:
+            return math.inf  # any revocation of its caller refuses it
+        end = iat + self._lifetime
+        if wall >= end:
+            raise InvalidToken(
+                "expired",
+                f"it was issued more than token_lifetime={self._lifetime - self.settings.leeway:g} s ago, and "
+                "revocations are kept no longer: give Revocations(token_lifetime=…) what Kinde's tokens live",
+            )
+        return float(end)
+
+    def _ended(self, token: AccessToken) -> InvalidToken | None:
+        if self._wall() >= token.expires_at + self.settings.leeway:
+            return InvalidToken("expired", "it has expired while something was open")
+        if self._copy is None or self.revocations is None:
+            return None
+        self.revocations.awaited(self._age())  # nobody waits here; but somebody has to follow
+        return self._copy.refusal(self._copy.marks_of(token))
+
+    def _follow(self, revocations: Revocations) -> None:
+        """Be one of those that ask *revocations*."""
+        revocations.bind(
+            self.settings.issuers,
+            clocks=self._clocks,
+            emit=self._emit,
+            drift=self._drift,
+            fetch_keys=self._fetch_keys,
+        )
+        self._copy, self._lifetime = revocations.copy, revocations.token_lifetime + self.settings.leeway
+
+    def _fetch_keys(self) -> None:
+        for store in self._stores.values():
+            store.fetch_again()
+
+    def _drift(self) -> float | None:
+        drifts = [store.clock_drift for store in self._stores.values() if store.clock_drift is not None]
+        return min(drifts, default=None)
+
+    def _check_usable(self) -> None:
+        for store in self._stores.values():
+            store.check_usable()
+        if self.revocations is not None:
+            self.revocations.check_usable()
 
     def _log(self, refusal: AuthError | Unavailable, raw: str) -> None:
         if not self._settled:
@@ -374,3 +492,11 @@ class Guard:
         verdicts.log_refusal(refusal, mark, client)
         if self._emit is not None:
             self._emit(verdicts.event_of(refusal, mark))
+
+
+def _revocations(given: Revocations | None, settings: Settings) -> Revocations | None:
+    if given is not None or settings.revocations_url is None:
+        return given
+    from .revocation import Revocations  # only here: most guards have none
+
+    return Revocations(settings.revocations_url)

@@ -22,13 +22,25 @@ except ModuleNotFoundError as missing:
 
 from . import __version__
 from .errors import ForbiddenReason
-from .events import CannotTell, Event, KeysChanged, KeysFailed, KeysFetched, Refused, Verified
+from .events import (
+    CannotTell,
+    Event,
+    KeysChanged,
+    KeysFailed,
+    KeysFetched,
+    Refused,
+    RevocationsLoaded,
+    RevocationsStale,
+    Revoked,
+    Verified,
+)
 from .net.clocks import ageing
 
 _OF_DEMANDS = frozenset(("insufficient_scope", *get_args(ForbiddenReason)))
 _STATES = ("fresh", "stale", "expired", "never_loaded")
 _SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0]
 _ISSUER, _ERROR = "kinde_guard.issuer", "error.type"
+_KIND, _BY, _STATE = "kinde_guard.revocation.kind", "kinde_guard.revocation.by", "kinde_guard.revocations.state"
 Attributes = dict[str, str | bool]
 
 
@@ -62,6 +74,7 @@ class Telemetry:
         monotonic: Callable[[], float] = ageing,
     ) -> None:
         self._issuers: dict[str, _Keys] = {}
+        self._revocations = ""
         self._now = monotonic
         self._tracer = get_tracer("kinde_guard", __version__, tracer_provider)
         self._count(get_meter("kinde_guard", __version__, meter_provider))
@@ -75,7 +88,7 @@ class Telemetry:
             case Refused():
                 self._judged("deny", {_ERROR: event.reason})
             case CannotTell():
-                self._judged("cannot_tell", {_ERROR: "keys_unavailable"})
+                self._judged("cannot_tell", {_ERROR: event.reason})
             case KeysFetched():
                 self._issuers[event.issuer] = _Keys(event, self._now())
                 self._fetched(event, {_ISSUER: event.issuer})
@@ -84,6 +97,18 @@ class Telemetry:
                 self._fetched(event, {_ISSUER: event.issuer, _ERROR: event.kind})
             case KeysChanged():
                 self._note_changes(event)
+            case _:
+                self._observe_revocations(event)
+
+    def _observe_revocations(self, event: Event) -> None:
+        match event:
+            case Revoked():
+                self._revoked.add(1, {_KIND: event.kind, _BY: event.by})
+                self._delay.record(event.seconds, {_KIND: event.kind})
+            case RevocationsLoaded():
+                self._revocations = "fresh"
+            case RevocationsStale():
+                self._revocations = event.state
 
     def _count(self, meter: Meter) -> None:
         self._verifications = meter.create_counter(
@@ -93,6 +118,15 @@ class Telemetry:
             "kinde_guard.demands.unmet", "{demand}", "Verified tokens that did not meet what a route demands"
         )
         self._changes = meter.create_counter("kinde_guard.keys.changes", "{key}", "Keys that a new key set changed")
+        self._revoked = meter.create_counter(
+            "kinde_guard.revocations", "{revocation}", "Revocations that came into force in this process"
+        )
+        self._delay = meter.create_histogram(
+            "kinde_guard.revocations.delay",
+            "s",
+            "From the time of a revocation until it was in force in this process",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
         self._duration = meter.create_histogram(
             "kinde_guard.keys.fetch.duration",
             "s",
@@ -103,6 +137,12 @@ class Telemetry:
             ("kinde_guard.keys.age", "s", "Time since an issuer's keys were fetched", self._ages),
             ("kinde_guard.keys.count", "{key}", "Usable keys of an issuer", self._counts),
             ("kinde_guard.keys.status", "1", "1 for the state that an issuer's keys are in, else 0", self._status),
+            (
+                "kinde_guard.revocations.status",
+                "1",
+                "1 for the state that this process's copy of the revocations is in, else 0",
+                self._revocations_status,
+            ),
             ("kinde_guard.clock.drift", "s", "How far the clock here is ahead of the issuer's", self._drifts),
         )
         for name, unit, description, callback in gauges:
@@ -150,6 +190,9 @@ class Telemetry:
             for attributes, _, fetched in self._held()
             if fetched.clock_drift is not None
         ]
+
+    def _revocations_status(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(int(state == self._revocations), {_STATE: state}) for state in _STATES if self._revocations]
 
     def _status(self, _: CallbackOptions) -> Iterable[Observation]:
         now = self._now()

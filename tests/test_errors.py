@@ -25,9 +25,9 @@ from kinde_guard import (
 REASONS = {
     "missing_token", "invalid_request",
     "malformed", "unsupported_algorithm", "unsupported_header", "wrong_token_type", "unknown_issuer", "wrong_audience",
-    "empty_audience", "wrong_client", "expired", "not_yet_valid", "unknown_key", "bad_signature",
+    "empty_audience", "wrong_client", "expired", "not_yet_valid", "unknown_key", "bad_signature", "revoked",
     "insufficient_scope", "missing_permission", "missing_role", "wrong_org", "missing_flag", "wrong_subject",
-    "keys_unavailable",
+    "keys_unavailable", "revocations_unavailable",
 }  # fmt: skip
 
 REFUSALS: list[tuple[AuthError, str, str]] = [
@@ -186,6 +186,9 @@ def test_a_refusal_can_be_said_again_without_what_it_came_through(error: Any) ->
 
 
 def test_what_cannot_be_told_is_one_family_that_is_never_raised_itself() -> None:
-    assert KeysUnavailable.__bases__ == (errors.Unavailable,)
+    assert KeysUnavailable.__bases__ == errors.RevocationsUnavailable.__bases__ == (errors.Unavailable,)
+    assert str(errors.RevocationsUnavailable(2)) == (
+        "revocations_unavailable: the revocations are not available, try again in 2 s"
+    )
     with pytest.raises(ConfigurationError, match="raise a kind of it, such as KeysUnavailable"):
         errors.Unavailable(1)

@@ -40,8 +40,11 @@ CORE = [
     "tokens.rules", "keys.signatures", "keys.jwk", "keys.key_set", "keys.notices", "web.bearer", "net.watchdog",
     "net.workers", "net.attempt", "net.flight", "net.joining", "net.bounded", "net.exchange", "net.connect",
     "net.tls", "net.http1", "net.in_between", "net.direct", "net.transports", "net.fetch", "keys.jwks_request",
-    "keys.store", "keys.signed", "tokens.cache", "net.verdict_reporter", "tokens.alike", "tokens.verdicts", "guard",
-    "web.well_known",
+    "revocation.entry", "revocation.health", "keys.store", "keys.signed", "tokens.cache", "net.verdict_reporter",
+    "tokens.alike", "tokens.verdicts", "net.errands", "net.redis_client", "revocation.replica",
+    "revocation.redis_streams", "revocation.followed", "revocation.notices", "revocation.follower",
+    "revocation.ledger", "webhooks.refusals", "webhooks.events", "revocation.policy", "revocation.revocations",
+    "revocation", "guard", "web.well_known",
 ]  # fmt: skip
 """Each may import what stands before it."""
 PUBLIC = {

@@ -232,6 +232,8 @@ FIXES: Mapping[Reason, Sequence[Row]] = {
     ),
     "missing_token": ((_otherwise, "Send the token in a header: Authorization: Bearer, a space, the token."),),
     "invalid_request": ((_otherwise, "Send one Authorization header: Bearer, a space, one token."),),
+    "revoked": ((_otherwise, "Sign in again, or request a new token: what is issued later is accepted."),),
+    "revocations_unavailable": ((_otherwise, "Look at guard.health(): it says what is wrong with Redis."),),
     "keys_unavailable": ((_otherwise, "Ask kinde-guard doctor why the keys cannot be had."),),
 }
 # fmt: on

@@ -32,6 +32,7 @@ from .notices import Notices
 if TYPE_CHECKING:
     from ..events import Emit
     from ..net.attempt import Attempt
+    from ..revocation.health import RevocationHealth
 
 WAIT_COLD = TOTAL_TIMEOUT + 0.25  # the deadline lands its failure first, so that a refusal can say why
 WAIT_UNKNOWN = 1.0
@@ -55,6 +56,8 @@ class IssuerHealth:
     clock_drift: float | None = None
     """The seconds by which the clock here is certainly ahead of the issuer's (negative: behind), as the ``Date`` of the
     last good answer shows; ``None`` if it had none."""
+    revocations: RevocationHealth | None = None
+    """How this process's copy of the revocations is; ``None`` if the guard has none."""
 
 
 class KeyStore:
@@ -142,6 +145,19 @@ class KeyStore:
         if now < keys.retry_at:
             return self._flight.under_way
         return self._start(keys)
+
+    def fetch_again(self) -> None:
+        """Fetch the keys now, whether it is due or not. Those that are held serve until others have come."""
+        under_way = self._flight.under_way
+        if under_way is None:
+            self._start(self._set)
+        else:  # its answer may be one of before
+            under_way.add_done_callback(lambda _: self._start(self._set))
+
+    @property
+    def clock_drift(self) -> float | None:
+        """As in :class:`IssuerHealth`."""
+        return self._drift
 
     def check_usable(self) -> None:
         """Raises :class:`KeysUnavailable` if there are no keys to verify with."""

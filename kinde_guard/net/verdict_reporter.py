@@ -126,7 +126,7 @@ def _refused(event: Refused) -> Mapping[str, str | None]:
 
 def _cannot_tell(event: CannotTell) -> Mapping[str, str | None]:
     hint = f"try again in {event.retry_after} s"
-    return {"verdict": "cannot_tell", "fingerprint": event.fingerprint, "reason": "keys_unavailable", "hint": hint}
+    return {"verdict": "cannot_tell", "fingerprint": event.fingerprint, "reason": event.reason, "hint": hint}
 
 
 def _keys_fetched(event: KeysFetched) -> Mapping[str, str | None]:

@@ -60,6 +60,9 @@ class Settings:
     """How many verified tokens are remembered, at most 10,000,000; 0 for none."""
     report_verdicts_to: str | None
     """A local Kinde, by its URL; ``None`` if none is to be told."""
+    revocations_url: str | None = field(repr=False)
+    """``KINDE_REVOCATIONS_URL``: where revocations are, if nothing else is said; not checked yet. It may hold a
+    password."""
     transport: httpx.BaseTransport | None = field(repr=False)
     """What keys are fetched with; ``None`` for the standard library's HTTP client."""
 
@@ -95,6 +98,7 @@ class Settings:
             usable_for=_number("usable_for", usable_for, 1, 30 * 86_400),
             cache_size=_whole("cache_size", cache_size, 10_000_000),
             report_verdicts_to=_report_verdicts_to(variables),
+            revocations_url=_revocations_url(variables),
             transport=checked_transport(transport),
         )
 
@@ -182,6 +186,14 @@ def _report_verdicts_to(variables: Sequence[Variables]) -> str | None:
     name = "KINDE_REPORT_VERDICTS_TO"
     value = value_of(name, variables)
     return None if value is None else local_url(value, name)  # type: ignore[arg-type]  # it checks what it gets
+
+
+def _revocations_url(variables: Sequence[Variables]) -> str | None:
+    name = "KINDE_REVOCATIONS_URL"
+    value = value_of(name, variables)
+    if value is None or isinstance(value, str):
+        return value
+    raise ConfigurationError(f"{name} is text, the URL of a Redis such as rediss://host:6379/0")
 
 
 def _number(name: str, value: float, least: float, most: float) -> float:

@@ -30,9 +30,6 @@ class StandInGuard:
     def recognise(self, authorization: bytes) -> AccessToken:
         return self._token
 
-    def authenticate_at_once(self, authorization: bytes) -> AccessToken:
-        return self._token
-
     def authenticate(self, authorization: Sequence[str]) -> AccessToken:
         return self._token
 

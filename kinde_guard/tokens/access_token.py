@@ -203,6 +203,11 @@ class AccessToken:
         )
 
 
+def digest_of(token: AccessToken) -> bytes:
+    """The SHA-256 of the token's text, which is no secret, and whole unlike its fingerprint."""
+    return token._made_of[1]
+
+
 def token_of(payload: bytes, digest: bytes, permissions_as_scopes: bool, claims: Json | None = None) -> AccessToken:
     """The token of guards and of ``kinde_guard.testing``: the *claims* in *payload* (JSON) have passed every rule,
     *digest* is the token's SHA-256."""

@@ -22,6 +22,7 @@ from ..net import forks
 if TYPE_CHECKING:
     from ..keys.jwk import Key
     from ..keys.store import KeyStore
+    from ..revocation.entry import Marks
     from .access_token import AccessToken
 
 BYTES_PER_ENTRY = 2 * 1024  # the bound in bytes of a large cache, for each entry that it may hold
@@ -31,7 +32,7 @@ LEAST_BOUND = 32 * 1024 * 1024  # the bound in bytes of every other
 class Entry:
     """A token that has held once, and what the guard looks at again at each hit."""
 
-    __slots__ = ("edition", "end", "key", "over", "size", "start", "store", "token", "used")
+    __slots__ = ("edition", "end", "key", "marks", "over", "seen", "size", "start", "store", "token", "used")
 
     def __init__(
         self,
@@ -41,12 +42,16 @@ class Entry:
         edition: object | None,
         times: tuple[float, float, float],
         size: int,
+        marks: Marks | None = None,
+        seen: object | None = None,
     ) -> None:
         self.token = token
         self.store, self.key = store, key  # of the issuer, and the one that verified the token
         self.edition = edition  # of the key set that the key was found in; None if it was waited for
         self.start, self.end, self.over = times  # from when until when the claims hold, and until when by ages
         self.size = size  # in bytes
+        self.marks = marks  # what revocations are compared with; None if there are none
+        self.seen = seen  # the edition of the revocations in which nothing spoke against it
         self.used = False  # whether there was a hit since eviction passed by
 
 

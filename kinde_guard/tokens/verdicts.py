@@ -63,7 +63,7 @@ def event_of(refusal: AuthError | Unavailable, mark: str) -> events.Event:
     from ..events import CannotTell, Refused
 
     if isinstance(refusal, Unavailable):
-        return CannotTell(mark, refusal.retry_after)
+        return CannotTell(mark, refusal.retry_after, refusal.reason)
     return Refused(refusal.reason, mark, refusal.hint)
 
 
@@ -78,7 +78,7 @@ def _reporter(url: str | None) -> events.Observer | None:
 def _words_of(refusal: AuthError | Unavailable) -> tuple[int, str, str]:
     """How loud it is said, the verdict, and the hint."""
     if isinstance(refusal, Unavailable):
-        return logging.WARNING, "cannot tell", f"no usable keys, try again in {refusal.retry_after} s"
+        return logging.WARNING, "cannot tell", f"no usable {refusal.what}, try again in {refusal.retry_after} s"
     # Requests without a header are everyday; one that lacks `Bearer` has a hint worth reading.
     level = logging.DEBUG if isinstance(refusal, MissingToken) and not refusal.hint else logging.INFO
     return level, "refused", refusal.hint

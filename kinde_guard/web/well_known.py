@@ -127,20 +127,26 @@ def _healthz(guard: Callable[[], Authenticator], demands: object) -> WellKnownPa
 
 
 def _readyz(guard: Callable[[], Authenticator], demands: object) -> WellKnownPage:
-    """Ready are those that hold usable keys of every issuer. Nobody sends requests to those that are not, so that it
-    is up to this page to have the keys fetched; it does not wait for them."""
+    """Ready are those that hold usable keys of every issuer, and a usable copy of the revocations. Nobody sends
+    requests to those that are not, so that it is up to this page to have the keys fetched; it does not wait for
+    them."""
     health = guard().health()
     missing = [name for name, issuer in health.items() if issuer.state not in USABLE]
-    if missing:
+    revocations = next((issuer.revocations for issuer in health.values()), None)
+    waiting = revocations is not None and not revocations.usable
+    if missing or waiting:
         guard().load_behind()
     # The problem of a fetch is for the log: it may name a proxy, or what else is behind this API.
     keys = {
         name: {"state": issuer.state, "since": issuer.since, "keys": issuer.keys, "clock_drift": issuer.clock_drift}
         for name, issuer in health.items()
     }
-    if missing:
-        return WellKnownPage(503, (_NO_STORE,), _json({"status": "not_ready", "no_keys_of": missing, "keys": keys}))
-    return WellKnownPage(200, (_NO_STORE,), _json({"status": "ready", "keys": keys}))
+    members: dict[str, Any] = {"keys": keys}
+    if revocations is not None:
+        members["revocations"] = {name: getattr(revocations, name) for name in ("state", "since", "entries")}
+    if missing or waiting:
+        return WellKnownPage(503, (_NO_STORE,), _json({"status": "not_ready", "no_keys_of": missing, **members}))
+    return WellKnownPage(200, (_NO_STORE,), _json({"status": "ready", **members}))
 
 
 def _checked(healthz: str | None, readyz: str | None) -> Iterator[tuple[str, _Make]]:

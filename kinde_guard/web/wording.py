@@ -32,6 +32,7 @@ TEXTS = {
     "not_yet_valid": "The access token is not valid yet.",
     "unknown_key": "The access token is signed with an unknown key.",
     "bad_signature": "The signature of the access token does not hold.",
+    "revoked": "The access token has been revoked.",
     "insufficient_scope": "The access token lacks a scope that this resource needs.",
     "missing_permission": "The access token lacks a permission that this resource needs.",
     "missing_role": "The access token lacks a role that this resource needs.",
@@ -39,6 +40,7 @@ TEXTS = {
     "missing_flag": "A feature that this resource needs is not switched on for the caller.",
     "wrong_subject": "This resource is not for this kind of caller.",
     "keys_unavailable": "Access tokens cannot be verified at the moment.",
+    "revocations_unavailable": "Whether access tokens have been revoked cannot be told at the moment.",
 }
 _TITLES = {
     400: "Bad Request",

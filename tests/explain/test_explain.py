@@ -33,6 +33,7 @@ from kinde_guard import (
     user,
 )
 from kinde_guard.cli import main
+from kinde_guard.errors import Reason
 from kinde_guard.explain import Check, Explanation, explain
 from kinde_guard.explain.descriptions import DESCRIPTIONS
 from kinde_guard.explain.fixes import FIXES, fix
@@ -428,12 +429,15 @@ def test_no_fix_is_a_catch_all(acme: LocalIssuer) -> None:
     assert len(set(fixes)) == len(fixes)
 
 
+_OF_NO_TOKEN: tuple[Reason, ...] = ("missing_token", "invalid_request", "revoked", "revocations_unavailable")
+
+
 def test_every_fix_is_some_way_s(acme: LocalIssuer) -> None:
-    """None is dead, none speaks of what it has no word for; but for those of headers, which are no tokens."""
+    """None is dead, none speaks of what it has no word for; but for what no token shows: headers, and revocations."""
     rows = {sentence for reason, rows in FIXES.items() for _, sentence in rows}
     told_of = "\n".join(decisive(way.explained(acme)).fix for way in WAYS.values())
     dead = [row for row in rows if row.partition("{")[0] not in told_of]
-    assert sorted(dead) == sorted(FIXES[reason][0][1] for reason in ("missing_token", "invalid_request"))
+    assert sorted(dead) == sorted(FIXES[reason][0][1] for reason in _OF_NO_TOKEN)
     for reason in FIXES:
         assert fix(RefusalContext(reason, "size", settings_of(), NOW, "x.y.z"))
 
