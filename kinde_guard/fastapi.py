@@ -92,7 +92,7 @@ class AccessTokenSecurity(SecurityBase):
             introduce(scope, token)
             if scopes.scopes and not token.scopes.issuperset(scopes.scopes):
                 # FastAPI ends at the first dependency that refuses; the challenge speaks for the whole route.
-                guard.demand(token, _demand_of_route(self, requirements.scope(*scopes.scopes), scope))
+                guard.demand(token, _requirements_of_route(self, requirements.scope(*scopes.scopes), scope))
         except (AuthError, Unavailable) as error:
             raise refused(error, HTTPException, asgi_scope.metadata_url(scope)) from None
         return token
@@ -153,7 +153,7 @@ class _Check:
             if attached is None or attached.guard is None:  # a test has overridden access_token
                 token.require(requirement)
             elif not requirement.met_by(token):
-                attached.guard.demand(token, _demand_of_route(access_token, self.requirement, conn.scope))
+                attached.guard.demand(token, _requirements_of_route(access_token, self.requirement, conn.scope))
         except AuthError as error:
             raise refused(error, HTTPException, asgi_scope.metadata_url(conn.scope)) from None
         return token
@@ -266,9 +266,9 @@ class KindeGuard(starlette.KindeGuard):
         else:
             super().start(app)
 
-    def demands_of(self, route: Any) -> Iterator[Requirement]:
+    def requirements_of(self, route: Any) -> Iterator[Requirement]:
         """Those of decorators are among the dependencies."""
-        return demands_in(route, access_token) if is_fastapis(route) else super().demands_of(route)
+        return requirements_in(route, access_token) if is_fastapis(route) else super().requirements_of(route)
 
 
 def schemes_of(app: FastAPI) -> set[str]:
@@ -281,7 +281,7 @@ def securities(route: Any) -> Iterator[AccessTokenSecurity]:
     return (inner.call for inner in dependencies_of(route) if isinstance(inner.call, AccessTokenSecurity))
 
 
-def demands_in(route: Any, security: AccessTokenSecurity) -> Iterator[Requirement]:
+def requirements_in(route: Any, security: AccessTokenSecurity) -> Iterator[Requirement]:
     """What *route* demands of the token of *security*, in the order in which it was written."""
     for inner in dependencies_of(route):
         if isinstance(inner.call, _Check) and security is access_token:
@@ -375,8 +375,8 @@ def _unused(name: str, signature: inspect.Signature) -> str:
     return name
 
 
-def _demand_of_route(security: AccessTokenSecurity, unmet: Requirement, scope: asgi_scope.Scope) -> Requirement:
+def _requirements_of_route(security: AccessTokenSecurity, unmet: Requirement, scope: asgi_scope.Scope) -> Requirement:
     """Everything that the route demands of this token, in the order in which it was written, *unmet* included
     (RFC 6750 §3: ``scope`` is for the resource, not for the one dependency that refused)."""
-    found = demands_in(serving(scope), security)
+    found = requirements_in(serving(scope), security)
     return with_requirements_around(AllOf((*found, unmet)).bound(scope.get("path_params", {})), scope)

@@ -118,6 +118,8 @@ class KindeProvider(AuthProvider):
                 jwt_signing_key=jwt_signing_key,
             )
         self._own_guard = self._attached.guard
+        self.own_paths: frozenset[str] = frozenset()
+        """The paths that it answers itself."""
 
     @property
     def guard(self) -> Any:
@@ -159,11 +161,13 @@ class KindeProvider(AuthProvider):
     def get_routes(self, mcp_path: str | None = None) -> list[Route]:
         """The metadata; and, to sign people in, all that the proxy answers."""
         self.set_mcp_path(mcp_path)
-        if self._proxy is not None:
-            return self._proxy.get_routes(mcp_path)
-        assert self._attached.pages is not None
-        path = urlsplit(self._attached.pages.metadata_url).path
-        return [Route(path, self._metadata, methods=["GET", "HEAD", "OPTIONS"])]
+        routes = [self._metadata_route()] if self._proxy is None else self._proxy.get_routes(mcp_path)
+        self.own_paths = frozenset(route.path for route in routes)
+        return routes
+
+    def operations_of(self, app: Any) -> FastMCPOperations:
+        """What the server of *app* can be asked for."""
+        return FastMCPOperations(_server_of(app))
 
     def get_middleware(self) -> list[Any]:
         """The gate, in place of fastmcp's own middleware for tokens."""
@@ -196,13 +200,15 @@ class KindeProvider(AuthProvider):
             self._proxy.update_default_scopes([*SIGN_IN_SCOPES.split(), *scopes])
             self._proxy.client_registration_options.valid_scopes = None
 
+    def _metadata_route(self) -> Route:
+        path = urlsplit(WellKnownPages(None, None, self.resource).metadata_url).path
+        return Route(path, self._metadata, methods=["GET", "HEAD", "OPTIONS"])
+
     async def _metadata(self, request: Request) -> Response:
-        pages = self._attached.pages
-        assert pages is not None
-        page = pages.answer(request.method, request.url.path, self._attached.ready, list)
-        if page is None:
-            return Response(status_code=404)
-        return Response(page.body, page.status, dict(page.headers))
+        pages = WellKnownPages(None, None, self.resource)
+        path = urlsplit(pages.metadata_url).path  # wherever it is mounted
+        page = pages.answer(request.method, path, self._attached.ready, list)
+        return Response(status_code=404) if page is None else Response(page.body, page.status, dict(page.headers))
 
 
 class _InFront:
@@ -275,9 +281,13 @@ class _ProviderEndpoint(Endpoint):
 
     def introduced(self, scope: Scope, token: AccessToken, guard: Authenticator) -> AuthenticatedUser:
         user = super().introduced(scope, token, guard)
-        if not asgi_scope.authorization(scope):
-            # A test's guard asks for no token, where fastmcp's own check, which comes next, wants to see a header.
-            scope["headers"] = [*scope["headers"], (b"authorization", b"Bearer none")]
+        values = asgi_scope.authorization(scope)
+        if not values or values[0][:7].lower() != b"bearer ":
+            # fastmcp's own check, which comes next, wants to see the header, and no space before it. Where a test's
+            # guard asks for no token there is none.
+            header = b"Bearer " + (values[0].strip(b" \t")[7:].lstrip(b" ") if values else b"none")
+            others = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
+            scope["headers"] = [*others, (b"authorization", header)]
         return user
 
 

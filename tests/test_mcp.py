@@ -123,9 +123,10 @@ class TestTools:
 
     def test_the_keys_cannot_be_had(self, kind: str, version: str) -> None:
         """Both SDKs answer 500."""
-        with Notes(kind).running() as notes:
-            token = mint(notes.issuer, **WRITER)
-            notes.issuer.down = True
+        notes = Notes(kind)
+        token = mint(notes.issuer, **WRITER)
+        notes.issuer.down = True
+        with notes.running():
             answer = notes.call("add", token, version, text="x")
             assert (answer.status_code, notes.ran) == (503, [])
             assert int(answer.headers["retry-after"]) > 0
@@ -165,6 +166,52 @@ class TestResourcesAndPrompts:
         answer = notes.read("notes://of/..%2F..%2Fetc", version=version)
         assert (answer.status_code, notes.ran) != (200, ["notes of ../../etc"])
         assert notes.ran == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+class TestWhatTellsOfThem:
+    """The values that an argument may have, and when something changes, are no stranger's business either."""
+
+    @pytest.mark.parametrize("ref", [
+        {"type": "ref/resource", "uri": "notes://of/{name}"},
+        {"type": "ref/resource", "uri": "notes://diary"},
+        {"type": "ref/prompt", "name": "summarise"},
+    ])  # fmt: skip
+    def test_completion(self, notes: Notes, version: str, ref: dict[str, str]) -> None:
+        asked = {"ref": ref, "argument": {"name": "name", "value": ""}}
+        assert notes.ask("completion/complete", asked, version=version).status_code == 401
+        assert notes.ask("completion/complete", asked, {"scope": "notes:read"}, version).status_code not in (401, 403)
+
+    def test_completion_of_what_demands_nothing(self, notes: Notes, version: str) -> None:
+        asked = {"ref": {"type": "ref/resource", "uri": "notes://motto"}, "argument": {"name": "a", "value": ""}}
+        assert notes.ask("completion/complete", asked, version=version).status_code not in (401, 403)
+
+    @pytest.mark.parametrize("method", ["resources/subscribe", "resources/unsubscribe"])
+    def test_subscribing(self, notes: Notes, version: str, method: str) -> None:
+        assert notes.ask(method, {"uri": "notes://diary"}, version=version).status_code == 401
+        assert notes.ask(method, {"uri": "notes://diary"}, {"subject": "kp_1"}, version).status_code == 403
+        assert notes.ask(method, {"uri": "notes://motto"}, version=version).status_code not in (401, 403)
+
+    @pytest.mark.parametrize("spelling", ["resourceSubscriptions", "resource_subscriptions"])
+    def test_listening(self, notes: Notes, version: str, spelling: str) -> None:
+        asked = {"notifications": {spelling: ["notes://motto", "notes://diary"]}}
+        assert notes.ask("subscriptions/listen", asked, version=version).status_code == 401
+        assert notes.ask("subscriptions/listen", asked, {"subject": "kp_1"}, version).status_code == 403
+        many = {"notifications": {spelling: ["notes://motto"] * 101}}
+        assert notes.ask("subscriptions/listen", many, version=version).json()["error"]["code"] == -32602
+
+    @pytest.mark.parametrize(("method", "params"), [
+        ("completion/complete", {"ref": "notes://diary"}),
+        ("completion/complete", {"ref": {"uri": ["notes://diary"]}}),
+        ("resources/subscribe", {"uri": 1}),
+        ("subscriptions/listen", {"notifications": []}),
+        ("subscriptions/listen", {"notifications": {"resourceSubscriptions": "notes://diary"}}),
+        ("subscriptions/listen", {"notifications": {"resourceSubscriptions": [1, None]}}),
+    ])  # fmt: skip
+    def test_what_is_malformed_is_the_sdks_to_refuse(
+        self, notes: Notes, version: str, method: str, params: dict[str, Any]
+    ) -> None:
+        assert "error" in notes.ask(method, params, version=version).text
 
 
 class TestBodies:

@@ -28,7 +28,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1: what can be sen
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiAnswer:
     """What came back: nothing, if there is a *problem*."""
 
     status: int = 0
@@ -66,29 +66,29 @@ def checked(target: Target) -> Target:
     return replace(target, url=str(url))
 
 
-async def send(target: Target, token: str) -> Answer:
+async def send(target: Target, token: str) -> ApiAnswer:
     """Send the request; it takes :data:`TIMEOUT` seconds at most, whatever the API does. Redirects are shown, not
     followed."""
     if not _TOKEN.fullmatch(token):
-        return Answer(problem="not sent: what is there has characters that no token has")
+        return ApiAnswer(problem="not sent: what is there has characters that no token has")
     try:
         async with asyncio.timeout(TIMEOUT):
             return await _sent(target, token)
     except TimeoutError:
-        return Answer(problem=f"no whole answer within {TIMEOUT:g} s")
+        return ApiAnswer(problem=f"no whole answer within {TIMEOUT:g} s")
     except httpx.ConnectError as error:
         where = httpx.URL(target.url).netloc.decode("ascii")
         if _is_of_tls(error):
-            return Answer(problem=f"whoever answers at {where} does not speak TLS: try http instead of https")
-        return Answer(problem=f"nobody answers at {where}: is the API running?")
+            return ApiAnswer(problem=f"whoever answers at {where} does not speak TLS: try http instead of https")
+        return ApiAnswer(problem=f"nobody answers at {where}: is the API running?")
     except httpx.RemoteProtocolError:
         other = "; if it wants TLS, write https" if target.url.startswith("http:") else ""
-        return Answer(problem=f"whoever is there hung up or does not speak HTTP{other}")
+        return ApiAnswer(problem=f"whoever is there hung up or does not speak HTTP{other}")
     except httpx.HTTPError as error:
-        return Answer(problem=f"no answer ({type(error).__name__})")
+        return ApiAnswer(problem=f"no answer ({type(error).__name__})")
 
 
-async def _sent(target: Target, token: str) -> Answer:
+async def _sent(target: Target, token: str) -> ApiAnswer:
     headers = {"authorization": f"Bearer {token}", "accept-encoding": "identity", "user-agent": "kinde-guard-console"}
     if target.body:
         headers["content-type"] = "application/json"
@@ -111,10 +111,10 @@ def _is_of_tls(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _read(response: httpx.Response, body: bytes, seconds: float) -> Answer:
+def _read(response: httpx.Response, body: bytes, seconds: float) -> ApiAnswer:
     shown, note = _shown(response, body[:MAX_BODY])
     more = f"The first {MAX_BODY // 1024} KiB of it." if len(body) > MAX_BODY else ""
-    return Answer(
+    return ApiAnswer(
         status=response.status_code,
         phrase=_phrase(response.status_code),
         milliseconds=seconds * 1000,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..keys.jwk import Key
-from ..requirements import AllOf, AnyOf, Condition, Requirement, Scopes
+from ..requirements import AllOf, AnyOf, ClaimRequirement, Requirement, Scopes
 from ..settings import Settings
 from ..tokens import jws, rules
 from ..tokens.access_token import AccessToken
@@ -73,7 +73,7 @@ def _kinds(demand: Requirement) -> Iterable[str]:
         return [kind for part in demand.parts for kind in _kinds(part)]
     if isinstance(demand, Scopes):
         return ["insufficient_scope"]
-    return [demand.reason if isinstance(demand, Condition) else "wrong_org"]
+    return [demand.reason if isinstance(demand, ClaimRequirement) else "wrong_org"]
 
 
 def _listed(name: str, values: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..net import forks
 from ..net.attempt import Attempt
-from ..net.fetch import Answer, Fetcher, FetchFailed, one_line
+from ..net.fetch import Fetcher, FetchFailed, HttpAnswer, one_line
 from ..net.headers import asked_wait
 from ..net.in_between import hint
 from .jwk import Key, KeyId, KeysRead, UnusableKeySet, load_libraries, read_jwk_set
@@ -71,7 +71,7 @@ class JwksRequest:
         return Loaded(read, life_of(answer.headers), drift(answer.headers, sent, received))
 
 
-def _failed_by_status(answer: Answer, received: float) -> Failed:
+def _failed_by_status(answer: HttpAnswer, received: float) -> Failed:
     """*received*: when *answer* came, in seconds since the epoch."""
     problem = f"the issuer answered {answer.status}{hint(answer.status, answer.headers)}"
     return Failed(str(answer.status), problem, asked_wait(answer.headers, received, "retry-after"))

@@ -18,6 +18,7 @@ import json
 import math
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -95,6 +96,8 @@ class SharedToken:
     def __init__(self, where: str | RedisClient, app: Application, clocks: Clocks, *, name: str) -> None:
         """*name*: what *where* is called by whoever has set it."""
         self._client = client_for(where, name=name, needs=("mget", "set", "eval"), timeout=ANSWER_TIMEOUT)
+        if isinstance(where, str):  # nobody else would close its connections
+            weakref.finalize(self, self._client.close).atexit = False
         self._calls = BoundedCalls(CALL_TIMEOUT)
         self._looks: flight.Flight[None] = flight.Flight(_looked, _nothing, deadline=TOTAL_TIMEOUT)
         self._seal = Seal(app)
@@ -227,7 +230,7 @@ class SharedToken:
         mark, held = self._seal.open("mark", sealed_mark), _read(self._seal.open("token", token), self._clocks.now())
         if held is not None and mark not in (None, held.mark):
             held = None
-        self._mark = mark or (self._mark if held is None else held.mark)
+        self._mark = mark or self._mark
         return _Seen(held, mark, bool(owner), bool(replaced))
 
     def _values(self, names: list[str]) -> list[Any]:

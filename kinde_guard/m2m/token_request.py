@@ -17,7 +17,7 @@ from urllib.parse import quote_plus, urlencode
 
 from ..errors import ConfigurationError, KindeGuardError
 from ..net.clocks import Moment
-from ..net.fetch import Answer, FetchFailed
+from ..net.fetch import FetchFailed, HttpAnswer
 from ..net.headers import asked_wait
 from ..net.in_between import SAID, refused_by
 from ..settings import issuer_url, issuer_urls, leavings
@@ -191,7 +191,7 @@ class Application:
         why = str(error).replace(self.secret, "***").replace(quote_plus(self.secret), "***")
         return Failure(f"no whole answer from {self.issuer}: {why}")
 
-    def read(self, answer: Answer, since: Moment, wall: float) -> Outcome:
+    def read(self, answer: HttpAnswer, since: Moment, wall: float) -> Outcome:
         """*since*: when it was asked for; *wall*: what the clock says now."""
         if answer.status == 200:
             try:

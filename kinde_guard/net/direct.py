@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from . import http1
 from .connect import Plain, connected
-from .exchange import Answer, FetchFailed, one_line
+from .exchange import FetchFailed, HttpAnswer, one_line
 from .in_between import unused_proxy
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Direct:
             self._secured = Secured
             self._context: ssl.SSLContext = context(self.authorities)
 
-    def send(self, method: str, url: str, attempt: Attempt, headers: Mapping[str, str], body: bytes) -> Answer:
+    def send(self, method: str, url: str, attempt: Attempt, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         """One request and its whole answer, or :class:`FetchFailed`."""
         asked = http1.target(url)
         if asked.secure and self.authorities is None:

@@ -13,7 +13,7 @@ MAX_HEAD = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """A whole answer. Header names are in lower case. Its ``repr`` shows no body: that may be a token."""
 
     status: int

@@ -16,8 +16,8 @@ from .direct import Direct
 from .exchange import CONNECT_TIMEOUT as CONNECT_TIMEOUT
 from .exchange import MAX_BODY as MAX_BODY
 from .exchange import TOTAL_TIMEOUT as TOTAL_TIMEOUT
-from .exchange import Answer as Answer
 from .exchange import FetchFailed as FetchFailed
+from .exchange import HttpAnswer as HttpAnswer
 from .exchange import one_line as one_line
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class Fetcher:
         """Those that are trusted to vouch for a host; ``None`` where a transport decides, and without TLS."""
         return self._way.authorities
 
-    def send(self, method: str, url: str, attempt: Attempt, *, headers: Mapping[str, str], body: bytes = b"") -> Answer:
+    def send(
+        self, method: str, url: str, attempt: Attempt, *, headers: Mapping[str, str], body: bytes = b""
+    ) -> HttpAnswer:
         """One request and its whole answer, or :class:`FetchFailed`; or :class:`.flight.Frozen`, if what went wrong may
         be owing to that."""
         try:

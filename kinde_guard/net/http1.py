@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-from .exchange import MAX_BODY, MAX_HEAD, Answer, FetchFailed, encoded, too_large
+from .exchange import MAX_BODY, MAX_HEAD, FetchFailed, HttpAnswer, encoded, too_large
 
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _UNRESERVED = "/?:@!$&'()*+,;=~%"  # RFC 3986 §3.3 and §3.4, and what is percent-encoded already
@@ -71,7 +71,7 @@ def request(method: str, asked: Target, headers: Mapping[str, str], body: bytes)
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def answer(receive: Receive) -> Answer:
+def answer(receive: Receive) -> HttpAnswer:
     """A whole answer, or :class:`FetchFailed`."""
     source = _Source(receive)
     version, status, headers = _head(source)
@@ -80,7 +80,7 @@ def answer(receive: Receive) -> Answer:
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise encoded()
     source.allowance = MAX_HEAD
-    return Answer(status, headers, _body(source, version, status, headers))
+    return HttpAnswer(status, headers, _body(source, version, status, headers))
 
 
 def _head(source: _Source) -> tuple[bytes, int, dict[str, str]]:

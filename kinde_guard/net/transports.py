@@ -12,7 +12,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .exchange import CONNECT_TIMEOUT, MAX_BODY, TOTAL_TIMEOUT, Answer, FetchFailed, encoded, one_line, too_large
+from .exchange import CONNECT_TIMEOUT, MAX_BODY, TOTAL_TIMEOUT, FetchFailed, HttpAnswer, encoded, one_line, too_large
 
 if TYPE_CHECKING:
     import httpx
@@ -35,7 +35,7 @@ class OverTransport:
                 import_module(name)
         self._timeout = self._library.Timeout(TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT).as_dict()
 
-    def send(self, method: str, url: str, attempt: Attempt, headers: Mapping[str, str], body: bytes) -> Answer:
+    def send(self, method: str, url: str, attempt: Attempt, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         """One request and its whole answer, or :class:`FetchFailed`."""
         extensions = {"timeout": self._timeout, "trace": _watching(attempt)}
         try:
@@ -58,7 +58,7 @@ def _library_of(transport: object) -> str:
     return "httpx2" if theirs is not None and isinstance(transport, theirs) else "httpx"
 
 
-def _exchanged(transport: httpx.BaseTransport, request: httpx.Request) -> Answer:
+def _exchanged(transport: httpx.BaseTransport, request: httpx.Request) -> HttpAnswer:
     response = transport.handle_request(request)
     try:
         if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
@@ -66,7 +66,7 @@ def _exchanged(transport: httpx.BaseTransport, request: httpx.Request) -> Answer
         body = _whole(response)
     finally:
         response.close()
-    return Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, body)
+    return HttpAnswer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, body)
 
 
 def _whole(response: httpx.Response) -> bytes:

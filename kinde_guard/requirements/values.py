@@ -133,7 +133,7 @@ class Scopes(Requirement):
 
 
 @dataclass(frozen=True, slots=True)
-class Condition(Requirement):
+class ClaimRequirement(Requirement):
     """A condition that is no scope: *holds* says whether a token meets it."""
 
     spelling: str
@@ -160,7 +160,7 @@ class OrgInPath(Requirement):
                 f"requires_org(path={self.parameter!r}): the route has no path parameter of that name"
             )
         code = str(parameters[self.parameter])
-        return Condition(str(self), "wrong_org", lambda token: bool(code) and token.org_code == code, _ORG_HINT)
+        return ClaimRequirement(str(self), "wrong_org", lambda token: bool(code) and token.org_code == code, _ORG_HINT)
 
     def refusal(self, token: AccessToken) -> AuthError | None:
         raise ConfigurationError(f"requires_org(path={self.parameter!r}) needs a route: outside one, use org(code)")
@@ -181,7 +181,7 @@ def permission(*keys: str) -> Requirement:
     """All of these permission keys (Kinde: claim ``permissions``)."""
     wanted = frozenset(_named("permission", keys))
     hint = f"the token lacks a permission of {few(keys)}: give it to the caller's role or app in Kinde"
-    return Condition(
+    return ClaimRequirement(
         _spelling("permission", keys), "missing_permission", lambda token: wanted <= token.permissions, hint
     )
 
@@ -190,13 +190,13 @@ def role(*keys: str) -> Requirement:
     """All of these roles, by key (Kinde: claim ``roles``, which has to be switched on in the app's tokens)."""
     wanted = frozenset(_named("role", keys))
     hint = f"the token lacks a role of {few(keys)}: in Kinde, switch on Roles in the app's token customization"
-    return Condition(_spelling("role", keys), "missing_role", lambda token: wanted <= token.roles, hint)
+    return ClaimRequirement(_spelling("role", keys), "missing_role", lambda token: wanted <= token.roles, hint)
 
 
 def org(code: str) -> Requirement:
     """The token belongs to this organization (claim ``org_code``); a token of no organization does not."""
     _named("org", (code,))
-    return Condition(_spelling("org", (code,)), "wrong_org", lambda token: token.org_code == code, _ORG_HINT)
+    return ClaimRequirement(_spelling("org", (code,)), "wrong_org", lambda token: token.org_code == code, _ORG_HINT)
 
 
 def org_of_route(code: str | None, path: str | None) -> Requirement:
@@ -219,15 +219,15 @@ def flag(key: str, value: object = True) -> Requirement:
         return type(found) is type(value) and found == value
 
     hint = f"feature flag {key} is absent or has another value"
-    return Condition(_spelling("flag", (key, value)), "missing_flag", holds, hint)
+    return ClaimRequirement(_spelling("flag", (key, value)), "missing_flag", holds, hint)
 
 
-machine: Requirement = Condition(
+machine: Requirement = ClaimRequirement(
     "machine", "wrong_subject", lambda token: token.is_m2m, "this is for apps, and a user called"
 )
 """The caller is a machine-to-machine app."""
 
-user: Requirement = Condition(
+user: Requirement = ClaimRequirement(
     "user", "wrong_subject", lambda token: not token.is_m2m, "this is for users, and an app called"
 )
 """The caller is a user."""

@@ -11,7 +11,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from ..requirements import Requirement
 from ..web import decorators
-from ..web.flask_routes import demands_before, functions_of, layers_in_front, methods_of
+from ..web.flask_routes import functions_of, layers_in_front, methods_of, requirements_before
 from .declared import declared_by, place_of
 from .front import Declared, Front, ProtectedRoute, Walk, combined
 from .layers import behind
@@ -56,7 +56,7 @@ def _of_rule(app: Any, rule: Any, front: Front) -> Iterator[ProtectedRoute]:
     view = app.view_functions.get(rule.endpoint)
     methods = _methods(rule)
     pieces = rule.endpoint.split(".")[:-1]
-    before = list(demands_before(app, [".".join(pieces[: end + 1]) for end in range(len(pieces))]))
+    before = list(requirements_before(app, [".".join(pieces[: end + 1]) for end in range(len(pieces))]))
     by_method = methods_of(view, methods) == methods
     for group in [[method] for method in methods] if by_method else [methods]:
         functions = functions_of(view, group[0] if group else "")

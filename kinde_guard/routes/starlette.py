@@ -10,6 +10,7 @@ from ..web import decorators
 from ..web.starlette_app import AppGuard
 from ..web.starlette_middleware import is_starlettes_cors, name_of, outside_of
 from ..web.starlette_routes import endpoint_of, is_fastapis, own_routes
+from . import mcp
 from .declared import declared_by, place_of
 from .front import Declared, Front, ProtectedRoute, Walk, combined
 from .layers import behind, behind_backend, is_a, peeled
@@ -24,7 +25,12 @@ def routes(app: Any, front: Front, walk: Walk) -> Iterator[ProtectedRoute]:
     everything = list(own_routes(app))
     guarded = decorators.guarded_by(map(endpoint_of, everything))
     for route in everything:
-        if endpoint_of(route) is None:
+        if (served := mcp.served(app, route)) is not None:
+            yield from mcp.routes(front.prefix + route.path, served)
+        elif mcp.is_the_providers(app, route):
+            path, where = front.prefix + route.path, place_of(route.endpoint)
+            yield ProtectedRoute(path, tuple(_methods(route)), None, "public", where)
+        elif endpoint_of(route) is None:
             # A Mount has a path; a Host has none.
             yield from walk(getattr(route, "app", route), front.below(getattr(route, "path", "")), mounted=True)
         else:
@@ -95,11 +101,11 @@ def _declared_by_method(endpoint: type, name: str) -> Declared:
 
 def _with_dependencies(declared: Declared, route: Any) -> Declared:
     """FastAPI: what decorators demand is among the dependencies, if they are ours of FastAPI."""
-    from ..fastapi import OptionalAccessTokenSecurity, demands_in, securities
+    from ..fastapi import OptionalAccessTokenSecurity, requirements_in, securities
 
     found = dict.fromkeys(securities(route))
     strict = [security for security in found if not isinstance(security, OptionalAccessTokenSecurity)]
-    parts = [demand for security in found for demand in demands_in(route, security)]
+    parts = [demand for security in found for demand in requirements_in(route, security)]
     own = [] if declared.demand is None else [declared.demand]
     return Declared(
         combined([*parts, *own]) if strict or own else None,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..requirements import AllOf, AnyOf, Condition, OrgInPath, Requirement, Scopes
+from ..requirements import AllOf, AnyOf, ClaimRequirement, OrgInPath, Requirement, Scopes
 
 Options = dict[str, Any]
 
@@ -90,7 +90,7 @@ def _refused(requirement: Requirement, options: Options) -> Options:
 
 def _spelt(requirement: Requirement) -> tuple[str, tuple[Any, ...]]:
     """The word and the arguments it was written with: a requirement is spelt as it is written."""
-    if not isinstance(requirement, Scopes | Condition):
+    if not isinstance(requirement, Scopes | ClaimRequirement):
         raise ConfigurationError(f"assert_requires knows no caller who meets {requirement!r}: give it one that is ours")
     call = ast.parse(str(requirement), mode="eval").body
     if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):

@@ -29,7 +29,7 @@ from ..guard import Guard
 from ..requirements import authenticated
 from .flask_app import is_automatic_options, past_front, put_in_front
 from .flask_refusal import EXTENSION, handle, refused
-from .flask_routes import all_demands, covered_demands, demands_before, demands_of, event_handlers
+from .flask_routes import all_requirements, covered_requirements, event_handlers, requirements_before, requirements_of
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication, WSGIEnvironment
@@ -86,7 +86,7 @@ class FlaskGuard:
         """The page that is asked for, if it is one of ours. It is answered in front of all of Flask: no function of the
         app has to let a health check pass."""
         assert self.pages is not None
-        return wsgi_environ.page_for(environ, self.pages, lambda: self.guard, functools.partial(all_demands, app))
+        return wsgi_environ.page_for(environ, self.pages, lambda: self.guard, functools.partial(all_requirements, app))
 
     def webhook_answer(self, environ: WSGIEnvironment) -> WebhookAnswer | None:
         """The answer to a webhook, in front of all of Flask, too: nothing else has read its body."""
@@ -132,7 +132,7 @@ class FlaskGuard:
                     f"the demand on the handler of the Socket.IO event {event!r} is not enforced: write @requires_…(…) "
                     "below the decorator of the event"
                 )
-        self.covered = dict(covered_demands(app))
+        self.covered = dict(covered_requirements(app))
         self._is_checked = True
         self.leaves_all_to_flask = self.public is None and self.pages is None and self.webhooks is None
 
@@ -189,7 +189,7 @@ def admit(requirement: Requirement) -> None:
     except InsufficientScope as error:
         # RFC 6750 §3: ``scope`` names all that the resource requires, so that one more token request is enough.
         around = with_requirements_around(authenticated, current.environ)
-        names = [name for demand in (around, *_demands_of_request(current)) for name in demand.scopes()]
+        names = [name for demand in (around, *_requirements_of_request(current)) for name in demand.scopes()]
         raise refused(InsufficientScope(dict.fromkeys((*names, *error.required)), error.hint)) from None
     except (AuthError, Unavailable) as error:
         if wsgi_environ.is_cors_preflight(current.environ):
@@ -218,12 +218,12 @@ def _is_verified(environ: WSGIEnvironment, guard: Authenticator) -> bool:
     return True
 
 
-def _demands_of_request(current: Request) -> Iterator[Requirement]:
+def _requirements_of_request(current: Request) -> Iterator[Requirement]:
     """What middleware around the app, the app, the blueprints and the view demand together."""
     app = _app()
     yield from requirements_around(current.environ)
-    yield from demands_before(app, reversed(current.blueprints))
-    yield from demands_of(app.view_functions.get(current.endpoint or ""), current.method)
+    yield from requirements_before(app, reversed(current.blueprints))
+    yield from requirements_of(app.view_functions.get(current.endpoint or ""), current.method)
 
 
 def _check_once(endpoint: str | None, values: dict[str, Any] | None) -> None:

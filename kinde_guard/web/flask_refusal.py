@@ -15,7 +15,7 @@ from ..errors import AuthError, KindeGuardError, Unavailable
 EXTENSION = "kinde_guard"
 
 
-class Refused(HTTPException):
+class FlaskRefusal(HTTPException):
     """An :class:`AuthError` or :class:`Unavailable` as well, which answers with the problem body and the
     challenge."""
 
@@ -29,7 +29,7 @@ class Refused(HTTPException):
 
 def refused(error: AuthError | Unavailable) -> Exception:
     """*error* as an exception of Flask's."""
-    if isinstance(error, Refused):
+    if isinstance(error, FlaskRefusal):
         return error
     refusal = error.anew(_kind(type(error)))  # type: ignore[arg-type]  # a class can be hashed
     refusal.response, refusal.description = None, error.detail
@@ -41,7 +41,7 @@ def refused(error: AuthError | Unavailable) -> Exception:
 
 def handle(error: KindeGuardError) -> HTTPException:
     """The app's handler: so that its handler for ``Exception`` does not swallow a refusal."""
-    if isinstance(error, Refused):
+    if isinstance(error, FlaskRefusal):
         return error
     raise error  # ours, not the caller's: 500
 
@@ -50,7 +50,7 @@ def handle(error: KindeGuardError) -> HTTPException:
 def _kind(kind: type[AuthError | Unavailable]) -> type[Exception]:
     """A class for each class of error, because Flask finds a handler by it: that of the status, or of the error."""
     base = default_exceptions.get(kind.status, HTTPException)
-    return type(kind.__name__, (Refused, base, kind), {"__module__": __name__, "code": kind.status})
+    return type(kind.__name__, (FlaskRefusal, base, kind), {"__module__": __name__, "code": kind.status})
 
 
 def _is_connecting() -> bool:

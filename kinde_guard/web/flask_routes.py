@@ -34,39 +34,41 @@ def methods_of(view: Any, methods: Iterable[str]) -> list[str]:
     return [method for method in methods if _handler_of(kind, method)] if by_method else []
 
 
-def demands_before(app: Flask, blueprints: Iterable[str]) -> Iterator[Requirement]:
+def requirements_before(app: Flask, blueprints: Iterable[str]) -> Iterator[Requirement]:
     """What functions that run before each request demand: those of *app*, and of *blueprints*, outermost first."""
-    return _demands_of(function for name in (None, *blueprints) for function in app.before_request_funcs.get(name, ()))
+    return _requirements_of(
+        function for name in (None, *blueprints) for function in app.before_request_funcs.get(name, ())
+    )
 
 
-def demands_of(view: Any, method: str) -> Iterator[Requirement]:
+def requirements_of(view: Any, method: str) -> Iterator[Requirement]:
     """What *view* demands of a request by *method*."""
-    return _demands_of(functions_of(view, method))
+    return _requirements_of(functions_of(view, method))
 
 
-def all_demands(app: Flask) -> Iterator[Requirement]:
+def all_requirements(app: Flask) -> Iterator[Requirement]:
     """Everything that anything in *app* demands, and in front of its views: but nothing of what is mounted there as a
     resource of its own."""
     issuers = app.extensions["kinde_guard"].guard.issuers
     yield from (gate.requires for gate in _gates(app) if not is_resource_of_its_own(gate.pages, gate.guard, issuers))
-    yield from demands_before(app, [name for name in app.before_request_funcs if name is not None])
+    yield from requirements_before(app, [name for name in app.before_request_funcs if name is not None])
     for view in app.view_functions.values():
         for method in getattr(view, "methods", None) or ("GET",):
-            yield from demands_of(view, method)
+            yield from requirements_of(view, method)
 
 
-def covered_demands(app: Flask) -> Iterator[tuple[tuple[str, str], Requirement]]:
-    """What :func:`covered_demand` finds, by endpoint and method, where the decorators around it do not answer OPTIONS
-    by right: Flask-CORS' say so in Flask's own way."""
+def covered_requirements(app: Flask) -> Iterator[tuple[tuple[str, str], Requirement]]:
+    """What :func:`covered_requirement` finds, by endpoint and method, where the decorators around it do not answer
+    OPTIONS by right: Flask-CORS' say so in Flask's own way."""
     for rule in app.url_map.iter_rules():
         view = app.view_functions.get(rule.endpoint)
         for method in (rule.methods or set()) - (set(getattr(view, "required_methods", ())) & {"OPTIONS"}):
-            demand = covered_demand(view, method)
+            demand = covered_requirement(view, method)
             if demand is not None:
                 yield (rule.endpoint, method), demand
 
 
-def covered_demand(view: Any, method: str) -> Requirement | None:
+def covered_requirement(view: Any, method: str) -> Requirement | None:
     """What *view* demands beneath a decorator of somebody else's, which may answer before our own is asked: a cache
     does. ``None`` where our own decorators are the outermost ones and ask first."""
     parts, within = functions_of(view, method), view
@@ -76,7 +78,7 @@ def covered_demand(view: Any, method: str) -> Requirement | None:
         parts = [part for part in parts if part is not view or not _is_ours(part)]
     else:
         parts = [part for part in parts if not _is_ours(part)]
-    covered = list(_demands_of(parts))
+    covered = list(_requirements_of(parts))
     return functools.reduce(lambda one, other: AllOf((one,)) & other, covered) if covered else None
 
 
@@ -127,7 +129,7 @@ def _decorators_of(kind: Any, method: str) -> list[Any]:
     return list(found.get(method.lower(), ()) if isinstance(found, dict) else found)
 
 
-def _demands_of(functions: Iterable[Any]) -> Iterator[Requirement]:
+def _requirements_of(functions: Iterable[Any]) -> Iterator[Requirement]:
     for function in functions:
         demand = enforced(function)
         if demand is not None:

@@ -8,16 +8,22 @@ server that speaks an older one does not compare them with the body.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 MOST_BYTES = 4 * 1024 * 1024
 """In one body, unless the server takes more: what the official SDK takes."""
 
+MOST_MENTIONED = 100
+"""Resources that one request may want to hear of."""
 NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 """The methods that run a function of the app's, and the parameter that says which."""
 REACHES_TOOLS = frozenset({"initialize", "server/discover", "ping", "tools/list"})
 """What a client needs before it can call a public tool; it runs nothing of the app's."""
+_ABOUT_RESOURCES = frozenset({"resources/subscribe", "resources/unsubscribe"})
+_MEANS = {"name": "prompts/get", "uri": "resources/read"}  # in a reference, which completion is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +31,14 @@ class Asked:
     """One request or notification, or an answer to a request of the server's, which has no method."""
 
     method: str = ""
-    name: str = ""
-    """Of the tool or prompt; a resource's is its URI. Empty for other methods."""
     params: dict[str, Any] = field(default_factory=dict)
+    about: tuple[tuple[str, str], ...] = ()
+    """What the request runs, or wants to know something of: each a method of ``NAMED_BY``, and a name or URI."""
+
+    @property
+    def tool(self) -> str | None:
+        """The tool that is called, if one is."""
+        return self.about[0][1] if self.method == "tools/call" else None
 
     @property
     def reaches_tools(self) -> bool:
@@ -65,12 +76,33 @@ def too_large(most: int) -> Unreadable:
 
 
 def _asked(method: str, params: dict[str, Any]) -> Asked:
-    if method not in NAMED_BY:
-        return Asked(method, "", params)
-    name = params.get(NAMED_BY[method])
-    if not isinstance(name, str):
-        raise Unreadable(400, -32602, f"Invalid params: {NAMED_BY[method]} is text")
-    return Asked(method, name, params)
+    if method in NAMED_BY:
+        name = params.get(NAMED_BY[method])
+        if not isinstance(name, str):
+            raise Unreadable(400, -32602, f"Invalid params: {NAMED_BY[method]} is text")
+        return Asked(method, params, ((method, name),))
+    about = tuple(islice(_mentioned(method, params), MOST_MENTIONED + 1))
+    if len(about) > MOST_MENTIONED:
+        raise Unreadable(400, -32602, f"Invalid params: more than {MOST_MENTIONED} resources")
+    return Asked(method, params, about)
+
+
+def _mentioned(method: str, params: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is not run, but may tell something that a caller is not to know: the values that an argument may have, or
+    when a resource changes. What is malformed the SDKs refuse."""
+    if method in _ABOUT_RESOURCES and isinstance(uri := params.get("uri"), str):
+        yield "resources/read", uri
+    if method == "completion/complete" and isinstance(reference := params.get("ref"), dict):
+        yield from ((_MEANS[key], reference[key]) for key in _MEANS if isinstance(reference.get(key), str))
+    if method == "subscriptions/listen" and isinstance(wanted := params.get("notifications"), dict):
+        # The SDKs take both spellings.
+        lists = (wanted.get("resourceSubscriptions"), wanted.get("resource_subscriptions"))
+        for uris in lists:
+            yield from (("resources/read", uri) for uri in _listed(uris) if isinstance(uri, str))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class McpGate:
             return call, None, receive
         body = await _body(receive, self._most_bytes())
         asked = read(body)
-        demand = await self.endpoint.demands.of(asked) if asked.method in NAMED_BY else None
+        demand = await self.endpoint.demands.of(asked) if asked.about else None
         if demand is None and not self._is_public(asked):
             demand = authenticated
         if demand is not None:
@@ -92,7 +92,7 @@ class McpGate:
         public = self.endpoint.public
         if public is None:
             return True
-        return bool(public) and (asked.reaches_tools or (asked.method == "tools/call" and asked.name in public))
+        return bool(public) and (asked.reaches_tools or asked.tool in public)
 
     def _passes(self, scope: Scope) -> bool:
         return self.endpoint.attached.preflights.passes and asgi_scope.is_cors_preflight(scope)

@@ -6,7 +6,9 @@ stand here: the official SDK's, and fastmcp's, of which nothing is imported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping
+import functools
+import operator
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -45,8 +47,8 @@ class Operation:
 class Operations(Protocol):
     """What a server can be asked for."""
 
-    async def find(self, asked: Asked) -> Operation | None:
-        """What runs for *asked*; ``None`` if it is not known before it runs."""
+    async def find(self, method: str, name: str, params: Mapping[str, Any]) -> Operation | None:
+        """What runs for such a request; ``None`` if it is not known before it runs."""
 
     async def every(self) -> list[Operation]:
         """All there are."""
@@ -75,8 +77,10 @@ class Demands:
 
     async def of(self, asked: Asked) -> Requirement | None:
         """What *asked* demands; any valid token where the rest is up to its arguments."""
-        operation = await self.operations.find(asked)
-        return None if operation is None else self._of(operation)
+        found = [await self.operations.find(method, name, asked.params) for method, name in asked.about]
+        demands = [self._of(operation) for operation in found if operation is not None]
+        demanded = [demand for demand in demands if demand is not None]
+        return functools.reduce(operator.and_, demanded) if demanded else None
 
     def scopes(self) -> tuple[str, ...]:
         """Those that all operations together need."""
@@ -87,9 +91,12 @@ class Demands:
         function = operation.function
         if function is None:
             return None
-        if function not in self._known:
-            self._known[function] = _checked(operation)
-        return self._known[function]
+        try:
+            if function not in self._known:
+                self._known[function] = _checked(operation)
+            return self._known[function]
+        except TypeError:  # a callable instance that has no hash, or no room for a weak reference
+            return _checked(operation)
 
 
 class OfficialOperations:
@@ -98,9 +105,9 @@ class OfficialOperations:
     def __init__(self, server: MCPServer[Any]) -> None:
         self._server = server
 
-    async def find(self, asked: Asked) -> Operation | None:
-        found = self._named(asked)
-        return None if found is None else Operation(asked.method, asked.name, getattr(found, "fn", None))
+    async def find(self, method: str, name: str, params: Mapping[str, Any]) -> Operation | None:
+        found = self._named(method, name)
+        return None if found is None else Operation(method, name, getattr(found, "fn", None))
 
     async def every(self) -> list[Operation]:
         return list(self.operations())
@@ -117,12 +124,12 @@ class OfficialOperations:
         for prompt in server._prompt_manager.list_prompts():
             yield Operation("prompts/get", prompt.name, prompt.fn)
 
-    def _named(self, asked: Asked) -> Any:
-        if asked.method == "tools/call":
-            return self._server._tool_manager.get_tool(asked.name)
-        if asked.method == "prompts/get":
-            return self._server._prompt_manager.get_prompt(asked.name)
-        return self._resource(asked.name) if asked.method == "resources/read" else None
+    def _named(self, method: str, name: str) -> Any:
+        if method == "tools/call":
+            return self._server._tool_manager.get_tool(name)
+        if method == "prompts/get":
+            return self._server._prompt_manager.get_prompt(name)
+        return self._resource(name)
 
     def _resource(self, uri: str) -> Any:
         resources = self._server._resource_manager
@@ -140,14 +147,15 @@ class FastMCPOperations:
         self._server = server
         self._found: dict[tuple[str, str], Operation] = {}
 
-    async def find(self, asked: Asked) -> Operation | None:
-        if "_meta" in asked.params and "fastmcp" in (asked.params["_meta"] or ()):
+    async def find(self, method: str, name: str, params: Mapping[str, Any]) -> Operation | None:
+        meta = params.get("_meta")
+        if isinstance(meta, dict) and "fastmcp" in meta:
             return None  # one version of several
-        known = self._found.get((asked.method, asked.name))
-        if known is None and (found := await _component(self._server, asked.method, asked.name)) is not None:
-            known = Operation(asked.method, asked.name, await _function_of(found, asked.method))
+        known = self._found.get((method, name))
+        if known is None and (found := await _component(self._server, method, name)) is not None:
+            known = Operation(method, name, await _function_of(found, method))
             if len(self._found) < self.MOST:
-                self._found[asked.method, asked.name] = known
+                self._found[method, name] = known
         return known
 
     async def every(self) -> list[Operation]:
@@ -171,9 +179,7 @@ async def _component(server: Any, method: str, name: str) -> Any:
         return await server.get_tool(name)
     if method == "prompts/get":
         return await server.get_prompt(name)
-    if method == "resources/read":
-        return await server.get_resource(name) or await server.get_resource_template(name)
-    return None
+    return await server.get_resource(name) or await server.get_resource_template(name)
 
 
 async def _function_of(component: Any, method: str) -> Callable[..., Any] | None:
@@ -197,6 +203,8 @@ def _name_there(component: Any) -> str | None:
 
 
 def _matches(template: Any, uri: str) -> bool:
+    if template.uri_template == uri:  # as completion is asked for
+        return True
     try:
         return template.matches(uri) is not None
     except Exception:  # a path in it that the server refuses: for the server to say

@@ -107,7 +107,7 @@ class AppGuard(Attached):
 
     def check(self, app: Starlette) -> None:
         """Look for demands that are not enforced, and see to it that mounted apps answer refusals as this one does."""
-        _check_demands(list(routes_of(app)))
+        _check_enforced(list(routes_of(app)))
         _check_makers(list(routes_of(app)))
         if self._first_check.is_first():
             self._tell_of_middleware(app)
@@ -123,12 +123,12 @@ class AppGuard(Attached):
             if attached is not None:
                 attached.begin()
 
-    def demands_of(self, route: Any) -> Iterator[Requirement]:
+    def requirements_of(self, route: Any) -> Iterator[Requirement]:
         """What *route* demands by its decorators."""
         demands = map(enforced, functions_of(route))
         return (demand for demand in demands if demand is not None)
 
-    def all_demands(self, app: Starlette) -> Iterator[Requirement]:
+    def all_requirements(self, app: Starlette) -> Iterator[Requirement]:
         """What the routes of *app* demand, and each :class:`asgi.GuardMiddleware` in it; but nothing of what is mounted
         as a resource of its own."""
         yield from (gate.requires for gate in gates_of(app))
@@ -136,7 +136,7 @@ class AppGuard(Attached):
         for route in routes_of(app, is_part):
             if is_part(route):
                 yield from (gate.requires for gate in gates(route))
-            yield from self.demands_of(route)
+            yield from self.requirements_of(route)
 
     def _tell_of_middleware(self, app: Starlette) -> None:
         """Say what stands on the wrong side of the guard."""
@@ -183,7 +183,7 @@ class _InFront:
         if attached.webhooks is not None and await asgi_scope.received(attached, scope, receive, send):
             return None
         if attached.pages is not None:
-            demanded = functools.partial(attached.all_demands, scope["app"])
+            demanded = functools.partial(attached.all_requirements, scope["app"])
             if await asgi_scope.answered(attached, demanded, scope, send):
                 return None
         if scope["type"] == "websocket":
@@ -225,7 +225,7 @@ def _is_part(route: Any, issuers: frozenset[str]) -> bool:
     return _of(mounted(route)) is None and not any(others)
 
 
-def _check_demands(routes: list[Any]) -> None:
+def _check_enforced(routes: list[Any]) -> None:
     endpoints = [(route, route.endpoint) for route in routes if endpoint_of(route) is not None]
     guarded = guarded_by(endpoint for _, endpoint in endpoints)
     for route, endpoint in endpoints:

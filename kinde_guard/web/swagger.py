@@ -97,7 +97,7 @@ class Swagger:
         public = self._guarded.public
         own = () if public is None else (Gate("", public),)
         around = (Gate(prefix, gate.public, gate.requires) for prefix, gate in part.gates)
-        demanding = [route for route in part.routes() if list(self._guarded.demands_of(route))]
+        demanding = [route for route in part.routes() if list(self._guarded.requirements_of(route))]
         return openapi.Described(
             part.prefix,
             (*own, *around),

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,19 @@ def fleet(redis_server: RedisServer) -> Iterator[Fleet]:
     with (found := Fleet(redis_server)).redis:
         yield found
     found.kinde.open.set()
+
+
+@pytest.fixture
+def ready(redis_server: RedisServer) -> Iterator[Callable[..., redis.Redis]]:
+    """A client of the app's own."""
+    with ExitStack() as stack:
+
+        def ready(kind: type[redis.Redis] = redis.Redis, **options: Any) -> redis.Redis:
+            client = kind(port=redis_server.port, **options)
+            stack.callback(client.close)
+            return client
+
+        yield ready
 
 
 # One token for all
@@ -182,6 +196,18 @@ def test_who_was_killed_holds_nobody_up(fleet: Fleet, monkeypatch: pytest.Monkey
     assert fleet.process().token() == "token-2"
     assert {key: fleet.redis.get(key) for key in fleet.redis.keys("*turn*")} == keys
     assert fleet.process().token() == "token-2"
+
+
+def test_whose_turn_was_over_ends_nobody_else_s(fleet: Fleet) -> None:
+    """He was frozen, say, and somebody else began one meanwhile."""
+    fleet.kinde.open.clear()
+    with ThreadPoolExecutor(1) as pool:
+        token = pool.submit(fleet.process().token)
+        assert fleet.kinde.arrived.wait(LONG)
+        fleet.redis.set(fleet.key("turn:0"), "somebody")
+        fleet.kinde.open.set()
+        assert token.result(LONG) == "token-1"
+    assert fleet.redis.get(fleet.key("turn:0")) == "somebody"
 
 
 def test_the_next_turn_is_one_s_alone(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,15 +356,15 @@ BROKEN: dict[str, Callable[[Fleet], Any]] = {
 @pytest.mark.parametrize("texts", [False, True], ids=["bytes", "texts"])
 @pytest.mark.parametrize("broken", BROKEN)
 def test_what_cannot_be_used_is_as_good_as_none(
-    fleet: Fleet, redis_server: RedisServer, broken: str, texts: bool
+    fleet: Fleet, ready: Callable[..., redis.Redis], broken: str, texts: bool
 ) -> None:
     """It is replaced, whatever kind of answers the client gives."""
-    ready = redis.Redis(port=redis_server.port, decode_responses=texts)
+    client = ready(decode_responses=texts)
     fleet.process().forget()
     assert fleet.process().token() == "token-1"
     BROKEN[broken](fleet)
-    assert fleet.process(shared=ready).token() == "token-2"
-    assert fleet.process(shared=ready).token() == "token-2"
+    assert fleet.process(shared=client).token() == "token-2"
+    assert fleet.process(shared=client).token() == "token-2"
 
 
 # Refused by the API
@@ -361,7 +387,9 @@ def test_no_token_is_replaced_twice_within_a_minute(fleet: Fleet) -> None:
     fleet.clock.now += 61
     fleet.ask(one, 401, 200)
     fleet.clock.now += 121
+    writes = fleet.redis.info("commandstats")["cmdstat_set"]["calls"]
     assert fleet.ask(one, 401, 200) == (401, ["token-2"])
+    assert fleet.redis.info("commandstats")["cmdstat_set"]["calls"] == writes, "nobody takes a turn for nothing"
     assert fleet.ask(other, 401, 200) == (200, ["token-1", "token-2"])
     assert fleet.fetched == 2
     assert 0 < fleet.redis.ttl(fleet.key("replaced")) <= 60
@@ -413,23 +441,20 @@ class Meddling(redis.Redis):
         return super().set(name, *args, **kwargs)
 
 
-def meddled(fleet: Fleet, server: RedisServer, name: str, meddle: Callable[[], object]) -> ClientCredentials:
-    ready = Meddling(port=server.port)
-    ready.when, ready.meddle = name, meddle
-    return fleet.process(shared=ready)
-
-
-def test_what_has_come_in_the_moment_before_its_turn_is_used(fleet: Fleet, redis_server: RedisServer) -> None:
-    one = meddled(fleet, redis_server, "turn:0", lambda: fleet.process().token())
-    assert one.token() == "token-1"
+def test_what_has_come_in_the_moment_before_its_turn_is_used(fleet: Fleet, ready: Callable[..., Meddling]) -> None:
+    client = ready(Meddling)
+    client.when, client.meddle = "turn:0", lambda: fleet.process().token()
+    assert fleet.process(shared=client).token() == "token-1"
     assert fleet.fetched == 1
 
 
 def test_what_somebody_has_replaced_in_the_moment_before_is_not_replaced(
-    fleet: Fleet, redis_server: RedisServer
+    fleet: Fleet, ready: Callable[..., Meddling]
 ) -> None:
     """And has no other to show for it, as Kinde failed."""
-    one = meddled(fleet, redis_server, "replaced", lambda: fleet.redis.set(fleet.key("replaced"), "somebody"))
+    client = ready(Meddling)
+    client.when, client.meddle = "replaced", lambda: fleet.redis.set(fleet.key("replaced"), "somebody")
+    one = fleet.process(shared=client)
     fleet.ask(one, 200)
     fleet.clock.now += 61
     assert fleet.ask(one, 401, 200) == (401, ["token-1"])
@@ -480,13 +505,15 @@ def test_nobody_looks_before_five_seconds_are_over(fleet: Fleet) -> None:
     assert fleet.redis.info("commandstats")["cmdstat_mget"]["calls"] == looks
 
 
-def test_what_was_asked_for_before_it_was_forgotten_is_nobody_else_s(fleet: Fleet) -> None:
+@pytest.mark.parametrize("by", ["itself", "another"])
+def test_what_was_asked_for_before_it_was_forgotten_is_nobody_else_s(fleet: Fleet, by: str) -> None:
     """It may come with the rights of before."""
     fleet.kinde.open.clear()
+    process = fleet.process()
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(fleet.process().token)
+        first = pool.submit(process.token)
         assert fleet.kinde.arrived.wait(LONG)
-        fleet.process().forget()
+        (process if by == "itself" else fleet.process()).forget()
         fleet.kinde.open.set()
         assert first.result(LONG) == "token-1"
     assert fleet.process().token() == "token-2"
@@ -556,30 +583,34 @@ def hangs(server: RedisServer) -> None:
 
 
 def is_full(server: RedisServer) -> None:
-    server.client().config_set("maxmemory", "1")
+    with server.client() as admin:
+        admin.config_set("maxmemory", "1")
 
 
 def is_a_replica(server: RedisServer) -> None:
-    server.client().replicaof("127.0.0.1", "1")
+    with server.client() as admin:
+        admin.replicaof("127.0.0.1", "1")
 
 
 def may_do_nothing(server: RedisServer) -> None:
-    server.client().acl_setuser("default", enabled=True, commands=["-@all", "+acl"])
+    with server.client() as admin:
+        admin.acl_setuser("default", enabled=True, commands=["-@all", "+acl"])
 
 
 @pytest.mark.parametrize("trouble", [refuses_connections, hangs, is_full, is_a_replica, may_do_nothing])
-@pytest.mark.parametrize("ready", [False, True], ids=["URL", "client without time-outs"])
+@pytest.mark.parametrize("own", [False, True], ids=["URL", "client without time-outs"])
 def test_where_redis_is_away_all_is_as_if_there_were_none(
     redis_server: RedisServer,
+    ready: Callable[..., redis.Redis],
     trouble: Callable[[RedisServer], None],
-    ready: bool,
+    own: bool,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It is said once; and what hangs is not asked again and again."""
     caplog.set_level(logging.INFO, "kinde_guard")
     kinde, clock = Kinde(), Clock()
-    where: Any = redis_server.url if not ready else redis.Redis(port=redis_server.port, socket_timeout=None)
+    where: Any = ready(socket_timeout=None) if own else redis_server.url
     monkeypatch.setattr(shared, "CALL_TIMEOUT", 0.2)
     one, other = (credentials(kinde, clock, shared=where) for _ in range(2))
     trouble(redis_server)
@@ -678,15 +709,15 @@ def test_a_cluster(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         bus = str(free.getsockname()[1])
     with running_redis(tmp_path / "redis", "--cluster-enabled", "yes", "--cluster-port", bus) as server:
-        server.client().cluster("addslots", *range(16384))
-        until(lambda: server.client().cluster("info")["cluster_state"] == "ok")
+        with server.client() as admin:
+            admin.cluster("addslots", *range(16384))
+            until(lambda: admin.cluster("info")["cluster_state"] == "ok")
         kinde = Kinde()
-        one, other = (
-            credentials(kinde, shared=redis.RedisCluster(host="127.0.0.1", port=server.port)) for _ in range(2)
-        )
-        assert [one.token(), other.token()] == ["token-1", "token-1"]
-        one.forget()
-        assert one.token() == "token-2"
+        with redis.RedisCluster(host="127.0.0.1", port=server.port) as cluster:
+            one, other = (credentials(kinde, shared=cluster) for _ in range(2))
+            assert [one.token(), other.token()] == ["token-1", "token-1"]
+            one.forget()
+            assert one.token() == "token-2"
 
 
 # What is seen of it
@@ -696,7 +727,8 @@ def test_no_secret_no_token_and_no_password_is_shown(tmp_path: Path, caplog: pyt
     """With every logger at DEBUG, where it works and where it does not."""
     caplog.set_level(logging.DEBUG)
     with running_redis(tmp_path / "redis") as server:
-        server.client().config_set("requirepass", "geheim")
+        with server.client() as admin:
+            admin.config_set("requirepass", "geheim")
         good, bad = (f"redis://:{word}@127.0.0.1:{server.port}/0" for word in ("geheim", "gehiem"))
         processes = [credentials(shared=where) for where in (good, bad)]
         for process in processes:
@@ -738,10 +770,9 @@ class Failing(redis.CredentialProvider):
 
 
 def test_an_exception_that_nobody_foresaw_is_shown_by_its_name(
-    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+    ready: Callable[..., redis.Redis], caplog: pytest.LogCaptureFixture
 ) -> None:
-    ready = redis.Redis(port=redis_server.port, credential_provider=Failing())
-    assert credentials(shared=ready).token() == "token-1"
+    assert credentials(shared=ready(credential_provider=Failing())).token() == "token-1"
     assert "Redis: LookupError" in caplog.text
     assert "geheim" not in caplog.text
 

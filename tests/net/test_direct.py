@@ -26,13 +26,13 @@ from kinde_guard.m2m import ClientCredentials
 from kinde_guard.net import connect, http1, tls
 from kinde_guard.net.attempt import Attempt
 from kinde_guard.net.exchange import MAX_HEAD
-from kinde_guard.net.fetch import MAX_BODY, Answer, Fetcher, FetchFailed
+from kinde_guard.net.fetch import MAX_BODY, Fetcher, FetchFailed, HttpAnswer
 
 LONG = 20.0
 Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
 
 
-def send(url: str, fetcher: Fetcher | None = None, **request: Any) -> Answer:
+def send(url: str, fetcher: Fetcher | None = None, **request: Any) -> HttpAnswer:
     fetcher = fetcher or Fetcher(tls=False)
     return fetcher.send(request.pop("method", "GET"), url, Attempt(), **{"headers": {}, **request})
 

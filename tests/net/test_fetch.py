@@ -40,7 +40,7 @@ from helpers import ABSENT, b64, jwk, key_set
 from waiting import LONG
 
 from kinde_guard.net.attempt import Attempt
-from kinde_guard.net.fetch import MAX_BODY, TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed
+from kinde_guard.net.fetch import MAX_BODY, TOTAL_TIMEOUT, Fetcher, FetchFailed, HttpAnswer
 from kinde_guard.net.flight import Callback, Flight
 from kinde_guard.net.joining import join
 
@@ -56,7 +56,7 @@ def over_httpx() -> Fetcher:
     return Fetcher(httpx.HTTPTransport())
 
 
-def get(url: str, transport: httpx.BaseTransport | None = None) -> Answer:
+def get(url: str, transport: httpx.BaseTransport | None = None) -> HttpAnswer:
     fetcher = our_own() if transport is None else Fetcher(transport)
     return fetcher.send("GET", url, Attempt(), headers={"accept": "application/json"})
 
@@ -301,7 +301,7 @@ def test_a_pool_of_the_users_keeps_no_connection() -> None:
 
 def test_a_transport_without_a_network() -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(404, content=request.url.path.encode()))
-    assert get("https://acme.kinde.com/path", transport) == Answer(404, {"content-length": "5"}, b"/path")
+    assert get("https://acme.kinde.com/path", transport) == HttpAnswer(404, {"content-length": "5"}, b"/path")
 
 
 def test_a_transport_whose_connections_are_no_sockets() -> None:
@@ -499,7 +499,7 @@ def flown(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> Iterator[dict[str, Futu
 
 
 def test_a_slow_answer_is_taken(flown: dict[str, Future[Flown]]) -> None:
-    assert flown["slow"].result(LONG).outcome == Answer(200, {"content-length": "2"}, b"{}")
+    assert flown["slow"].result(LONG).outcome == HttpAnswer(200, {"content-length": "2"}, b"{}")
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ import kinde_guard.starlette
 import kinde_guard.wsgi
 from kinde_guard import AuthError, Guard, KeysUnavailable, scope
 from kinde_guard.m2m import ClientCredentials, TokenRequestFailed
-from kinde_guard.net.fetch import Answer
+from kinde_guard.net.fetch import HttpAnswer
 
 PACKAGE = str(Path(kinde_guard.__file__).parent)
 GOOD = mint(base=M2M)
@@ -276,7 +276,7 @@ def test_what_the_client_half_holds_shows_neither_token_nor_secret() -> None:
     answer = httpx.Response(200, json={"access_token": "T0KEN", "token_type": "bearer", "expires_in": 3600})
     auth = credentials(httpx.MockTransport(lambda request: answer))
     assert auth.token() == "T0KEN"
-    for held in (auth, *vars(auth).values(), Answer(200, {}, answer.content)):
+    for held in (auth, *vars(auth).values(), HttpAnswer(200, {}, answer.content)):
         assert "T0KEN" not in repr(held)
         assert "s3cret" not in repr(held)
 

@@ -14,7 +14,7 @@ import httpx
 from ...keys.notices import drift
 from ...net import flight, joining
 from ...net.attempt import Attempt
-from ...net.fetch import TOTAL_TIMEOUT, Answer, Fetcher, FetchFailed, one_line
+from ...net.fetch import TOTAL_TIMEOUT, Fetcher, FetchFailed, HttpAnswer, one_line
 from ...net.in_between import hint
 
 _ACCEPT = {"accept": "application/json"}
@@ -24,7 +24,7 @@ _ACCEPT = {"accept": "application/json"}
 class TimedAnswer:
     """The answer with status 200 or, where there is none, the problem; and how long it took."""
 
-    answer: Answer | None = None
+    answer: HttpAnswer | None = None
     problem: str = ""
     seconds: float = 0.0
     drift: float | None = None
