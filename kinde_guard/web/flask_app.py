@@ -62,7 +62,7 @@ class GuardedApp(Flask):
         current = _request()
         answer: Any = True  # so is a refusal
         try:
-            if current.method == "OPTIONS" and is_automatic_options(current) and self.extensions[EXTENSION].is_strangers_preflight(current.environ):
+            if is_automatic_options(current) and self.extensions[EXTENSION].is_strangers_preflight(current.environ):
                 answer = self.make_default_options_response(*ctx)
             else:
                 answer = super().preprocess_request(*ctx)
