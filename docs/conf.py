@@ -62,8 +62,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"kinde_guard\.\w+\.\w+\..*"),
     (r"py:.*", r".*[\[\]'].*"),  # pieces of a type that is spelt out
     (r"py:data", r"Refusal|UNSIGNED"),
-    (r"py:class", r"(Audiences|Clocks|Domains|IssuerHealth|SharedWhere|Variables|WSGIApplication)"),
-    (r"py:class", r".*Settings|integer -- .*"),
+    (r"py:class", r"integer -- .*"),
 ]
 
 
@@ -82,4 +81,5 @@ def resolve_short_name(app, env, node, contnode):
     if found:
         entry = objects[found[0]]
         return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, found[0])
-    return contnode if node.get("reftype") == "mod" and target in MODULES else None
+    in_a_signature = "refexplicit" not in node  # a type alias, which nobody wrote as a reference
+    return contnode if in_a_signature or (node.get("reftype") == "mod" and target in MODULES) else None
