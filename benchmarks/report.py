@@ -24,7 +24,6 @@ PACKAGES = (
     "flask",
     "gunicorn",
     "joserfc",
-    "oxyjwt",
     "pyjwt",
     "ryjwt",
     "starlette",

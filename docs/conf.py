@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from django.conf import settings
+
 import kinde_guard
 from kinde_guard import __version__
 
+settings.configure()  # Ninja is not loaded without
 MODULES = {path.stem for path in Path(kinde_guard.__file__).parent.rglob("*.py")}
 
 project = "kinde_guard"
@@ -40,12 +43,15 @@ OTHERS = (
     "asyncio",
     "collections",
     "concurrent",
+    "django",
     "fastapi",
     "fastmcp",
     "flask",
     "httpx",
     "mcp",
+    "ninja",
     "opentelemetry",
+    "rest_framework",
     "starlette",
     "types",
     "typing",
@@ -57,12 +63,13 @@ OTHERS = (
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(asyncio|collections|concurrent|fastapi|fastmcp|flask|httpx2?|mcp|opentelemetry|starlette|types|typing|typing_extensions|werkzeug)\..*",
+        r"(asyncio|collections|concurrent|django|fastapi|fastmcp|flask|httpx2?|mcp|ninja|opentelemetry|rest_framework|starlette|types|typing|typing_extensions|werkzeug)\..*",
     ),
     (r"py:.*", r"kinde_guard\.\w+\.\w+\..*"),
     (r"py:.*", r".*[\[\]'].*"),  # pieces of a type that is spelt out
     (r"py:data", r"Refusal|UNSIGNED"),
-    (r"py:class", r"integer -- .*"),
+    (r"py:class", r"(Audiences|Clocks|Domains|IssuerHealth|SharedWhere|Variables|WSGIApplication)"),
+    (r"py:class", r".*Settings|integer -- .*"),
 ]
 
 
@@ -81,5 +88,4 @@ def resolve_short_name(app, env, node, contnode):
     if found:
         entry = objects[found[0]]
         return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, found[0])
-    in_a_signature = "refexplicit" not in node  # a type alias, which nobody wrote as a reference
-    return contnode if in_a_signature or (node.get("reftype") == "mod" and target in MODULES) else None
+    return contnode if node.get("reftype") == "mod" and target in MODULES else None

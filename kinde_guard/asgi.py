@@ -123,10 +123,10 @@ class GuardMiddleware(Attached):
         attach(scope, self)
         if self.webhooks is not None and await asgi_scope.received(self, scope, receive, send):
             return None
-        if self.pages is not None and await answered(self, self._requirements, scope, send):
+        if self.pages is not None and await answered(self, lambda: [self.requires], scope, send):
             return None
         if not is_open(scope, self.public, self.preflights):
-            guard = self.guard or self.ready()
+            guard = self.ready()
             try:
                 token = recognise(scope, guard) or await aauthenticate(scope, guard)
                 if self.requires is not authenticated:
@@ -138,9 +138,6 @@ class GuardMiddleware(Attached):
             send = private_to_caller(send)
         await self.app(scope, receive, send)
         return None
-
-    def _requirements(self) -> list[Requirement]:
-        return [self.requires]
 
     def _start(self) -> None:
         self.begin()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import django_project  # noqa: F401  # Ninja is not loaded without settings
 import pytest
 
 import kinde_guard

@@ -366,6 +366,9 @@ def test_the_version_is_the_installed_one() -> None:
     ("flask", "flask", "kinde_guard.flask needs Flask: pip install 'kinde-guard[flask]'"),
     ("mcp", "mcp", "kinde_guard.mcp needs the MCP SDK: pip install 'kinde-guard[mcp]'"),
     ("fastmcp", "fastmcp", "kinde_guard.fastmcp needs fastmcp: pip install 'kinde-guard[fastmcp]'"),
+    ("django", "django", "kinde_guard.django needs Django: pip install 'kinde-guard[django]'"),
+    ("drf", "rest_framework", "kinde_guard.drf needs Django REST framework: pip install djangorestframework"),
+    ("ninja", "ninja", "kinde_guard.ninja needs Django Ninja: pip install django-ninja"),
 ])  # fmt: skip
 def test_a_missing_extra_is_named_in_one_sentence(module: str, missing: str, sentence: str) -> None:
     code = f"try:\n import kinde_guard.{module}\nexcept ImportError as error:\n print(error)"

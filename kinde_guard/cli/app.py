@@ -31,10 +31,6 @@ COMMANDS = {
     "dev": Listed("dev", "Run a local Kinde with sample apps, an API and people."),
     "doctor": Listed("doctor.command", "Examine a Kinde domain and the settings, step by step."),
     "explain": Listed("explain", "Explain why a token is let in or not."),
-    "revocations": Listed(
-        "revoking.revocations", "List what is revoked, watch it, explain a token by it, lift a mistake."
-    ),
-    "revoke": Listed("revoking.revoke", "Have every worker refuse tokens before they expire."),
     "routes": Listed(
         "routes",
         "List every route of an app, and what it demands; and the middleware that is asked before the guard.",

@@ -15,7 +15,12 @@ from .options import AsJson
 
 
 def routes(
-    app: Annotated[str, typer.Argument(metavar="MODULE:APP", help="A FastAPI, Starlette or Flask app.")],
+    app: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:APP", help="A FastAPI, Starlette or Flask app; Django's wsgi or asgi application."
+        ),
+    ],
     fail_unprotected: Annotated[
         bool, typer.Option("--fail-unprotected", help="Exit with 1 if a route is open that is not public.")
     ] = False,

@@ -62,12 +62,19 @@ def _sender(client: Any) -> _Send:
         return _to_url(client)
     if hasattr(client, "open") and hasattr(client, "application"):
         return _through_werkzeug(client)
+    if is_djangos(client):
+        return _through_django(client)
     if hasattr(client, "request") and not inspect.iscoroutinefunction(client.request):
         return _through_httpx(client)
     raise ConfigurationError(
         f"{type(client).__name__} is no client known here: give a Starlette or FastAPI TestClient, "
-        "a Flask test client, an httpx.Client, or the app's URL as text"
+        "a Flask or Django test client, an httpx.Client, or the app's URL as text"
     )
+
+
+def is_djangos(client: Any) -> bool:
+    """Whether it is Django's test client, or one that is derived from it."""
+    return hasattr(client, "generic") and hasattr(client, "handler") and not inspect.iscoroutinefunction(client.request)
 
 
 @contextmanager
@@ -105,12 +112,8 @@ def _through_werkzeug(client: Any) -> _Send:
     bare = app.test_client(use_cookies=False) if hasattr(app, "test_client") else type(client)(app, use_cookies=False)
 
     def send(method: str, target: str, headers: Pairs, body: bytes) -> Seen:
-        # As a server would hand them on: werkzeug's own Headers refuse line breaks before the app sees any.
-        environ: dict[str, str] = {}
-        for name, value in headers:
-            key = name.upper().replace("-", "_")
-            key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-            environ[key] = f"{environ[key]},{value}" if key in environ else value
+        # werkzeug's own Headers refuse line breaks before the app sees any.
+        environ = _as_environ(headers)
         try:
             answer = bare.open(target, method=method, environ_overrides=environ, data=body or None)
         except Exception as error:
@@ -118,6 +121,27 @@ def _through_werkzeug(client: Any) -> _Send:
         return Seen(answer.status_code, list(answer.headers), answer.get_data())
 
     return send
+
+
+def _through_django(client: Any) -> _Send:
+    def send(method: str, target: str, headers: Pairs, body: bytes) -> Seen:
+        try:
+            answer = client.generic(method, target, body, **_as_environ(headers))
+        except Exception as error:
+            return _raised(error)
+        return Seen(answer.status_code, list(answer.items()), b"".join(answer))
+
+    return send
+
+
+def _as_environ(headers: Pairs) -> dict[str, str]:
+    """As a WSGI server would hand them on."""
+    environ: dict[str, str] = {}
+    for name, value in headers:
+        key = name.upper().replace("-", "_")
+        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    return environ
 
 
 def _to_url(url: str) -> _Send:

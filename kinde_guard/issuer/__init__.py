@@ -15,7 +15,6 @@ from .registry import Api, App, ConfidentialApp
 from .sessions import SignIn
 from .tokens import ABSENT
 from .users import Membership, User
-from .webhooks import WEBHOOK_FAULTS, Webhook
 
 __all__ = [
     "ABSENT",
@@ -23,7 +22,6 @@ __all__ = [
     "LOOPBACK",
     "PRESETS",
     "UNSIGNED",
-    "WEBHOOK_FAULTS",
     "Api",
     "App",
     "ConfidentialApp",
@@ -36,5 +34,4 @@ __all__ = [
     "SignIn",
     "SigningKey",
     "User",
-    "Webhook",
 ]

@@ -16,7 +16,7 @@ __all__ = ["Kind", "ProtectedRoute", "routes_of", "unserved"]
 
 
 def routes_of(app: Any, public: Iterable[str] = ()) -> list[ProtectedRoute]:
-    """Every route of *app* (FastAPI, Starlette, Flask, or middleware around one), in the order of the app.
+    """Every route of *app* (FastAPI, Starlette, Flask, Django, or middleware around one), in the order of the app.
 
     Those that are open on purpose are *public*: a path as it is shown, or ``"/static/*"`` for what is below. What is
     declared and not enforced stays *misplaced*. Raises :class:`ConfigurationError` for an app of another kind.

@@ -18,7 +18,9 @@ NOT_AROUND = (
 ANSWERS_OPTIONS = "runs for OPTIONS as well: with pass_preflights=True whoever calls it a preflight would be let in"
 LET_THROUGH = "pass_preflights=True lets whatever calls itself a preflight through, and this runs for OPTIONS"
 OPENED = "stands in front of the app's routes; on public paths strangers come to it, too"
-NO_GUARD = "no guard is attached to its app, so it answers 500: call KindeGuard(app)"
+NO_GUARD = (
+    "no guard is attached to its app, so it answers 500: call KindeGuard(app), or in Django add KindeGuardMiddleware"
+)
 
 
 @dataclass(frozen=True, slots=True)

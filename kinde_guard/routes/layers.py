@@ -21,6 +21,7 @@ _APPS = (
     ("starlette.applications", "Starlette"),
     ("starlette.routing", "Router"),
     ("werkzeug.middleware.dispatcher", "DispatcherMiddleware"),
+    ("django.core.handlers.base", "BaseHandler"),
 )
 
 

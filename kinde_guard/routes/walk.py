@@ -41,8 +41,12 @@ def _routes(app: Any, inner: Any, front: Front, mounted: bool) -> Iterator[Prote
         from .flask import views
 
         yield from views(inner.__self__, front)
+    elif is_a(inner, "django.core.handlers.base", "BaseHandler"):
+        from .django import routes as django_routes
+
+        yield from django_routes(front)
     elif mounted and callable(inner):  # static files and the like, which have no routes
         answers_options = not is_a(inner, "starlette.staticfiles", "StaticFiles")
         yield from front.routes("/*", (), Declared(answers_options=answers_options), place_of(inner))
     else:
-        raise ConfigurationError(f"{app!r} is no FastAPI, Starlette or Flask app, nor middleware around one")
+        raise ConfigurationError(f"{app!r} is no FastAPI, Starlette, Flask or Django app, nor middleware around one")

@@ -10,6 +10,7 @@ from ..authenticator import Authenticator
 from ..errors import ConfigurationError
 from ..guard import Guard
 from ..issuer import LocalIssuer
+from ..routes.layers import is_a
 from ..tokens.access_token import AccessToken
 from .mcp import server_place
 from .stand_in import StandInGuard
@@ -39,8 +40,9 @@ def trust(app: Any, issuer: LocalIssuer, **settings: Any) -> Iterator[Guard]:
 def caller(app: Any, **options: Any) -> Iterator[AccessToken]:
     """Every request to *app* is this caller, without a token; what routes demand is judged, so a 403 is a real one.
 
-    *app*: what ``KindeGuard(app)`` was called on (of mounted apps that have their own, each), a GuardMiddleware, or an
-    MCP server, which then takes calls without HTTP for this caller's as well.
+    *app*: what ``KindeGuard(app)`` was called on (of mounted apps that have their own, each), a GuardMiddleware, of
+    Django a test client or the wsgi or asgi application, or an MCP server, which then takes calls without HTTP for this
+    caller's as well.
     The *options* are those of :mod:`kinde_guard.testing.tokens`. Enter it before the app is started, which then needs
     no settings. (A Flask app reads them when ``KindeGuard`` is attached: any will do, in its config say.)
     """
@@ -64,6 +66,7 @@ def _place_in(app: Any) -> Guarded:
     places: tuple[Any, ...] = (
         getattr(getattr(app, "state", None), "kinde_guard", None),  # Starlette, FastAPI
         getattr(app, "extensions", {}).get("kinde_guard"),  # Flask
+        _of_django(app),
         app,  # a middleware
     )
     if (server := server_place(app)) is not None:
@@ -74,6 +77,16 @@ def _place_in(app: Any) -> Guarded:
     raise ConfigurationError(
         f"{app!r} has no guard: call KindeGuard(app) first, and give the app itself, not what is wrapped around it"
     )
+
+
+def _of_django(app: Any) -> Guarded | None:
+    """What guards the project, whichever of its two applications or test clients *app* is."""
+    kinds = (("django.core.handlers.base", "BaseHandler"), ("django.test.client", "RequestFactory"))
+    if not any(is_a(app, *kind) for kind in kinds):
+        return None
+    from ..web.django_guard import guard_of_project
+
+    return guard_of_project()
 
 
 def _permissions_as_scopes(place: Guarded) -> bool:

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from ..errors import ConfigurationError
 from ..guard import Guard
+from ..hostile.clients import is_djangos
 from ..requirements import AllOf, Requirement
 from ..routes import routes_of
 from .apps import trust
@@ -40,7 +42,7 @@ def assert_requires(
 ) -> None:
     """The route refuses without a token (401), refuses who lacks any part of *demands* (403), and lets in who has all.
 
-    *client* is a TestClient of Starlette or FastAPI, or a test client of Flask; *method* may be ``"WEBSOCKET"``.
+    *client* is a test client of Starlette, FastAPI, Flask or Django; *method* may be ``"WEBSOCKET"``.
     Without *demands*, any valid token. *request* is what else the client sends (``{"json": …}``); *caller* is what all
     callers have besides, as in :func:`caller`. A caller is let in by any status but 401, 403, 404, 405 and 5xx. Raises
     :class:`AssertionError`, which shows all that was tried.
@@ -83,6 +85,8 @@ def assert_no_unprotected_routes(app: Any, public: Iterable[str] = ()) -> None:
 
 def _trusting(client: Any, issuer: Any) -> AbstractContextManager[Guard]:
     app = getattr(client, "app", None) or getattr(client, "application", None)
+    if is_djangos(client):
+        app = client
     if app is None:
         raise ConfigurationError(f"assert_requires takes a test client first, such as TestClient(app), not {client!r}")
     if hasattr(getattr(app, "wsgi_app", None), "guard"):  # Flask behind a GuardMiddleware
@@ -99,11 +103,21 @@ def _asking(client: Any, method: str, path: str, request: dict[str, Any]) -> Cal
         every = {**given, **(headers(token) if token else {"Authorization": ""})}
         if method == "WEBSOCKET":
             return _connected(client, path, headers=every, **request)
+        if is_djangos(client):
+            return int(client.generic(method, path, headers=every, **_for_django(request)).status_code)
         if hasattr(client, "open"):  # Flask
             return int(client.open(path, method=method, headers=every, **request).status_code)
         return int(client.request(method, path, headers=every, **request).status_code)
 
     return ask
+
+
+def _for_django(request: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"json": …}`` is written as everywhere; what else there is, is what Django's ``client.generic`` takes."""
+    given = dict(request)
+    if "json" in given:
+        given |= {"data": json.dumps(given.pop("json")), "content_type": "application/json"}
+    return given
 
 
 def _connected(client: Any, path: str, **request: Any) -> int:

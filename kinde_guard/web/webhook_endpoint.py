@@ -30,6 +30,9 @@ class WebhookEndpoint:
     Raises :class:`ConfigurationError`.
     """
 
+    most_read = MOST_READ
+    """Bytes that an adapter reads of a body, at most."""
+
     def __init__(self, path: str, on_event: OnEvent | None) -> None:
         from ..webhooks import calls
 
