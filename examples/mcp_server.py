@@ -45,4 +45,5 @@ def add_note(text: str) -> str:
     return f"{current_token.subject} has written it down"
 
 
-app = mcp.http_app()
+# Without it fastmcp compares neither Host nor Origin, and a page in a browser could talk to a server on loopback.
+app = mcp.http_app(host_origin_protection="auto")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
 import subprocess
@@ -126,10 +127,12 @@ def url(issuer: LocalIssuer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             process.wait(LONG)
 
 
-def asking(url: str, person: Person, mode: Any, *calls: tuple[str, dict[str, Any]]) -> list[str]:
+def asking(
+    url: str, person: Person, mode: Any, *calls: tuple[str, dict[str, Any]], memory: Memory | None = None
+) -> list[str]:
     """What the official client gets of each tool, one after another; the text of what refuses it."""
     metadata = OAuthClientMetadata.model_validate({"redirect_uris": [CALLBACK], "client_name": "a client"})
-    auth = OAuthClientProvider(f"{url}/mcp", metadata, Memory(), person.follow, person.result)
+    auth = OAuthClientProvider(f"{url}/mcp", metadata, memory or Memory(), person.follow, person.result)
 
     async def ask() -> list[str]:
         got: list[str] = []
@@ -150,6 +153,20 @@ def client_text(result: Any) -> str:
 
 
 ADD = ("add_note", {"text": "x"})
+
+
+def test_authlab(url: str, issuer: LocalIssuer) -> None:
+    """``mcp-authlab`` gives the example its best grade: by a token of the proxy's, and a foreign one of Kinde's."""
+    pytest.importorskip("mcp_authlab", reason="mcp-authlab is not installed")
+    memory = Memory()
+    asking(url, Person(issuer, given={1: ("notes:read",)}), "legacy", ("whoami", {}), memory=memory)
+    assert memory.tokens is not None
+    foreign = issuer.m2m_token(audience="https://other")
+    options = ["--token", memory.tokens.access_token, "--foreign-token", foreign, "--tool", "add_note"]
+    command = [sys.executable, "-m", "mcp_authlab", "scan", f"{url}/mcp", "--no-login", "--format", "json", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG)
+    found = json.loads(done.stdout)
+    assert found["grade"] == "A", done.stdout
 
 
 @pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("mcp", reason="the MCP SDK is not installed")
 
-from servers_mcp import MODERN, app_of, message, server_of
+from servers import served, served_issuer
+from servers_mcp import KINDS, MODERN, app_of, message, server_of
 from starlette.testclient import TestClient
+from waiting import LONG
 
+from kinde_guard import Guard
+from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.hostile import assert_resists_hostile_tokens
 from kinde_guard.mcp import KindeGuard, requires_scope
-from kinde_guard.testing.tokens import guard_for, local_issuer
+from kinde_guard.testing.tokens import guard_for, local_issuer, mint
+
+ROOT = Path(__file__).parents[1]
 
 
 class EachIsACall:
@@ -78,3 +88,65 @@ def test_hostile_tokens_of_a_provider() -> None:
     app = EachIsACall(server.http_app(stateless_http=True), "write")
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         assert_resists_hostile_tokens(client, "/users", issuer=issuer, method="POST")
+
+
+CONFORMANCE = ROOT / ".conformance" / "node_modules"
+SCENARIOS = [
+    "server-initialize",
+    "tools-call-simple-text",
+    "tools-call-error",
+    "tools-call-with-progress",
+    "tools-call-elicitation",
+    "resources-read-text",
+    "resources-templates-read",
+    "prompts-get-with-args",
+    "server-sse-multiple-streams",
+]
+"""Of those for servers, which ask for nothing that the SDK alone answers in another way. None is about authorization;
+they show that a gate in front keeps out of the way: of streams, and of what a server asks in the middle of a call."""
+
+
+@pytest.fixture(scope="module")
+def conformance_url() -> Iterator[str]:
+    from servers_mcp_conformance import conformance_app
+
+    guard = guard_for(local_issuer())
+    with served(conformance_app(guard)) as place:
+        yield f"http://{place}/mcp"
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_conformance(conformance_url: str, scenario: str, tmp_path: Path) -> None:
+    """``modelcontextprotocol/conformance``, whose newest version for servers is 2025-11-25."""
+    script = CONFORMANCE / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+    node = CONFORMANCE / "node" / "bin" / "node"
+    if not script.exists() or not node.exists():
+        pytest.skip("npm install --prefix .conformance node@22 @modelcontextprotocol/conformance has yet to be run")
+    command = [str(node), str(script), "server", "--url", conformance_url, "--scenario", scenario]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LONG)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def scan(url: str, *options: str) -> dict[str, Any]:
+    """What ``mcp-authlab`` says of a server."""
+    command = [sys.executable, "-m", "mcp_authlab", "scan", url, "--no-login", "--format", "json", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG)
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_authlab(kind: str) -> None:
+    """The best grade. It warns of plain HTTP, and of what Kinde lacks: registration of clients, ``iss`` (RFC 9207)."""
+    pytest.importorskip("mcp_authlab", reason="mcp-authlab is not installed")
+    with served_issuer() as issuer, listen(0) as sock:
+        resource = f"{url_of(sock)}/mcp"
+        # fastmcp compares neither Host nor Origin unless it is told to.
+        options = {} if kind == "official" else {"host_origin_protection": "auto"}
+        app = app_of(server_of(kind, []), **options)
+        KindeGuard(app, guard=Guard(issuer.url, audience=resource, variables=()), public=[], resource=resource)
+        with serving(app, sock):
+            good = mint(issuer, audience=resource, scope="notes:read")
+            foreign = mint(issuer, audience="https://other")
+            found = scan(resource, "--token", good, "--foreign-token", foreign, "--tool", "add")
+    assert found["grade"] == "A", found
