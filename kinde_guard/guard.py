@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .revocation.entry import Marks
     from .revocation.replica import Replica
     from .revocation.revocations import Revocations
+    from .settings.seeds import Seeds
 
 
 _NOT_SHOWN: Any = None
@@ -86,6 +87,10 @@ class GuardSettings(TypedDict, total=False):
     """How many verified tokens are remembered; 0 for none, at most 10,000,000, and 16,384 if left out."""
     transport: httpx.BaseTransport | None
     """What fetches keys in place of the standard library: for a proxy, or a private CA."""
+    jwks: Seeds | None
+    """Keys that were saved earlier, by ``kinde-guard keys --save``: a document, the path of a file, or several of them.
+    They are a seed: usable at once, for ``usable_for`` from when they were fetched, and new ones are fetched with the
+    first request."""
     observer: events.Observer | None
     """Is told what happens (:mod:`kinde_guard.events`)."""
     revocations: Revocations | None
@@ -105,9 +110,10 @@ class Guard:
     from ``KINDE_DOMAIN``, ``KINDE_ISSUER_URL`` or ``KINDE_HOST`` if not given. *audience*: one or several, any of
     which will do; from ``KINDE_AUDIENCE`` if not given. ``audience=None`` with *clients* accepts tokens that name no
     audience, of those client ids alone. *leeway*, *retry_after*, *usable_for*: seconds. *cache_size*: tokens
-    remembered, 0 for none. *transport*: an ``httpx.BaseTransport``, for a proxy or a private CA. *observer*: is told
-    what happens (:mod:`kinde_guard.events`). *revocations*: what is revoked before it expires
-    (:mod:`kinde_guard.revocation`); where ``KINDE_REVOCATIONS_URL`` says, if not given. *clocks*: for tests.
+    remembered, 0 for none. *transport*: an ``httpx.BaseTransport``, for a proxy or a private CA. *jwks*: keys that
+    were saved earlier, to begin with. *observer*: is told what happens (:mod:`kinde_guard.events`). *revocations*: what
+    is revoked before it expires (:mod:`kinde_guard.revocation`); where ``KINDE_REVOCATIONS_URL`` says, if not given.
+    *clocks*: for tests.
     *variables*: where to read ``KINDE_*`` from, first to last, instead of the environment. A local Kinde is told of
     verdicts too where ``KINDE_REPORT_VERDICTS_TO`` is its URL.
 
@@ -128,6 +134,7 @@ class Guard:
         usable_for: float = 86_400,
         cache_size: int = 16_384,
         transport: httpx.BaseTransport | None = None,
+        jwks: Seeds | None = None,
         observer: events.Observer | None = None,
         revocations: Revocations | None = None,
         clocks: Clocks | None = None,
@@ -145,6 +152,7 @@ class Guard:
             usable_for=usable_for,
             cache_size=cache_size,
             transport=transport,
+            jwks=jwks,
             variables=(os.environ,) if variables is None else variables,
         )
         self._clocks = clocks or Clocks()

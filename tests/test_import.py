@@ -35,9 +35,11 @@ FRAMEWORKS = {
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
     "net.once", "net.clocks", "net.forks", "net.headers", "tokens.digests", "web.wording", "web.log_lines", "errors",
-    "events", "settings.leavings", "settings.urls", "settings.variables", "settings.values", "settings", "tokens.jws",
+    "events", "settings.leavings", "settings.urls", "settings.variables", "settings.seeds",
+    "settings.values", "settings", "tokens.jws",
     "tokens.claims", "tokens.access_token", "requirements.values", "requirements.text", "requirements",
-    "tokens.rules", "keys.signatures", "keys.jwk", "keys.key_set", "keys.notices", "web.bearer", "net.watchdog",
+    "tokens.rules", "keys.signatures", "keys.jwk", "keys.key_set", "keys.notices", "keys.seeding",
+    "web.bearer", "net.watchdog",
     "net.workers", "net.attempt", "net.flight", "net.joining", "net.bounded", "net.exchange", "net.connect",
     "net.tls", "net.http1", "net.in_between", "net.direct", "net.transports", "net.fetch", "keys.jwks_request",
     "revocation.entry", "revocation.health", "keys.store", "keys.signed", "tokens.cache", "net.verdict_reporter",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -85,8 +86,10 @@ def test_it_shows_the_same_on_a_package_index() -> None:
 
 
 @pytest.mark.parametrize("block", list(_named_blocks()))
-def test_code_runs(block: str, environment: LocalIssuer) -> None:
+def test_code_runs(block: str, environment: LocalIssuer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every block runs as it stands; an app in it refuses a stranger wherever it demands something."""
+    monkeypatch.chdir(tmp_path)
+    tmp_path.joinpath("keys.json").write_text(json.dumps(environment.jwks()))
     namespace = run(block)
     app = namespace.get("app")
     for path in re.findall(r'^@(?:app|admin)\.get\("(/[^"{]*)"\)', block, re.MULTILINE) if app is not None else []:

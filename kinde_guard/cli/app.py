@@ -31,6 +31,7 @@ COMMANDS = {
     "dev": Listed("dev", "Run a local Kinde with sample apps, an API and people."),
     "doctor": Listed("doctor.command", "Examine a Kinde domain and the settings, step by step."),
     "explain": Listed("explain", "Explain why a token is let in or not."),
+    "keys": Listed("keys", "Fetch the keys that tokens are verified with, to be saved for a guard to begin with."),
     "routes": Listed(
         "routes",
         "List every route of an app, and what it demands; and the middleware that is asked before the guard.",

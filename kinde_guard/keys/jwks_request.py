@@ -64,11 +64,15 @@ class JwksRequest:
             received = self._wall()
             if answer.status != 200:
                 return _failed_by_status(answer, received)
-            with forks.steady:  # cryptography has an OpenSSL of its own, with locks of its own
-                read = read_jwk_set(answer.body, self._algorithms, known)
+            read = self.read(answer.body, known)
         except (FetchFailed, UnusableKeySet) as error:
             return Failed(type(error).__name__, str(error))
         return Loaded(read, life_of(answer.headers), drift(answer.headers, sent, received))
+
+    def read(self, body: bytes, known: Mapping[KeyId, Key]) -> KeysRead:
+        """The keys in *body*; raises :class:`~kinde_guard.keys.jwk.UnusableKeySet`."""
+        with forks.steady:  # cryptography has an OpenSSL of its own, with locks of its own
+            return read_jwk_set(body, self._algorithms, known)
 
 
 def _failed_by_status(answer: HttpAnswer, received: float) -> Failed:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
+from ..net.clocks import Moment
 from ..net.headers import age_of, delta_seconds
 from .jwk import KTY, Key, KeyId, KeysRead
 
@@ -16,7 +17,7 @@ LIFE = 600.0
 LEAST_LIFE, MOST_LIFE = 60.0, 3600.0
 REFRESH_AT = 0.8
 FIRST_WAIT, COLD_WAIT, WARM_WAIT = 1.0, 30.0, 300.0
-NEVER = float("-inf")
+NEVER, FOR_EVER = float("-inf"), float("inf")
 
 State = Literal["fresh", "stale", "expired", "never_loaded"]
 
@@ -51,11 +52,31 @@ class KeySet:
     """No attempt before then: at most 5 min after one that failed; ``NEVER`` if the last did not fail."""
     cool_until: float = NEVER
     """No attempt before then for the sake of an unknown kid, or of a signature that did not hold."""
+    dated_until: float = FOR_EVER
+    """Until then by the wall clock, in seconds since the epoch, a seed's keys verify tokens, whatever the other clock
+    says, which stands still in a snapshot of a machine; ``inf`` for keys that were fetched here."""
     problem: str = ""
-    """Why the last attempt failed; empty if it did not."""
+    """Why the last attempt failed, or that there was none yet (a seed); empty if all is well."""
     edition: object = field(default_factory=object, repr=False, compare=False)
     """A mark of ``keys``, to be compared with ``is``: the next set has the same mark if it has the very same keys. It
     keeps no key alive, so it may be held for long."""
+
+    @classmethod
+    def seeded(cls, read: KeysRead, now: Moment, *, age: float, usable_for: float, problem: str) -> KeySet:
+        """The set of a seed, which was fetched *age* seconds ago: it is stale from the beginning, and new keys are due
+        with the first request."""
+        return cls(
+            keys=read.keys,
+            skipped=read.skipped,
+            weak=read.weak,
+            private=read.private,
+            loaded_at=now.ageing - age,
+            stale_at=now.ageing,
+            refresh_at=now.ageing,
+            usable_until=now.ageing - age + usable_for,
+            dated_until=now.wall - age + usable_for,
+            problem=problem,
+        )
 
     def find(self, kid: str, alg: str) -> Key | None:
         """The key that may verify signatures of *alg* under this kid; ``None`` if there is none."""

@@ -33,6 +33,27 @@ class Notices:
         self._leeway = leeway
         self._emit = emit
 
+    def of_seed(self, keys: KeySet) -> None:
+        """The notice of the keys that are there from the beginning."""
+        log.info("keys of %s: %d from a seed; %s", self._issuer, len(keys.keys), keys.problem)
+        for sentence in _first(keys.skipped):
+            log.warning("keys of %s: skipped %s", self._issuer, sentence)
+        self._log_changes(changes_between(KeySet(), keys))
+
+    def of_seed_left_out(self, source: str, why: str) -> None:
+        """The notice that a seed is of no use any more, or not yet."""
+        log.warning("keys of %s: %s is not used: %s", self._issuer, source, why)
+
+    def of_seed_without_date(self, source: str, usable_for: float) -> None:
+        """The notice that nothing says how old a seed is."""
+        log.warning(
+            "keys of %s: %s does not say when it was fetched, so that keys which were withdrawn since may serve for %g "
+            "s after each start: add fetched_at, or write it with `kinde-guard keys --save`",
+            self._issuer,
+            source,
+            usable_for,
+        )
+
     def of_failure(self, after: KeySet, now: float, seconds: float, kind: str) -> None:
         """The notice that a fetch, which took *seconds*, has failed. *kind* says why in a word: a status, or the name
         of an exception. *after*: the key set with that failure counted."""

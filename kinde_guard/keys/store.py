@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..events import Emit
     from ..net.attempt import Attempt
     from ..revocation.health import RevocationHealth
+    from ..settings.seeds import Seed
 
 WAIT_COLD = TOTAL_TIMEOUT + 0.25  # the deadline lands its failure first, so that a refusal can say why
 WAIT_UNKNOWN = 1.0
@@ -52,7 +53,7 @@ class IssuerHealth:
     keys: int
     """How many usable keys the last good answer held."""
     problem: str
-    """Why the last fetch failed; empty if it did not."""
+    """Why the last fetch failed, or that the keys are a seed's and none has ended yet; empty if all is well."""
     clock_drift: float | None = None
     """The seconds by which the clock here is certainly ahead of the issuer's (negative: behind), as the ``Date`` of the
     last good answer shows; ``None`` if it had none."""
@@ -76,6 +77,7 @@ class KeyStore:
         chance: Callable[[], float] = random.random,
         leeway: float = 30,
         emit: Emit | None = None,
+        seed: Seed | None = None,
     ) -> None:
         self.issuer = issuer
         self._request = JwksRequest(url, algorithms, fetcher, clocks.wall)
@@ -88,7 +90,7 @@ class KeyStore:
         self._began: float | None = None
         self._drift: float | None = None
         self._since = clocks.wall()
-        self._set = KeySet()
+        self._set = KeySet() if seed is None else self._seeded(seed, leeway)
         self._flight: flight.Flight[_Outcome] = flight.Flight(self._land, Failed.unexpectedly, deadline=TOTAL_TIMEOUT)
 
     def current(self) -> KeySet:
@@ -104,7 +106,7 @@ class KeyStore:
         if now < keys.refresh_at:  # and so usable: see KeySet.loaded
             return keys
         self._refresh_behind(keys, now)
-        return keys if keys.usable(now) else NO_KEYS
+        return keys if self._usable(keys, now) else NO_KEYS
 
     def find(self, kid: str, alg: str) -> Key | None:
         """The key if it is held and usable; never waits."""
@@ -134,7 +136,7 @@ class KeyStore:
         """Ask for new keys because a signature does not hold: there may be a new key under the old kid. Stays within
         the budget of unknown kids, and never waits."""
         keys, now = self._set, self._now()
-        if keys.usable(now) and keys.may_ask_for_unknown(now):
+        if self._usable(keys, now) and keys.may_ask_for_unknown(now):
             self._start(keys, now + self._retry_after)
 
     def load(self) -> Future[None] | None:
@@ -169,18 +171,30 @@ class KeyStore:
         state = keys.state(now)
         since = {"fresh": keys.loaded_at, "stale": keys.stale_at, "expired": keys.usable_until}.get(state)
         moment = self._since if since is None else wall - (now - since)
+        if state == "stale" and not self._usable(keys, now):
+            state, moment = "expired", keys.dated_until
         return IssuerHealth(
             self.issuer, state, moment, len(keys.keys), keys.problem or self._flight.trouble, self._drift
         )
 
+    def _seeded(self, seed: Seed, leeway: float) -> KeySet:
+        from .seeding import first_set  # only here: see Settings
+
+        read = partial(self._request.read, known={})
+        return first_set(seed, read, self._clocks, usable_for=self._usable_for, leeway=leeway, notices=self._notices)
+
+    def _usable(self, keys: KeySet, now: float) -> bool:
+        """By either clock: a seed has a date of its own."""
+        return keys.usable(now) and self._clocks.wall() < keys.dated_until
+
     def _refresh_behind(self, keys: KeySet, now: float) -> None:
-        if keys.usable(now) and keys.refresh_due(now):
+        if self._usable(keys, now) and keys.refresh_due(now):
             self._start(keys)
 
     def _ask(self, kid: str, alg: str) -> tuple[Future[None] | None, float]:
         """Ask for a key that was not held. Returns what to wait for, if anything, and for how many seconds at most."""
         now, keys = self._now(), self._set
-        if not keys.usable(now):
+        if not self._usable(keys, now):
             return self._flight.under_way if now < keys.retry_at else self._start(keys), WAIT_COLD
         if keys.find(kid, alg) is not None:
             return None, 0.0  # it has come in the meantime
@@ -207,7 +221,7 @@ class KeyStore:
 
     def _usable_keys(self) -> KeySet:
         now, keys = self._now(), self._set
-        if not keys.usable(now):
+        if not self._usable(keys, now):
             raise KeysUnavailable(max(1, math.ceil(keys.retry_at - now)) if keys.failures else 1)
         return keys
 
@@ -260,6 +274,7 @@ def stores(settings: Settings, clocks: Clocks, emit: Emit | None = None) -> Mapp
             clocks=clocks,
             leeway=settings.leeway,
             emit=emit,
+            seed=settings.seeds.get(issuer),
         )
         for issuer, url in settings.issuers.items()
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ from .variables import Domains, Variables, given_texts, issuer_urls, nonempty_te
 
 if TYPE_CHECKING:
     import httpx
+
+    from .seeds import Seed, Seeds
 
 
 class FromEnvironment(enum.Enum):
@@ -65,6 +67,8 @@ class Settings:
     password."""
     transport: httpx.BaseTransport | None = field(repr=False)
     """What keys are fetched with; ``None`` for the standard library's HTTP client."""
+    seeds: Mapping[str, Seed] = field(default_factory=dict, repr=False)
+    """Keys that were saved earlier, by the issuer that they are of."""
 
     @classmethod
     def load(
@@ -81,6 +85,7 @@ class Settings:
         usable_for: float = 86_400,
         cache_size: int = 16_384,
         transport: httpx.BaseTransport | None = None,
+        jwks: Seeds | None = None,
         variables: Sequence[Variables] = (),
     ) -> Settings:
         """Arguments first, then the first of *variables* (Flask's config, the environment) that has the variable."""
@@ -100,7 +105,16 @@ class Settings:
             report_verdicts_to=_report_verdicts_to(variables),
             revocations_url=_revocations_url(variables),
             transport=checked_transport(transport),
+            seeds=_seeds(jwks, urls),
         )
+
+
+def _seeds(given: Seeds | None, issuers: Collection[str]) -> Mapping[str, Seed]:
+    if given is None:
+        return {}
+    from .seeds import read_seeds  # only here: few give any, and the others need not load it
+
+    return read_seeds(given, issuers)
 
 
 def checked_transport(transport: httpx.BaseTransport | None) -> httpx.BaseTransport | None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -26,6 +27,12 @@ on_fastapi.KindeGuard(fastapi_app, audiance="https://api.acme.com")  # type: ign
 on_fastapi.KindeGuard(fastapi_app, leeway="30")  # type: ignore[arg-type]
 on_fastapi.KindeGuard(fastapi_app, audience=1)  # type: ignore[arg-type]
 on_fastapi.KindeGuard(fastapi_app, transport="http://proxy")  # type: ignore[arg-type]
+
+on_fastapi.KindeGuard(fastapi_app, jwks="keys.json")
+on_fastapi.KindeGuard(fastapi_app, jwks={"keys": []})
+on_fastapi.KindeGuard(fastapi_app, jwks=[Path("keys.json"), {"keys": []}])
+on_fastapi.KindeGuard(fastapi_app, jwks=b"{}")  # type: ignore[arg-type]
+on_fastapi.KindeGuard(fastapi_app, jwks=[1])  # type: ignore[list-item]
 
 starlette_app = Starlette()
 on_starlette.KindeGuard(starlette_app, permissions_as_scopes=True, algorithms=["ES256"])
