@@ -34,29 +34,23 @@ class Signed:
         "store",
     )
 
+    header: bytes | None
+    """Still encoded; ``None`` if what it says is remembered."""
+    kid: str
+    alg: str
+    payload: bytes
+    claims: Json
+    signing_input: bytes
+    segment: bytes
+    """The signature, still encoded."""
+    signature: bytes
+    """The signature, once :meth:`look_for_key` has decoded it."""
     store: KeyStore
     """Of the issuer that is said to have signed it."""
     key: Key | None
     """The one that is to verify it; ``None`` if the issuer's key set does not hold it, and it has to be waited for."""
     edition: object | None
     """Of the key set that *key* was found in; ``None`` if it was waited for."""
-    signature: bytes
-
-    def __init__(
-        self,
-        header: bytes | None,
-        kid: str,
-        alg: str,
-        payload: bytes,
-        claims: Json,
-        signing_input: bytes,
-        segment: bytes,
-    ) -> None:
-        self.header = header  # still encoded; None if what it says is remembered
-        self.kid, self.alg = kid, alg
-        self.payload, self.claims = payload, claims
-        self.signing_input = signing_input
-        self.segment = segment  # the signature, still encoded
 
     def look_for_key(self, store: KeyStore, now: float) -> None:
         """Look for the key among those that *store* holds at *now*, in seconds by the clock for ages; waits for
@@ -85,12 +79,14 @@ class SignedReader:
 
     def read(self, data: bytes) -> Signed:
         """Everything that can be said without a key; raises :class:`InvalidToken`."""
-        header, body, signature, signing_input = jws.split(data)
+        signed = Signed()  # and filled here: a call with seven arguments would cost as much as a rule
+        header, body, signed.segment, signed.signing_input = jws.split(data)
         known = self._headers.get(header)
-        kid, alg = known or self._read_header(header)
-        payload = jws.decode(body)
-        claims = jws.read_object(payload, self._room)
-        return Signed(None if known else header, kid, alg, payload, claims, signing_input, signature)
+        signed.header = None if known else header
+        signed.kid, signed.alg = known or self._read_header(header)
+        signed.payload = payload = jws.decode(body)
+        signed.claims = jws.read_object(payload, self._room)
+        return signed
 
     def knows(self, data: bytes) -> bool:
         """Whether what the header of *data* says is remembered."""
