@@ -290,6 +290,17 @@ def test_imports_point_downwards(module: str) -> None:
     assert imports_of(module) <= set(CORE[: CORE.index(module)])
 
 
+def test_at_the_root_stands_what_people_import() -> None:
+    """Few modules; what is private has a wing."""
+    modules = [file.stem for file in PACKAGE.glob("*.py")]
+    assert len(modules) <= 24
+    imports = all_imports()
+    inside = {f"kinde_guard.{name}" for name in modules if name not in ("__init__", "__main__")}
+    adapters = inside - {f"kinde_guard.{name}" for name in NO_ADAPTERS}
+    used_by_core = set().union(*(imports[f"kinde_guard.{name}"] for name in CORE if f"kinde_guard.{name}" in imports))
+    assert not used_by_core & adapters
+
+
 def test_public_names_are_few_and_loaded_when_asked_for() -> None:
     names = kinde_guard.__all__
     assert len(names) == len(set(names)) <= 20
