@@ -43,8 +43,9 @@ _making = forks.Lock()  # or each of many threads at a cold start would make a g
 
 
 class Attached:
-    """The guard that stands in front of one app, with what goes with it: the settings that it may have to be made of, the
-    pages that are answered here, and what becomes of preflights. Each request finds the nearest one in its scope."""
+    """The guard that stands in front of one app, with what goes with it: the settings that it may have to be made of,
+    the pages that are answered here, and what becomes of preflights. Each request finds the nearest one in its
+    scope."""
 
     pages: WellKnownPages | None = None
     """What is answered here, before any token is asked for."""
