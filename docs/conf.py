@@ -68,7 +68,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"kinde_guard\.\w+\.\w+\..*"),
     (r"py:.*", r".*[\[\]'].*"),  # pieces of a type that is spelt out
     (r"py:data", r"Refusal|UNSIGNED"),
-    (r"py:class", r"(Audiences|Clocks|Domains|IssuerHealth|SharedWhere|Variables|WSGIApplication)"),
+    (r"py:class", r"(Audiences|Clocks|Domains|IssuerHealth|Seeds|SharedWhere|Variables|WSGIApplication)"),
     (r"py:class", r".*Settings|integer -- .*"),
 ]
 
