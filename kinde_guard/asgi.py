@@ -89,7 +89,8 @@ class GuardMiddleware(Attached):
     API, whose metadata (RFC 9728) is then served and named in challenges. CORS middleware belongs around this one:
     *pass_preflights* lets CORS preflights through to an app that answers every one itself, and runs no handler for it.
     Kinde's webhooks come to the path *webhooks*, and *on_event* is called with each event
-    (:mod:`kinde_guard.webhooks`).
+    (:mod:`kinde_guard.webhooks`). With
+    *close_expired*, WebSockets and streams end when their token expires or is revoked.
     """
 
     @guard_has_settings
@@ -106,6 +107,7 @@ class GuardMiddleware(Attached):
         pass_preflights: bool = False,
         webhooks: str | None = None,
         on_event: OnEvent | None = None,
+        close_expired: bool = False,
     ) -> None:
         if not callable(app):
             raise ConfigurationError(f"GuardMiddleware(app, …) takes an ASGI app first, not {app!r}")
@@ -114,6 +116,7 @@ class GuardMiddleware(Attached):
         self.public = PublicPaths(public)
         self.pages = WellKnownPages.of(healthz, readyz, resource)
         self.webhooks = WebhookEndpoint.of(webhooks, on_event, self.pages)
+        self.close_expired = close_expired
         # No route has been chosen yet, so there are no path parameters to compare with.
         self.requires = authenticated if requires is None else checked_requirement(requires).bound({})
 
@@ -136,8 +139,7 @@ class GuardMiddleware(Attached):
                 self._note_refusal(scope)
                 return await refuse(refusal, scope, send)
             send = private_to_caller(send)
-        await self.app(scope, receive, send)
-        return None
+        return await asgi_scope.serve(self, self.app, scope, receive, send)
 
     def _start(self) -> None:
         self.begin()

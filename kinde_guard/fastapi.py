@@ -211,9 +211,9 @@ class KindeGuard(starlette.KindeGuard):
     Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
     too, unknown ones and the docs pages among them, before the body is read. *settings* are
     :class:`~kinde_guard.guard.GuardSettings`; what they leave out is read from the environment when the app starts, and
-    a mistake in it stops the server. *healthz*, *readyz*, *resource*, *pass_preflights*, *webhooks* and *on_event* are
-    as in :class:`kinde_guard.starlette.KindeGuard`. *swagger_client_id*: that of a front-end app in Kinde, with which
-    Swagger UI lets people sign in; with *public*, list the :func:`docs_paths`.
+    a mistake in it stops the server. *healthz*, *readyz*, *resource*, *pass_preflights*, *webhooks*, *on_event* and
+    *close_expired* are as in :class:`kinde_guard.starlette.KindeGuard`. *swagger_client_id*: that of a front-end app in
+    Kinde, with which Swagger UI lets people sign in; with *public*, list the :func:`docs_paths`.
     """
 
     _http_exception = HTTPException
@@ -230,6 +230,7 @@ class KindeGuard(starlette.KindeGuard):
         pass_preflights: bool = False,
         webhooks: str | None = None,
         on_event: OnEvent | None = None,
+        close_expired: bool = False,
         swagger_client_id: str | None = None,
         **settings: Unpack[GuardSettings],
     ) -> None:
@@ -244,6 +245,7 @@ class KindeGuard(starlette.KindeGuard):
             pass_preflights=pass_preflights,
             webhooks=webhooks,
             on_event=on_event,
+            close_expired=close_expired,
             **settings,
         )
 

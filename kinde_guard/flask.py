@@ -61,7 +61,8 @@ class KindeGuard:
     health checks at; *resource* is the https URL of this API, whose metadata (RFC 9728) is then served and named in
     challenges. *pass_preflights* lets CORS preflights through to an app that answers every one itself, in a function
     before requests or in middleware: those that Flask answers are answered without it. Kinde's webhooks come to the
-    path *webhooks*, and *on_event* is called with each event (:mod:`kinde_guard.webhooks`).
+    path *webhooks*, and *on_event* is called with each event (:mod:`kinde_guard.webhooks`). With
+    *close_expired*, streams end when their token expires or is revoked.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class KindeGuard:
         pass_preflights: bool = False,
         webhooks: str | None = None,
         on_event: OnEvent | None = None,
+        close_expired: bool = False,
         **settings: Unpack[GuardSettings],
     ) -> None:
         check_given(guard, settings, KindeGuard)
@@ -88,6 +90,7 @@ class KindeGuard:
         self._webhooks = functools.partial(WebhookEndpoint.of, webhooks, on_event, self._pages())
         self._webhooks()
         self.settings = settings
+        self._close_expired = close_expired
         self._latest: FlaskGuard | None = None
         if app is not None:
             self.init_app(app)
@@ -106,6 +109,7 @@ class KindeGuard:
         if webhooks is not None:
             webhooks.check(guard)
         self._latest = attached = FlaskGuard(self, guard, self._public, self._pages(), self._preflights(), webhooks)
+        attached.close_expired = self._close_expired
         attached.install(app)
 
     @property

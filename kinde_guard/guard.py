@@ -348,6 +348,8 @@ class Guard:
         here and where a key is waited for."""
         if not self._signed.knows(data):
             return None
+        if self.revocations is not None and self.revocations.awaited(self._age()) is not None:
+            return None
         signed, times = self._read(data)
         if signed.key is None:
             self._signed.forget(data)

@@ -74,7 +74,8 @@ class KindeGuard(AppGuard):
     (RFC 9728) is then served and named in challenges. With *public*, a ``CORSMiddleware`` that *app* has already is
     moved to just outside of the guard, and answers preflights there; *pass_preflights* lets them through to an app that
     answers every one itself. Kinde's webhooks come to the path *webhooks*, and *on_event* is called with each event
-    (:mod:`kinde_guard.webhooks`).
+    (:mod:`kinde_guard.webhooks`). With
+    *close_expired*, WebSockets and streams end when their token expires or is revoked.
     """
 
 

@@ -63,7 +63,8 @@ class GuardMiddleware:
     health checks at; *resource* is the https URL of this API, whose metadata (RFC 9728) is then served and named in
     challenges. *pass_preflights* lets CORS preflights through to an app that answers every one itself, and runs no
     handler for it (Django with django-cors-headers). Kinde's webhooks come to the path *webhooks*, and *on_event* is
-    called with each event (:mod:`kinde_guard.webhooks`).
+    called with each event (:mod:`kinde_guard.webhooks`). With
+    *close_expired*, streams end when their token expires or is revoked.
     """
 
     @guard_has_settings
@@ -80,6 +81,7 @@ class GuardMiddleware:
         pass_preflights: bool = False,
         webhooks: str | None = None,
         on_event: OnEvent | None = None,
+        close_expired: bool = False,
     ) -> None:
         if not callable(app):
             raise ConfigurationError(f"GuardMiddleware(app, …) takes a WSGI app first, not {app!r}")
@@ -87,6 +89,7 @@ class GuardMiddleware:
         self.public = PublicPaths(public)
         self.pages = WellKnownPages.of(healthz, readyz, resource)
         self.webhooks = WebhookEndpoint.of(webhooks, on_event, self.pages)
+        self._close_expired = close_expired
         # No route has been chosen yet, so there are no path parameters to compare with.
         self.requires = authenticated if requires is None else checked_requirement(requires).bound({})
         self.preflights = Preflights(pass_preflights, _MEND)
@@ -116,7 +119,8 @@ class GuardMiddleware:
                 url = "" if self.pages is None else self.pages.metadata_url
                 return wsgi_environ.send_answer(answer(refusal, url), environ, start_response)
             start_response = private_to_caller(environ, start_response)
-        return self.app(environ, start_response)
+        items = self.app(environ, start_response)
+        return wsgi_environ.until_over(self.guard, environ, items) if self._close_expired else items
 
     def _is_open(self, environ: WSGIEnvironment) -> bool:
         return covers(self.public, environ) or (self.preflights.passes and is_cors_preflight(environ))

@@ -61,6 +61,8 @@ class Replica:
         self._changed = self._rests = False
         self.entries = 0
         self.last_webhook: float | None = None
+        self.watchers: dict[object, Callable[[], None]] = {}
+        """What is called after each change, in whichever thread makes it."""
         self._lock = forks.Lock()  # of those who change it
         self.renew()
         forks.when_forked(self)
@@ -195,9 +197,11 @@ class Replica:
     def publish(self) -> None:
         """From now on, whoever was judged before is judged again."""
         with self._lock.now:
-            if self._changed:
-                self._changed = False
+            changed, self._changed = self._changed, False
+            if changed:
                 self.edition = object()
+        for watcher in list(self.watchers.values()) if changed else ():
+            watcher()
 
     def prune(self) -> None:
         """Forget what no token that has not expired can be refused for; a few at a time."""

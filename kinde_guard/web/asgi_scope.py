@@ -51,6 +51,8 @@ class Attached:
     """What is answered here, before any token is asked for."""
     webhooks: WebhookEndpoint | None = None
     """What takes webhooks here, before anything else is done."""
+    close_expired = False
+    """Whether WebSockets and streams end when their token does."""
 
     def __init__(
         self, guard: Guard | None, settings: Mapping[str, Any], pass_preflights: bool = False, mend: str = _MEND
@@ -243,6 +245,15 @@ async def refuse(refusal: AuthError | Unavailable, scope: Scope, send: Send) -> 
     await send({"type": f"{kind}.start", "status": answer.status, "headers": headers})
     await send({"type": f"{kind}.body", "body": answer.body})
     return None
+
+
+async def serve(attached: Attached, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Have *app* answer. Where *attached* says so, what stays open ends when its token expires or is revoked."""
+    if not attached.close_expired:
+        return await app(scope, receive, send)
+    from . import open_asgi  # only here: it loads anyio
+
+    return await open_asgi.run(attached.ready(), app, scope, receive, send)
 
 
 def private_to_caller(send: Send) -> Send:

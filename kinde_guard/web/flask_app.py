@@ -42,20 +42,8 @@ class GuardedApp(Flask):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         attached = self.extensions[EXTENSION]
-        if attached.leaves_all_to_flask:
-            return super().__call__(environ, start_response)
-        received = None if attached.webhooks is None else attached.webhook_answer(environ)
-        if received is not None:
-            return wsgi_environ.send_page(received, start_response)
-        page = None if attached.pages is None else attached.page(self, environ)
-        if page is not None:
-            return wsgi_environ.send_page(page, start_response)
-        if attached.public is not None:
-            start_response = wsgi_environ.private_to_caller(environ, start_response)
-        opens = attached.public is None or not _has_front(self) or attached.opens(environ)
-        if opens and attached.is_sound(self):
-            return super().__call__(environ, start_response)
-        return attached.past_front(self)(environ, start_response)  # type: ignore[no-any-return]
+        items = _answer(self, attached, environ, start_response)
+        return wsgi_environ.until_over(attached.guard, environ, items) if attached.close_expired else items
 
     def preprocess_request(self, *ctx: AppContext) -> ResponseReturnValue | None:
         """A preflight that Flask answers by itself is answered at once: no function of the app runs for a stranger."""
@@ -86,6 +74,24 @@ class GuardedApp(Flask):
             raise refused(error) from None
         finally:
             current.environ[ANSWERED] = True
+
+
+def _answer(app: GuardedApp, attached: Any, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """On the way that is right for this request; no method, as the app is of a class of its user's too."""
+    if attached.leaves_all_to_flask:
+        return super(GuardedApp, app).__call__(environ, start_response)
+    received = None if attached.webhooks is None else attached.webhook_answer(environ)
+    if received is not None:
+        return wsgi_environ.send_page(received, start_response)
+    page = None if attached.pages is None else attached.page(app, environ)
+    if page is not None:
+        return wsgi_environ.send_page(page, start_response)
+    if attached.public is not None:
+        start_response = wsgi_environ.private_to_caller(environ, start_response)
+    opens = attached.public is None or not _has_front(app) or attached.opens(environ)
+    if opens and attached.is_sound(app):
+        return super(GuardedApp, app).__call__(environ, start_response)
+    return attached.past_front(app)(environ, start_response)  # type: ignore[no-any-return]
 
 
 def put_in_front(app: Flask) -> None:

@@ -67,6 +67,7 @@ class FlaskGuard:
         self.pages = pages
         self.preflights = preflights
         self.webhooks = webhooks
+        self.close_expired = False
         self.leaves_all_to_flask = False
         self.covered: dict[tuple[str, str], Requirement] = {}
         self._is_checked = False

@@ -80,6 +80,7 @@ class AppGuard(Attached):
         pass_preflights: bool = False,
         webhooks: str | None = None,
         on_event: OnEvent | None = None,
+        close_expired: bool = False,
         **settings: Unpack[GuardSettings],
     ) -> None:
         super().__init__(guard, settings, pass_preflights, _MEND)
@@ -88,6 +89,7 @@ class AppGuard(Attached):
         self.pages = WellKnownPages.of(healthz, readyz, resource)
         self.webhooks = WebhookEndpoint.of(webhooks, on_event, self.pages)
         self.public = None if public is None else PublicPaths(public)
+        self.close_expired = close_expired
         if app is not None:
             self.init_app(app)
 
@@ -178,7 +180,8 @@ class _InFront:
         if not self._checked:
             attached.check(scope["app"])
             self._checked = True
-            self._passes_on = attached.pages is None and attached.public is None and attached.webhooks is None
+            alone = attached.pages is None and attached.public is None and attached.webhooks is None
+            self._passes_on = alone and not attached.close_expired
         _begin(scope, attached)
         if attached.webhooks is not None and await asgi_scope.received(attached, scope, receive, send):
             return None
@@ -195,8 +198,7 @@ class _InFront:
             except (AuthError, Unavailable) as error:
                 return await _refuse(attached, error, scope, receive, send)
             send = asgi_scope.private_to_caller(send)
-        await self.app(scope, receive, send)
-        return None
+        return await asgi_scope.serve(attached, self.app, scope, receive, send)
 
 
 def _begin(scope: Scope, attached: Attached) -> None:

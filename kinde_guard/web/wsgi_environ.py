@@ -86,6 +86,13 @@ def webhook_answer(endpoint: WebhookEndpoint, guard: Guard, environ: WSGIEnviron
     return endpoint.receive(guard, method, {"Content-Type": environ.get("CONTENT_TYPE", "")}, body)
 
 
+def until_over(guard: Guard, environ: WSGIEnvironment, items: Iterable[bytes]) -> Iterable[bytes]:
+    """*items*, which are cut when the token that was verified for the request expires or is revoked."""
+    from . import open_wsgi  # only here: for who wants it
+
+    return open_wsgi.until_over(guard, environ, items)
+
+
 def send_page(page: WellKnownPage | WebhookAnswer, start_response: StartResponse) -> Iterable[bytes]:
     """Answer with it."""
     start_response(f"{page.status} {HTTPStatus(page.status).phrase}", list(page.headers))
