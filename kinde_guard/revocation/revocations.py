@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from importlib import import_module
 from json import loads
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -103,6 +104,7 @@ class Revocations:
         )
         self._prepare(usable_for, token_lifetime, unloaded, max_entries, clocks)
         self._client = self._make_client()
+        _load_what_connecting_needs()
 
     @classmethod
     def in_memory(
@@ -536,6 +538,12 @@ def _workers(streams: RedisStreams, issuer: str) -> Iterator[Worker]:
             yield Worker(name, issuer, applied, lifts, int(said["entries"]), str(said["state"])[:20])
         except (KeyError, TypeError, ValueError):
             continue
+
+
+def _load_what_connecting_needs() -> None:
+    """Now, and not in the thread: a fork in the middle of an import leaves the child waiting for ever."""
+    import_module("email.parser")  # redis-py looks its own version up
+    import_module("encodings.idna")  # names of hosts are encoded
 
 
 def _entry_of(event: WebhookEvent) -> Revocation | None:
