@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import pytest
 
 pytest.importorskip("mcp", reason="the MCP SDK is not installed")
 
 from servers_mcp import BEFORE, KINDS, MODERN, RESOURCE, Notes, Registering, app_of, message, result, server_of, text_of
 from starlette.testclient import TestClient
+from waiting import LONG
 
 from kinde_guard import ConfigurationError, Guard
 from kinde_guard.mcp import KindeGuard, requires_scope
@@ -33,6 +35,11 @@ def notes(kind: str) -> Iterator[Notes]:
     """What carries no demand needs no token."""
     with Notes(kind, resource=RESOURCE).running() as running:
         yield running
+
+
+def scope_of(path: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    pairs = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+    return {"type": "http", "method": "POST", "path": path, "headers": pairs, "query_string": b"", "root_path": ""}
 
 
 def challenge(answer: Any) -> str:
@@ -254,6 +261,49 @@ class TestBodies:
             _, headers = message("", {}, BEFORE)
             assert notes.client.post("/mcp", json=body, headers=headers).status_code == 202
 
+    def test_other_methods(self, notes: Notes) -> None:
+        """Are the SDK's: of sessions, which there are none of."""
+        for method in ("GET", "DELETE", "OPTIONS"):
+            answer = notes.client.request(method, "/mcp", headers={"Accept": "text/plain"})
+            assert answer.status_code in (400, 405, 406)
+
+    def test_a_body_that_does_not_come_to_its_end(self, kind: str) -> None:
+        sent: list[Any] = []
+        came = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+
+        async def receive() -> Any:
+            return came.pop(0)
+
+        async def send(part: Any) -> None:
+            sent.append(part)
+
+        notes = Notes(kind)
+        with notes.running():
+            notes.client.portal.call(notes.app, scope_of("/mcp"), receive, send)
+        assert (sent[0]["status"], notes.ran) == (400, [])
+
+    def test_what_comes_after_a_refusal_inside(self, kind: str) -> None:
+        """A stream goes on after the refusal that has taken the place of its head; nothing of it is sent."""
+        sent: list[Any] = []
+        params = {"name": "bury", "arguments": {"text": "x"}}
+        body, headers = message("tools/call", params, BEFORE)
+        came = [{"type": "http.request", "body": json.dumps(body).encode()}]
+
+        async def receive() -> Any:
+            if not came:
+                await anyio.sleep(LONG)
+            return came.pop()
+
+        async def send(part: Any) -> None:
+            sent.append(part)
+
+        notes = Notes(kind)
+        token = {"authorization": f"Bearer {mint(notes.issuer, scope='notes:read')}", "host": "127.0.0.1:8000"}
+        with notes.running():
+            notes.client.portal.call(notes.app, scope_of("/mcp", {**headers, **token}), receive, send)
+        assert [part["type"] for part in sent] == ["http.response.start", "http.response.body"]
+        assert sent[0]["status"] == 403
+
     def test_a_body_in_pieces(self, notes: Notes) -> None:
         body, headers = message("tools/call", {"name": "add", "arguments": {"text": "x"}}, BEFORE)
         pieces = [bytes([byte]) for byte in json.dumps(body).encode()]
@@ -402,6 +452,17 @@ class TestStart:
         with pytest.raises(ConfigurationError, match="no app of an MCP server"):
             KindeGuard(Starlette())
 
+    def test_servers_that_cannot_be_judged(self) -> None:
+        from mcp.server.lowlevel import Server
+
+        with pytest.raises(ConfigurationError, match="known by name"):
+            KindeGuard(Server("handlers").streamable_http_app())
+
+    def test_server_sent_events(self) -> None:
+        server = server_of("fastmcp", [])
+        with pytest.raises(ConfigurationError, match="serves no MCP over streamable HTTP"):
+            KindeGuard(server.http_app(transport="sse"))
+
     def test_settings_are_read_when_the_app_starts(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("KINDE_DOMAIN", "KINDE_ISSUER_URL", "KINDE_HOST", "KINDE_AUDIENCE"):
             monkeypatch.delenv(name, raising=False)
@@ -409,6 +470,10 @@ class TestStart:
         KindeGuard(app)
         with pytest.raises(ConfigurationError, match="KINDE_DOMAIN"), TestClient(app):
             pass
+        monkeypatch.setenv("KINDE_DOMAIN", "acme.kinde.com")
+        monkeypatch.setenv("KINDE_AUDIENCE", "https://notes.acme.com/mcp")
+        with Notes(kind, guard=None).running() as notes:
+            assert notes.call("add", text="x").status_code == 401
 
 
 class TestSessions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,22 @@ class TestOtherWaysIn:
                 notes.call("in_add", {"scope": "notes:write notes:read"}, version, text="x")
             )
 
+    def test_what_a_mounted_server_demands_is_known_before(self) -> None:
+        """Two servers deep: the scopes of a 401 name it, and ``kinde-guard routes`` lists it."""
+        from kinde_guard.routes import routes_of
+
+        def change(server: Any, notes: Notes) -> None:
+            between = type(server)("between")
+            between.mount(notes.server, namespace="in")
+            server.mount(between, namespace="way")
+
+        with self.notes(change).running() as notes:
+            answer = notes.call("way_in_add", text="x")
+            assert 'scope="notes:write notes:read"' in answer.headers["www-authenticate"]
+            found = {route.path: str(route.demand) for route in routes_of(notes.app)}
+            assert found["/mcp way_in_add"] == "scope('notes:write', 'notes:read')"
+            assert found["/mcp notes:way/in/diary"] == "scope('notes:read') | permission('notes:diary')"
+
     @pytest.mark.parametrize("version", [MODERN, BEFORE])
     def test_a_tool_by_another_name(self, version: str) -> None:
         from fastmcp.tools import Tool
@@ -241,6 +258,14 @@ class TestOtherWaysIn:
             assert notes.ran == []
             assert text_of(notes.ask("tools/call", asked, {"scope": "notes:write"}, version)) == "before"
 
+    def test_as_many_resources_as_a_template_has(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from kinde_guard.web.mcp_operations import FastMCPOperations
+
+        monkeypatch.setattr(FastMCPOperations, "MOST", 2)
+        with Notes("fastmcp").running() as notes:
+            for number in range(5):
+                assert notes.read(f"notes://of/{number}").status_code == 401
+
     def test_a_tool_that_is_replaced(self, kind: str) -> None:
         """What was found before is remembered; the new function judges itself."""
         with Notes(kind).running() as notes:
@@ -259,6 +284,10 @@ class TestOtherWaysIn:
 
             assert notes.call("echo", text="x").status_code == 401
             assert notes.ran == ["echo x"]
+
+
+async def _take(shelf: str, name: str) -> str:
+    return f"{shelf} {name}"
 
 
 class TestFunctions:
@@ -283,6 +312,31 @@ class TestFunctions:
         with notes.running():
             assert notes.call("take", name="x").status_code == 401
             assert text_of(notes.call("take", {"scope": "notes:read"}, name="x")) == "x"
+
+    def test_partials_and_callable_instances(self, kind: str) -> None:
+        """Of a partial the arguments that are left; of an instance without a hash, what is marked on its class."""
+
+        class Shelf:
+            __hash__ = None  # type: ignore[assignment]
+            __name__ = "shelf"
+
+            @requires_scope("notes:read")
+            def __call__(self, name: str) -> str:
+                return name
+
+        notes = Notes(kind)
+        take = requires_scope("notes:read")(functools.partial(_take, "shelf"))
+        if kind == "official":
+            notes.server.add_tool(take, name="take")
+            notes.server.add_tool(Shelf(), name="shelf")
+        else:
+            notes.server.tool(take, name="take")
+        with notes.running():
+            assert notes.call("take", name="x").status_code == 401
+            assert text_of(notes.call("take", {"scope": "notes:read"}, name="x")) == "shelf x"
+            if kind == "official":
+                assert notes.call("shelf", name="x").status_code == 401
+                assert text_of(notes.call("shelf", {"scope": "notes:read"}, name="x")) == "x"
 
     def test_current_token_where_there_is_none(self) -> None:
         assert token_or_none() is None
@@ -354,6 +408,7 @@ class TestVerifierOfTheOfficialSDK:
             assert told.claims is not None
             assert told.claims["iss"] == notes.issuer.url
             assert raw not in repr(told)
+            assert told.model_copy(deep=True).call is told.call  # as fastmcp's proxy makes copies
         assert anyio.run(KindeVerifier(guard).verify_token, mint(notes.issuer, preset="expired")) is None
 
 

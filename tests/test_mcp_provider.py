@@ -220,6 +220,26 @@ class TestProvider:
             assert notes.call("add", kinde_token(), text="x").status_code == 403
 
 
+def test_beside_others() -> None:
+    """fastmcp's MultiAuth asks providers itself, and answers itself; decorators judge inside."""
+    from fastmcp.server.auth import MultiAuth
+
+    notes = Provided()
+    notes.server = FastMCP("notes", auth=MultiAuth(server=notes.provider))
+    tool: Registering = notes.server.tool
+
+    @tool
+    @requires_scope("notes:write")
+    def add(text: str) -> str:
+        return text
+
+    notes.app = notes.server.http_app(stateless_http=True)
+    with notes.running():
+        assert notes.call("add", text="x").status_code == 401
+        assert text_of(notes.call("add", token(scope="notes:write"), text="x")) == "x"
+        assert "lacks a scope" in notes.call("add", token(), text="x").text
+
+
 class TestSigningIn:
     """What a client of the proxy's does is in test_mcp_client.py; this is what the proxy does with tokens."""
 
@@ -242,6 +262,15 @@ class TestSigningIn:
             answer = notes.call("add", {"audience": "https://api.acme.com", "scope": "notes:write"}, text="x")
             assert (answer.status_code, notes.ran) == (401, [])
             assert 'scope="notes:write"' in answer.headers["www-authenticate"]
+
+    def test_fastmcp_may_ask_it_itself(self) -> None:
+        assert anyio.run(self.provided().provider.verify_token, "a.b.c") is None
+
+    def test_what_a_client_has_been_granted(self) -> None:
+        """None that it has not asked for: it would ask for these with what it lacks, and not be known for them."""
+        proxy = self.provided().provider._proxy
+        assert proxy is not None
+        assert proxy._translate_scopes_from_idp(["openid", "notes:read", "offline"]) == ["notes:read"]
 
     def test_metadata_names_the_proxy(self) -> None:
         with self.provided().running() as notes:

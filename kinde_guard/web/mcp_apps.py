@@ -53,12 +53,6 @@ def put_gates(app: Starlette, endpoint: Endpoint) -> list[str]:
     return [route.path for route in routes]
 
 
-def gated(route: Any) -> McpGate | None:
-    """The gate in front of *route*, if it is that of an MCP endpoint."""
-    app = getattr(route, "app", None)
-    return app if isinstance(app, McpGate) else None
-
-
 def _operations_of(app: Any) -> Operations:
     if (fastmcp := getattr(getattr(app, "state", None), "fastmcp_server", None)) is not None:
         return FastMCPOperations(fastmcp)

@@ -10,7 +10,8 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, NoReturn, TypeVar, cast
+from types import FunctionType, MethodType
+from typing import Any, NoReturn, TypeVar, cast, get_type_hints
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.shared.exceptions import MCPError
@@ -67,6 +68,7 @@ class Requires:
         names = inspect.signature(bare).parameters
         requirement.bound(dict.fromkeys(names, ""))  # raises for an argument that the function does not have
         wrapper = _async_wrapper(bare, requirement) if _is_async(bare) else _sync_wrapper(bare, requirement)
+        _annotate(wrapper, bare)
         adapters.mark(function, wrapper, requirement)
         return cast(F, wrapper)
 
@@ -173,6 +175,17 @@ def _sync_wrapper(function: Callable[..., Any], requirement: Requirement) -> Cal
         return function(*args, **kwargs)
 
     return wrapper
+
+
+def _annotate(wrapper: Callable[..., Any], bare: Callable[..., Any]) -> None:
+    """A partial, and an instance that is called, have their annotations elsewhere, where servers do not look."""
+    if isinstance(bare, FunctionType | MethodType):
+        return
+    while isinstance(bare, functools.partial):
+        bare = bare.func
+    hints = get_type_hints(bare if isinstance(bare, FunctionType | MethodType) else type(bare).__call__)
+    left = {*inspect.signature(wrapper).parameters, "return"}
+    wrapper.__annotations__ = {name: hint for name, hint in hints.items() if name in left}
 
 
 def needs_arguments(requirement: Requirement) -> bool:

@@ -38,8 +38,6 @@ class McpGate:
             self.checked = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
         await self.check()
         asgi_scope.attach(scope, self.endpoint.attached)
         guard = self.endpoint.attached.ready()

@@ -22,7 +22,6 @@ from ..requirements import authenticated
 from .mcp_calls import Asked
 from .mcp_decorators import needs_arguments
 
-MOST_LAYERS = 100  # around one tool of fastmcp; that many are a loop
 NOT_ENFORCED = (
     "the demand on {}(), which is {}, is not enforced: write @requires_…(…) below the server's own decorator (if it is "
     "meant to be open, give it its own function)"
@@ -141,7 +140,7 @@ class FastMCPOperations:
     """Those of a server of fastmcp. It takes a while to find one (it asks every provider, transform and middleware):
     what was found is remembered. Should it change, its own decorator still judges."""
 
-    MOST = 10_000
+    MOST = 1_000
 
     def __init__(self, server: Any) -> None:
         self._server = server
@@ -154,8 +153,9 @@ class FastMCPOperations:
         known = self._found.get((method, name))
         if known is None and (found := await _component(self._server, method, name)) is not None:
             known = Operation(method, name, await _function_of(found, method))
-            if len(self._found) < self.MOST:
-                self._found[method, name] = known
+            if len(self._found) == self.MOST:  # a template has as many URIs as there are
+                self._found.clear()
+            self._found[method, name] = known
         return known
 
     async def every(self) -> list[Operation]:
@@ -184,22 +184,23 @@ async def _component(server: Any, method: str, name: str) -> Any:
 
 async def _function_of(component: Any, method: str) -> Callable[..., Any] | None:
     """What runs in the end: a transformed tool has another one behind it, a mounted server's stands in that."""
-    for _ in range(MOST_LAYERS):
-        parent, server = adapters.named(component, "parent_tool"), adapters.named(component, "_server")
-        if parent is not None:
-            component = parent
-        elif server is not None and (name := _name_there(component)) is not None:
-            component = await _component(server, method, name)
-        else:
-            break
-    function = adapters.named(component, "fn")
+    while (behind := await _behind(component, method)) is not None:
+        component = behind
+    function = getattr(component, "fn", None)
     return function if callable(function) else None
+
+
+async def _behind(component: Any, method: str) -> Any:
+    server, name = getattr(component, "_server", None), _name_there(component)
+    if server is not None and name is not None:
+        return await _component(server, method, name)
+    return getattr(component, "parent_tool", None)
 
 
 def _name_there(component: Any) -> str | None:
     """What the mounted server that *component* stands for calls it."""
     names = ("_original_name", "_original_uri")
-    return next((str(found) for name in names if (found := adapters.named(component, name)) is not None), None)
+    return next((str(found) for name in names if (found := getattr(component, name, None)) is not None), None)
 
 
 def _matches(template: Any, uri: str) -> bool:
