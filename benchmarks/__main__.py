@@ -27,7 +27,7 @@ from .tokens import Site
 NAMES = ("verify", "hostile", "mix", "request", "serve", "start", "scale")
 SOAK = "soak"
 AGAIN = "BENCHMARKS_RUN_AGAIN"
-NEEDED = ("auth0_api_python", "authlib", "fastmcp", "httptools", "joserfc", "matplotlib", "uvloop")
+NEEDED = ("auth0_api_python", "authlib", "fastmcp", "httptools", "joserfc", "matplotlib", "oxyjwt", "uvloop")
 
 
 def main(arguments: Sequence[str]) -> int:

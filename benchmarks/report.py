@@ -24,6 +24,7 @@ PACKAGES = (
     "flask",
     "gunicorn",
     "joserfc",
+    "oxyjwt",
     "pyjwt",
     "ryjwt",
     "starlette",

@@ -88,4 +88,5 @@ def resolve_short_name(app, env, node, contnode):
     if found:
         entry = objects[found[0]]
         return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, found[0])
-    return contnode if node.get("reftype") == "mod" and target in MODULES else None
+    in_a_signature = "refexplicit" not in node  # a type alias, which nobody wrote as a reference
+    return contnode if in_a_signature or (node.get("reftype") == "mod" and target in MODULES) else None

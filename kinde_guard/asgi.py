@@ -126,10 +126,10 @@ class GuardMiddleware(Attached):
         attach(scope, self)
         if self.webhooks is not None and await asgi_scope.received(self, scope, receive, send):
             return None
-        if self.pages is not None and await answered(self, lambda: [self.requires], scope, send):
+        if self.pages is not None and await answered(self, self._requirements, scope, send):
             return None
         if not is_open(scope, self.public, self.preflights):
-            guard = self.ready()
+            guard = self.guard or self.ready()
             try:
                 token = recognise(scope, guard) or await aauthenticate(scope, guard)
                 if self.requires is not authenticated:
@@ -140,6 +140,9 @@ class GuardMiddleware(Attached):
                 return await refuse(refusal, scope, send)
             send = private_to_caller(send)
         return await asgi_scope.serve(self, self.app, scope, receive, send)
+
+    def _requirements(self) -> list[Requirement]:
+        return [self.requires]
 
     def _start(self) -> None:
         self.begin()

@@ -323,7 +323,7 @@ class Guard:
 
     def authenticate_at_once(self, authorization: bytes) -> AccessToken | None:
         """For adapters, before :meth:`authenticate`: the token of a request with this one Authorization value, or what
-        refuses it, if that can be said without waiting for a key. ``None`` says nothing.
+        refuses it, if that can be said without waiting. ``None`` says nothing.
 
         A value is taken apart only if it is refused: whatever is a token that holds was a right value, too.
         """
@@ -344,8 +344,8 @@ class Guard:
             raise refusal from None
 
     def _verify_at_once(self, data: bytes, digest: bytes) -> AccessToken | None:
-        """The token, if its key is held. Only of a header that was good before: strangers would have others read twice,
-        here and where a key is waited for."""
+        """The token, if its key is held and no news of revocations have to be waited for. Only of a header that was
+        good before: strangers would have others read twice, here and where a key is waited for."""
         if not self._signed.knows(data):
             return None
         if self.revocations is not None and self.revocations.awaited(self._age()) is not None:

@@ -15,7 +15,7 @@ from ..measure import Run, calls
 from ..tokens import Site
 
 Verify = Callable[[str], object]
-MODULES = ("pyjwt", "joserfc", "authlib", "fastmcp", "auth0", "ryjwt", "node")
+MODULES = ("pyjwt", "joserfc", "authlib", "fastmcp", "auth0", "ryjwt", "oxyjwt", "node")
 
 
 class Way(Protocol):

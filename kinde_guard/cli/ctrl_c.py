@@ -14,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_STATUS = {"dev": 0, "demo": 130}  # ending is all that there is to do with dev
+WATCHING = "revocations watch"
+_STATUS = {"dev": 0, WATCHING: 0, "demo": 130}  # ending is all that there is to do with dev
 
 
 def status_of(arguments: Sequence[str]) -> int:

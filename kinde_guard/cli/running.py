@@ -47,11 +47,16 @@ def _refuse_secrets(arguments: Sequence[str]) -> None:
             "a token on the command line stays in the shell's history and shows in the list of processes: "
             "save it in a file and name that, or pipe it in (kinde-guard verify < token.txt)"
         )
-    if any(map(_SECRET_OPTION.match, arguments)):
+    if any(map(_SECRET_OPTION.match, [word for word in arguments if not _names_a_file(word, arguments)])):
         raise ConfigurationError(
             "a secret or a token on the command line stays in the shell's history and shows in the list of processes: "
             "set KINDE_M2M_CLIENT_SECRET or use --secret-stdin; pipe a token into kinde-guard verify"
         )
+
+
+def _names_a_file(word: str, arguments: Sequence[str]) -> bool:
+    """The option ``--token`` of ``revoke`` takes one, as the arguments of other commands do."""
+    return word.partition("=")[0] == "--token" and arguments[0] == "revoke"
 
 
 def _option(found: re.Match[str]) -> str:

@@ -15,6 +15,7 @@ from .registry import Api, App, ConfidentialApp
 from .sessions import SignIn
 from .tokens import ABSENT
 from .users import Membership, User
+from .webhooks import WEBHOOK_FAULTS, Webhook
 
 __all__ = [
     "ABSENT",
@@ -22,6 +23,7 @@ __all__ = [
     "LOOPBACK",
     "PRESETS",
     "UNSIGNED",
+    "WEBHOOK_FAULTS",
     "Api",
     "App",
     "ConfidentialApp",
@@ -34,4 +36,5 @@ __all__ = [
     "SignIn",
     "SigningKey",
     "User",
+    "Webhook",
 ]

@@ -8,7 +8,7 @@ expire, since nobody asks here about them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ..net import forks
@@ -39,6 +39,10 @@ class Family:
 
     grant: Grant
     live: bool = True
+    access_token: str = field(default="", repr=False)
+    """The last one that has all of the scopes."""
+    access_token_ends_at: float = 0.0
+    """Seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +104,15 @@ class Grants:
         token = self._of_client(text, client_id)
         if token is not None:
             token.family.live = False
+
+    def end(self, user_id: str) -> None:
+        """End every family of that user's."""
+        with self._lock.now:
+            families = [code.family for code in self._codes.values()]
+            families += [token.family for token in self._refresh_tokens.values()]
+        for family in families:
+            if family.grant.user_id == user_id:
+                family.live = False
 
     def _of_client(self, text: str, client_id: str) -> RefreshToken | None:
         token = self._refresh_tokens.get(text)

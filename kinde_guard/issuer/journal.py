@@ -31,8 +31,9 @@ class Entry:
     """Seconds since the epoch."""
     kind: str
     """``keys_fetched``, ``discovery_fetched``, ``token_issued``, ``token_refused``, ``signed_in``, ``sign_in_refused``,
-    ``signed_out``, ``revoked``, ``rotated``, ``published``, ``withdrawn``, ``broken``, ``healed``, ``down``, ``up`` or
-    ``verdict``; a reader has to expect others, too."""
+    ``signed_out``, ``revoked``, ``suspended``, ``restored``, ``deleted``, ``changed``, ``webhook_sent``,
+    ``webhook_failed``, ``webhook_disabled``, ``rotated``, ``published``, ``withdrawn``, ``broken``,
+    ``healed``, ``down``, ``up`` or ``verdict``; a reader has to expect others, too."""
     summary: str
     """What happened, in one line."""
     details: Mapping[str, object]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..net.forks import once
-from . import faults, presets, service
+from . import administration, faults, presets, service
 from .asgi import IssuerApp
 from .keys import SigningKey
 from .messages import Request, Response
@@ -17,6 +17,7 @@ from .registry import Api, App, ConfidentialApp, new_client_id, new_client_secre
 from .tenant import Place, Tenant
 from .tokens import M2M_LIFETIME, USER_LIFETIME
 from .users import User
+from .webhooks import Webhook
 
 if TYPE_CHECKING:
     from .tls import LocalTls
@@ -97,8 +98,66 @@ class LocalIssuer(Tenant):
         return self.registry.add_app(app)
 
     def add_user(self, user: User) -> User:
-        """Let *user* sign in; one with the same id is replaced."""
-        return self.registry.add_user(user)
+        """Let *user* sign in; one with the same id is replaced. Webhooks are told."""
+        return administration.add_user(self, user)
+
+    def suspend(self, user: User | str) -> User:
+        """Suspend *user*, or who has that id: no sign-in and no refresh any more. Webhooks are told (``user.updated``).
+
+        As in Kinde, access tokens that are out stay good until they expire. So it is with all of the following.
+        """
+        return administration.suspend(self, _id(user))
+
+    def restore(self, user: User | str) -> User:
+        """Let *user*, who was suspended, sign in again. Webhooks are told (``user.updated``)."""
+        return administration.restore(self, _id(user))
+
+    def delete_user(self, user: User | str) -> None:
+        """Delete *user*, sessions and refresh tokens included. Webhooks are told (``user.deleted``)."""
+        administration.delete_user(self, _id(user))
+
+    def sign_out_everywhere(self, user: User | str) -> None:
+        """End the sessions and the refresh tokens of *user*. Kinde has no webhook for that, and nor has this."""
+        administration.sign_out_everywhere(self, _id(user))
+
+    def set_permissions(self, user: User | str, org_code: str, permissions: Iterable[str]) -> User:
+        """Give *user* these permissions in an organization. Webhooks are told (``user.updated``)."""
+        return administration.set_permissions(self, _id(user), org_code, permissions)
+
+    def set_roles(self, user: User | str, org_code: str, roles: Iterable[str]) -> User:
+        """Give *user* these roles in an organization. Webhooks are told (``user.updated``)."""
+        return administration.set_roles(self, _id(user), org_code, roles)
+
+    def delete_organization(self, org_code: str) -> None:
+        """Delete an organization: nobody is in it any more. Webhooks are told (``organization.deleted``)."""
+        administration.delete_organization(self, org_code)
+
+    def add_webhook(self, url: str, types: Iterable[str] = ()) -> Webhook:
+        """Have events of these *types* (all, if none is named) sent to *url*, signed and repeated as Kinde does it.
+
+        They are sent in the background: see :meth:`flush_webhooks`. ``ConfigurationError`` for an unknown type.
+        """
+        return self.webhooks.add(url, types)
+
+    def remove_webhook(self, webhook: Webhook) -> None:
+        """Have nothing sent to it any more."""
+        self.webhooks.remove(webhook.id)
+
+    def flush_webhooks(self, timeout: float = 10.0) -> bool:
+        """Wait until all that is due by the clock has been sent, at most *timeout* seconds; whether that is so.
+
+        What was not answered with 200 is due again later: ``webhooks.waiting`` says how many there are.
+        """
+        return self.webhooks.flush(timeout)
+
+    @property
+    def webhook_fault(self) -> str | None:
+        """What is wrong with webhooks: a name in ``WEBHOOK_FAULTS``, or ``None``. To be assigned to."""
+        return self.webhooks.fault
+
+    @webhook_fault.setter
+    def webhook_fault(self, name: str | None) -> None:
+        self.webhooks.fault = name
 
     def authorize(self, app: App, audience: str, scopes: Iterable[str] | None = None) -> None:
         """Let *app* use an API, with some of its *scopes* or (``None``) with all of them."""
@@ -165,3 +224,7 @@ class LocalIssuer(Tenant):
 
         tls: LocalTls = self.__dict__.setdefault("tls", LocalTls(self))  # as in stranger
         return tls
+
+
+def _id(user: User | str) -> str:
+    return user.id if isinstance(user, User) else user

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ..net.forks import once
-from . import tokens
+from . import tokens, webhook_events
 from .keys import SigningKey
 from .registry import App, ConfidentialApp, Registry
 from .tokens import ABSENT, DEFAULT, ORG_CODE, SUBJECT, Claims, Unset
@@ -146,8 +146,9 @@ class Mint(ABC):
         return self.token({**usual, **claims})
 
     def webhook_jwt(self, event: str = "user.updated", **claims: object) -> str:
-        """The body of a webhook: signed with the same keys, and no token at all; *claims* come on top."""
-        usual = tokens.webhook(event=event, user_id=SUBJECT, org_code=ORG_CODE, now=self.now())
+        """The body of a webhook about the sample user or organization: signed with the same keys, and no token at all;
+        *claims* come on top."""
+        usual = webhook_events.event(event, webhook_events.sample_data(event), source="admin", now=self.now())
         return self.token({**usual, **claims})
 
     def _audience(self, audience: Texts | Default | None) -> list[str]:

@@ -79,6 +79,11 @@ class ExpiringValues(Generic[T]):
         with self._lock.now:
             return self._fresh(self._values.pop(name or "", None))
 
+    def drop(self, is_meant: Callable[[T], bool]) -> None:
+        """Forget every value that is meant."""
+        with self._lock.now:
+            self._values = {name: entry for name, entry in self._values.items() if not is_meant(entry[1])}
+
     def _fresh(self, entry: tuple[float, T] | None) -> T | None:
         return entry[1] if entry is not None and self._now() < entry[0] else None
 

@@ -18,6 +18,7 @@ from .redirects import LOOPBACK
 from .registry import App, ConfidentialApp, Registry, new_client_id, new_client_secret
 from .sessions import SESSION_LIFETIME, SIGN_IN_LIFETIME, ExpiringValues, Session, SignIn
 from .users import SAMPLE_USERS
+from .webhooks import Webhooks
 
 AUDIENCE = "https://api.example.com"
 SCOPES = ("read:users", "write:flags")
@@ -55,6 +56,9 @@ class Tenant(Mint):
         """What happens, for people to read."""
         self.audience_required = False
         """Whether a token request without ``audience`` is refused, instead of answered with a token for nobody."""
+        self.refresh_returns_existing_token = False
+        """Whether a refresh hands out the access token that was given out before, while it has not expired, as Kinde
+        documents (docs.kinde.com/build/tokens/refresh-tokens): who is told 401 may come back with the same one."""
         self.jwks_fetches = 0
         self.token_requests = 0
         self._counting = forks.Lock()
@@ -68,6 +72,8 @@ class Tenant(Mint):
         self.sessions: ExpiringValues[Session] = ExpiringValues(SESSION_LIFETIME, self.now)
         self.grants = Grants(self.now)
         self.chooser = None
+        self.webhooks = Webhooks(self, self.now, self.journal)
+        """Where events are sent, and what has yet to be sent there."""
 
     def now(self) -> float:
         """The time by ``clock``, plus what the fault ``clock_skewed`` adds."""

@@ -11,7 +11,6 @@ import json
 import secrets
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from .keys import SigningKey
@@ -105,28 +104,6 @@ def id_token(*, iss: str, azp: str, sub: str, org_codes: list[str], now: float, 
         "picture": "https://example.com/ada.png",
         "sub": sub,
         "updated_at": int(now),
-    }
-
-
-def webhook(*, event: str, user_id: str, org_code: str, now: float) -> Claims:
-    """The body of a webhook: signed with the same keys, and without ``iss``, ``aud`` or any date of its own."""
-    person = {
-        "email": "ada@example.com",
-        "first_name": "Ada",
-        "id": user_id,
-        "is_password_reset_requested": False,
-        "is_suspended": False,
-        "last_name": "Lovelace",
-        "organizations": [{"code": org_code, "permissions": None, "roles": None}],
-        "phone": None,
-        "username": "ada",
-    }
-    return {
-        "data": {"user": person},
-        "event_id": f"event_{uuid.uuid4().hex}",
-        "source": "admin",
-        "timestamp": datetime.fromtimestamp(now, UTC).isoformat(),
-        "type": event,
     }
 
 

@@ -38,6 +38,8 @@ class User:
     email: str
     memberships: tuple[Membership, ...] = ()
     feature_flags: Mapping[str, object] = field(default_factory=dict, hash=False)
+    is_suspended: bool = False
+    """Cannot sign in, nor refresh."""
 
     def __post_init__(self) -> None:
         word("a user's id", self.id)

@@ -39,6 +39,9 @@ class StandInGuard:
     async def aauthenticate(self, authorization: Sequence[str]) -> AccessToken:
         return self._token
 
+    def check(self, token: AccessToken) -> None:
+        return
+
     def demand(self, token: AccessToken, requirement: Requirement) -> None:
         refusal = requirement.refusal(token)
         if refusal is not None:

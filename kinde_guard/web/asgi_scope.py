@@ -94,7 +94,7 @@ def nearest(scope: Scope) -> Attached | None:
 
 def guard_in_force(scope: Scope) -> Authenticator:
     """The guard of this request; :class:`ConfigurationError` if there is none, so that nothing is open by mistake."""
-    attached = nearest(scope)
+    attached: Attached | None = scope.get(IN_FORCE)
     if attached is None:
         raise ConfigurationError(
             f"no guard is attached to the app that serves {_route(scope)!r}: "

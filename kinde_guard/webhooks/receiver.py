@@ -134,7 +134,7 @@ def _revocations_of(guard: Guard) -> Any:
 def _scope_of(guard: Guard, on_event: OnEvent | None) -> str:
     """What sets the events of this API apart, in a book that several share: each is to be told of all."""
     name = getattr(on_event, "__qualname__", type(on_event).__qualname__)
-    return " ".join((*guard.audiences, getattr(on_event, "__module__", ""), name))
+    return " ".join((*guard.audiences, str(getattr(on_event, "__module__", "")), name))
 
 
 def _refused_unread(method: str, headers: Mapping[str, str]) -> WebhookAnswer | None:

@@ -477,7 +477,7 @@ class TestShapes:
 
     def test_webhook(self, issuer: LocalIssuer) -> None:
         claims = read(issuer, issuer.webhook_jwt("user.deleted"))
-        assert set(claims) == {"data", "event_id", "source", "timestamp", "type"}
+        assert set(claims) == {"data", "event_id", "event_timestamp", "source", "timestamp", "type"}
         assert (claims["type"], claims["timestamp"]) == ("user.deleted", "2025-06-28T22:44:28+00:00")
         assert claims["event_id"].startswith("event_")
 

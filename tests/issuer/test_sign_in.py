@@ -27,6 +27,7 @@ from kinde_guard import ConfigurationError, Guard, InvalidToken, org, permission
 from kinde_guard.issuer import LOOPBACK, App, LocalIssuer, Membership, Request, Response, SignIn, SigningKey, User
 from kinde_guard.issuer.grants import MAX_KEPT
 from kinde_guard.issuer.sessions import MAX_VALUES
+from kinde_guard.testing import guard_for
 
 NOW = 1_751_200_000.0
 URL = "http://127.0.0.1:9400"
@@ -788,6 +789,22 @@ class TestRefresh:
         identity = read(issuer, second["id_token"])
         assert (identity["auth_time"], identity["iat"], "nonce" in identity) == (NOW, NOW + 1_000, False)
 
+    def test_the_existing_access_token_by_a_switch(self, issuer: LocalIssuer, page: Page, clock: Clock) -> None:
+        """docs.kinde.com/build/tokens/refresh-tokens: as long as it has not expired."""
+        issuer.refresh_returns_existing_token = True
+        first = page.tokens()
+        clock.now += 86_000
+        narrow = page.refresh(first["refresh_token"], scope="email offline").json()
+        assert narrow["access_token"] != first["access_token"]
+        second = page.refresh(narrow["refresh_token"]).json()
+        assert (second["access_token"], second["expires_in"]) == (first["access_token"], 400)
+        assert second["refresh_token"] != first["refresh_token"]
+        clock.now += 400
+        third = page.refresh(second["refresh_token"]).json()
+        assert (third["access_token"] != first["access_token"], third["expires_in"]) == (True, 86_400)
+        issuer.refresh_returns_existing_token = False
+        assert page.refresh(third["refresh_token"]).json()["access_token"] != third["access_token"]
+
     def test_a_second_use_ends_the_family(self, page: Page) -> None:
         """RFC 9700 §4.14.2."""
         first = page.tokens()["refresh_token"]
@@ -1168,3 +1185,40 @@ def test_asgi_knows_who_calls(issuer: LocalIssuer) -> None:
             return (await asking.post("/oauth2/auth", data={"sign_in": "x"})).status_code
 
     assert [asyncio.run(post((host, 1))) for host in ("192.0.2.1", "127.0.0.1")] == [403, 400]
+
+
+class TestSuspended:
+    def test_nobody_who_is_suspended_signs_in(self, issuer: LocalIssuer, page: Page, chooser: Chooser) -> None:
+        ada = issuer.registry.users[0]
+        issuer.suspend(ada)
+        answer = chooser.send({"sign_in": chooser.open().id, "user": ada.id, "org_code": ENGINES})
+        assert answered(answer)["error"] == "access_denied"
+        issuer.chooser = None
+        assert read(issuer, page.tokens()["access_token"])["sub"] == issuer.registry.users[1].id
+        assert answered(page.ask(login_hint=ADA))["error"] == "access_denied"
+        issuer.restore(ada.id)
+        assert read(issuer, page.tokens(login_hint=ADA)["access_token"])["sub"] == ada.id
+
+    @pytest.mark.parametrize("act", ["suspend", "delete_user", "sign_out_everywhere"])
+    def test_sessions_and_refresh_tokens_end_and_access_tokens_do_not(
+        self, issuer: LocalIssuer, page: Page, act: str
+    ) -> None:
+        """As Kinde documents: an access token in the field is good until it expires."""
+        ada = issuer.registry.users[0]
+        tokens, code = page.tokens(login_hint=ADA), page.code(login_hint=ADA)
+        others = page.tokens(login_hint=GRACE)
+        assert "code" in answered(page.ask(prompt="none"))
+        page.code(login_hint=ADA)
+        getattr(issuer, act)(ada)
+        assert error(page.refresh(tokens["refresh_token"])) == (400, "invalid_grant")
+        assert error(page.exchange(code)) == (400, "invalid_grant")
+        assert answered(page.ask(prompt="none"))["error"] == "login_required"
+        assert page.refresh(others["refresh_token"]).status_code == 200
+        assert guard_for(issuer).verify(tokens["access_token"]).subject == ada.id
+
+    def test_a_refresh_token_stays_dead(self, issuer: LocalIssuer, page: Page) -> None:
+        ada = issuer.registry.users[0]
+        token = page.tokens(login_hint=ADA)["refresh_token"]
+        issuer.suspend(ada)
+        issuer.restore(ada)
+        assert error(page.refresh(token)) == (400, "invalid_grant")

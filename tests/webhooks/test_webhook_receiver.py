@@ -111,6 +111,13 @@ def test_no_event_loop_is_held_up(guard: Guard, told: Told, receive: Receive) ->
 
 
 @EVERY_WAY
+def test_a_function_that_is_written_in_c(guard: Guard, receive: Receive) -> None:
+    events: list[WebhookEvent] = []
+    assert receive(WebhookReceiver(guard, events.append), body()).status == 200
+    assert len(events) == 1
+
+
+@EVERY_WAY
 def test_nobody_needs_to_be_told(guard: Guard, receive: Receive) -> None:
     assert receive(WebhookReceiver(guard), body()).status == 200
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import httpx
 import typer
 
+from ...settings import issuer_urls
 from ..messages import write_message
 from ..options import AsJson
 from ..progress import working
@@ -18,6 +19,7 @@ from ..proxy import Proxy, through
 from ..screen import Screen
 from . import certificate, environment, m2m_token
 from . import issuer as checkup
+from .environment import REDIS_VARIABLES
 from .finding import Finding, State
 from .issuer import Issuer
 
@@ -36,14 +38,16 @@ def doctor(
         typer.Argument(metavar="DOMAIN", help="Kinde domain, or its URL. [env: KINDE_DOMAIN]", show_default=False),
     ] = None,
     proxy: Proxy = None,
+    acl: Annotated[bool, typer.Option("--acl", help="Print users for Redis, each with the rights it needs.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Examine a Kinde domain and the settings, step by step.
 
     Looks at the KINDE_* variables, the certificate, discovery, the keys and how they are cached, the time a fetch takes
     and the clocks; at a custom domain beside the kinde.com one, if both are given. Where KINDE_M2M_CLIENT_ID and the
-    like are set, it requests a token (Kinde counts it) and verifies it. What is amiss comes with the way to mend it.
-    Exit status: 0 all well, 1 something failed, 2 usage.
+    like are set, it requests a token (Kinde counts it) and verifies it; the Redis in KINDE_REVOCATIONS_URL or in
+    KINDE_M2M_SHARED_URL is examined, too. What is amiss comes with the way to mend it. Exit status: 0 all well, 1
+    something failed, 2 usage.
 
     \b
     Example, with the variables that kinde-guard dev prints:
@@ -52,6 +56,9 @@ def doctor(
     if not environment.any_domain(domain or (), os.environ):
         write_message("kinde-guard: name a Kinde domain: kinde-guard doctor acme.kinde.com, or set KINDE_DOMAIN")
         raise typer.Exit(2)
+    if acl:
+        _print_users(domain or (), as_json)
+        return
     findings = list(_shown(steps(domain or (), through(proxy)), as_json))
     failed = sum(finding.state == "failed" for finding in findings)
     if as_json:
@@ -70,8 +77,27 @@ def steps(domains: Sequence[str], transport: httpx.BaseTransport | None = None) 
         yield from _examination(issuer)
     if issuers:
         yield "Comparing the domains", lambda: checkup.together(issuers)
+    if any(name in os.environ for name in REDIS_VARIABLES):
+        yield "Asking Redis", lambda: _redis(setup.issuers)
     if setup.settled:
         yield "Requesting a token", lambda: m2m_token.end_to_end(issuers, setup.audience, bool(domains), transport)
+
+
+def _redis(issuers: Sequence[str]) -> Iterator[Finding]:
+    from . import redis_server  # only here: what it needs is loaded where there is one
+
+    return redis_server.examine(issuers)
+
+
+def _print_users(domains: Sequence[str], as_json: bool) -> None:
+    from . import acl
+
+    found = acl.lines(issuer_urls(domains or None, [os.environ]))
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    for role, line in found.items():
+        print(f"# {acl.FOR[role]}\n{line}\n")
 
 
 def _examination(issuer: Issuer) -> Iterator[Step]:

@@ -12,7 +12,8 @@ from ...settings.leavings import words
 from .finding import Finding, sentence
 
 M2M = tuple(f"KINDE_M2M_{name}" for name in ("CLIENT_ID", "CLIENT_SECRET", "AUDIENCE", "SCOPES", "DOMAIN"))
-OURS = (*DOMAIN_VARIABLES, "KINDE_AUDIENCE", "KINDE_REPORT_VERDICTS_TO", *M2M, "KINDE_M2M_SHARED_URL")
+REDIS_VARIABLES = REVOCATIONS, SHARED = "KINDE_REVOCATIONS_URL", "KINDE_M2M_SHARED_URL"
+OURS = (*DOMAIN_VARIABLES, "KINDE_AUDIENCE", "KINDE_REPORT_VERDICTS_TO", *M2M, *REDIS_VARIABLES)
 # What Kinde's SDKs and pages call what has another name here.
 _CALLED = {
     "KINDE_API_AUDIENCE": "KINDE_AUDIENCE",

@@ -95,6 +95,8 @@ def _picked(tenant: Tenant, sign_in: SignIn) -> User:
 
 
 def _fits(user: User, sign_in: SignIn) -> bool:
+    if user.is_suspended:
+        return False
     hint = sign_in.login_hint
     return (hint is None or hint.lower() in (user.id.lower(), user.email.lower())) and (
         sign_in.org_code is None or user.membership(sign_in.org_code) is not None
@@ -105,6 +107,8 @@ def _chosen(tenant: Tenant, sign_in: SignIn, user_id: str, org_code: str | None)
     user = tenant.registry.user(user_id)
     if user is None or (org_code is not None and user.membership(org_code) is None):
         raise OAuthError("access_denied", "There is no such user, or not in that organization.")
+    if user.is_suspended:
+        raise OAuthError("access_denied", "The user is suspended.")
     if sign_in.org_code not in (None, org_code):
         raise OAuthError("access_denied", "The app asked for a user of another organization.")
     return user

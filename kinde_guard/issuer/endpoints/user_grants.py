@@ -41,7 +41,9 @@ def refresh_token(tenant: Tenant, app: App, parameters: Parameters) -> dict[str,
     The one that is sent is used up, and the answer has the next one (RFC 9700 §4.14.2).
     """
     text, scopes = parameters.needed("refresh_token"), tuple(dict.fromkeys((parameters.one("scope") or "").split()))
-    return _answer(tenant, app, tenant.grants.rotate(text, app.client_id, scopes), scopes=scopes)
+    family = tenant.grants.rotate(text, app.client_id, scopes)
+    keeps = tenant.refresh_returns_existing_token and not scopes and tenant.now() < family.access_token_ends_at
+    return _answer(tenant, app, family, scopes=scopes, keeps=keeps)
 
 
 def _check_verifier(code: AuthorizationCode, verifier: str | None) -> None:
@@ -58,16 +60,25 @@ def _check_verifier(code: AuthorizationCode, verifier: str | None) -> None:
 
 
 def _answer(
-    tenant: Tenant, app: App, family: Family, *, nonce: str | None = None, scopes: tuple[str, ...] = ()
+    tenant: Tenant,
+    app: App,
+    family: Family,
+    *,
+    nonce: str | None = None,
+    scopes: tuple[str, ...] = (),
+    keeps: bool = False,
 ) -> dict[str, object]:
     """The answer with the tokens (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3).
 
-    *scopes*: all that were granted, unless given.
+    *scopes*: all that were granted, unless given. *keeps*: the access token is the one that was given out before.
     """
     grant = replace(family.grant, scopes=scopes or family.grant.scopes)
     user = _user(tenant, app, grant)
-    access_token = _access_token(tenant, app, user, grant)
-    answer: dict[str, object] = {"access_token": access_token, "expires_in": int(app.lifetime)}
+    expires_in = int(family.access_token_ends_at - tenant.now()) if keeps else int(app.lifetime)
+    access_token = family.access_token if keeps else _access_token(tenant, app, user, grant)
+    if not keeps and not scopes:
+        family.access_token, family.access_token_ends_at = access_token, tenant.now() + app.lifetime
+    answer: dict[str, object] = {"access_token": access_token, "expires_in": expires_in}
     if "openid" in grant.scopes:
         claims = _id_claims(user, grant, access_token)
         answer["id_token"] = tenant.id_token(user.id, app=app, nonce=ABSENT if nonce is None else nonce, **claims)
@@ -81,6 +92,8 @@ def _user(tenant: Tenant, app: App, grant: Grant) -> User:
     user = tenant.registry.user(grant.user_id)
     if user is None or (grant.org_code is not None and user.membership(grant.org_code) is None):
         raise OAuthError("invalid_grant", "The user, or the user's membership of the organization, is gone.")
+    if user.is_suspended:
+        raise OAuthError("invalid_grant", "The user is suspended.")
     if any(tenant.registry.granted(app, name) is None for name in grant.audience):
         raise OAuthError("unauthorized_client", NOT_AUTHORISED)
     return user
