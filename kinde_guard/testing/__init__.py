@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .assertions import assert_no_unprotected_routes as assert_no_unprotected_routes
     from .assertions import assert_requires as assert_requires
     from .fastapi import as_caller as as_caller
+    from .revoking import revoke as revoke
     from .tokens import caller_token as caller_token
     from .tokens import guard_for as guard_for
     from .tokens import headers as headers
@@ -43,6 +44,7 @@ _HOME = {
     "headers": "kinde_guard.testing.tokens",
     "local_issuer": "kinde_guard.testing.tokens",
     "mint": "kinde_guard.testing.tokens",
+    "revoke": "kinde_guard.testing.revoking",
     "trust": "kinde_guard.testing.apps",
 }
 __all__ = sorted(_HOME)

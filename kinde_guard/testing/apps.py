@@ -10,9 +10,11 @@ from ..authenticator import Authenticator
 from ..errors import ConfigurationError
 from ..guard import Guard
 from ..issuer import LocalIssuer
+from ..revocation import Revocations
 from ..routes.layers import is_a
 from ..tokens.access_token import AccessToken
 from .mcp import server_place
+from .revoking import in_force, in_memory_as
 from .stand_in import StandInGuard
 from .tokens import caller_token, guard_for
 
@@ -28,11 +30,13 @@ class Guarded(Protocol):
 def trust(app: Any, issuer: LocalIssuer, **settings: Any) -> Iterator[Guard]:
     """*app* trusts *issuer* and nobody else: a real guard, real tokens, no network.
 
-    *app* as in :func:`caller`; *settings* are those of :class:`Guard`. Enter it before the app is started.
+    *app* as in :func:`caller`; *settings* are those of :class:`Guard`. Enter it before the app is started. An app that
+    has revocations has them in memory here: see :func:`revoke`.
     """
     place = _place_in(app)
-    guard = guard_for(issuer, **{"permissions_as_scopes": _permissions_as_scopes(place), **settings})
-    with _guarded_by(guard, place):
+    own = {"permissions_as_scopes": _permissions_as_scopes(place), "revocations": _revocations(place)}
+    guard = guard_for(issuer, **{**own, **settings})
+    with _guarded_by(guard, place), in_force(guard):
         yield guard
 
 
@@ -87,6 +91,10 @@ def _of_django(app: Any) -> Guarded | None:
     from ..web.django_guard import guard_of_project
 
     return guard_of_project()
+
+
+def _revocations(place: Guarded) -> Revocations | None:
+    return in_memory_as(place.guard, getattr(place, "settings", {}))
 
 
 def _permissions_as_scopes(place: Guarded) -> bool:

@@ -1,0 +1,68 @@
+"""Revocations in tests: held in memory, by the guards that ``trust`` has put into apps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import AuthError, ConfigurationError
+from ..guard import Guard
+from ..revocation import Revocation, Revocations
+from ..tokens.access_token import AccessToken
+
+_in_force: list[Guard] = []
+
+
+def revoke(token: str | AccessToken, *, reason: str = "") -> Revocation:
+    """Revoke a *token*, its text or as a guard hands it out: the app that ``trust`` was called for refuses it from now
+    on, with 401 ``revoked``.
+
+    The app's guard has to have revocations, ``KindeGuard(app, revocations=…)`` or ``KINDE_REVOCATIONS_URL``; in the
+    test they are held in memory. Or give ``trust(app, issuer, revocations=Revocations.in_memory())``. For whole users,
+    apps and organizations: ``trust`` hands out the guard, and ``guard.revocations.revoke_subject("kp_…")``.
+
+    Raises :class:`ConfigurationError` if no such guard takes the token.
+    """
+    guards = [(guard, guard.revocations) for guard in _in_force if guard.revocations is not None]
+    if not guards:
+        raise ConfigurationError(
+            "no app under test has revocations: call kinde_trust(app) (or trust) first; and KindeGuard(app, "
+            "revocations=…) in the app, or kinde_trust(app, revocations=Revocations.in_memory())"
+        )
+    revoked = [
+        revocations.revoke(known, reason)
+        for guard, revocations in guards
+        if (known := _known(token, guard)) is not None
+    ]
+    if not revoked:
+        raise ConfigurationError("no app under test takes this token, as it is: there is nothing to revoke")
+    return revoked[0]
+
+
+@contextmanager
+def in_force(guard: Guard) -> Iterator[None]:
+    """*guard* is one that :func:`revoke` tells."""
+    _in_force.append(guard)
+    try:
+        yield
+    finally:
+        _in_force.remove(guard)
+
+
+def in_memory_as(guard: Any, settings: Mapping[str, Any]) -> Revocations | None:
+    """Revocations for a test, if the app has some: in its *settings*, or in the *guard* that was made of them."""
+    own = settings.get("revocations") or getattr(guard, "revocations", None)
+    if isinstance(own, Revocations):
+        return Revocations.in_memory(token_lifetime=own.token_lifetime)
+    return Revocations.in_memory() if guard is None and "KINDE_REVOCATIONS_URL" in os.environ else None
+
+
+def _known(token: str | AccessToken, guard: Guard) -> AccessToken | None:
+    if isinstance(token, AccessToken):
+        return token
+    try:
+        return guard.verify(token)
+    except AuthError:
+        return None
