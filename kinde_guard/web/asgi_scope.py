@@ -247,13 +247,14 @@ async def refuse(refusal: AuthError | Unavailable, scope: Scope, send: Send) -> 
     return None
 
 
-async def serve(attached: Attached, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Have *app* answer. Where *attached* says so, what stays open ends when its token expires or is revoked."""
+def serve(attached: Attached, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    """Have *app* answer. Where *attached* says so, what stays open ends when its token expires or is revoked. No
+    coroutine of its own, as most apps have no use for one."""
     if not attached.close_expired:
-        return await app(scope, receive, send)
+        return app(scope, receive, send)
     from . import open_asgi  # only here: it loads anyio
 
-    return await open_asgi.run(attached.ready(), app, scope, receive, send)
+    return open_asgi.run(attached.ready(), app, scope, receive, send)
 
 
 def private_to_caller(send: Send) -> Send:
