@@ -183,7 +183,7 @@ async def atoken_or_none(request: HttpRequest) -> AccessToken | None:
 
 
 def _check(attached: DjangoGuard) -> None:
-    """At the first request: raise :class:`ConfigurationError` if a view's demand is not enforced, and have Ninja's
+    """Raise :class:`ConfigurationError`, at the first request, if a view's demand is not enforced, and have Ninja's
     APIs answer refusals."""
     if not attached.is_checked:
         check_urls()

@@ -244,7 +244,7 @@ class _FastMCPToken(FastMCPAccessToken):
 
     @property
     def call(self) -> Call | None:
-        """For decorators, where no gate stands in front."""
+        """The call that decorators judge where no gate stands in front."""
         return self._call
 
 
@@ -316,7 +316,7 @@ class _ProxyEndpoint(_ProviderEndpoint):
 
 
 class _Proxy(OAuthProxy):
-    """fastmcp's, before Kinde."""
+    """fastmcp's proxy for sign-ins, which stands before Kinde."""
 
     def _translate_scopes_from_idp(self, scopes: list[str]) -> list[str]:
         """Those that Kinde was asked for are none that a client has asked for: it may not even know them, and would

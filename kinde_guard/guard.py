@@ -230,8 +230,9 @@ class Guard:
             authorization = _NOT_SHOWN
 
     def check(self, token: AccessToken) -> None:
-        """For what stays open longer than a request, a WebSocket or a stream: raises :class:`InvalidToken` if *token*,
-        which was verified when it was opened, has expired or been revoked meanwhile. Never for want of news."""
+        """Raise :class:`InvalidToken` if *token*, of something that stays open longer than a request (a WebSocket, a
+        stream), which was verified when it was opened, has expired or been revoked meanwhile. Never for want of
+        news."""
         refusal = self._ended(token)
         if refusal is not None:
             self._say(refusal, token.fingerprint, token.client_id)
@@ -322,7 +323,7 @@ class Guard:
             return None  # to be told by authenticate
 
     def authenticate_at_once(self, authorization: bytes) -> AccessToken | None:
-        """For adapters, before :meth:`authenticate`: the token of a request with this one Authorization value, or what
+        """The token of a request with this one Authorization value, or what
         refuses it, if that can be said without waiting. ``None`` says nothing.
 
         A value is taken apart only if it is refused: whatever is a token that holds was a right value, too.

@@ -92,7 +92,7 @@ def _made_at(answered: TimedAnswer) -> float:
 
 
 def _write(file: str, text: str) -> None:
-    """As a whole: whoever reads the file meanwhile reads the one before."""
+    """Write the file as a whole: whoever reads the file meanwhile reads the one before."""
     path = os.path.realpath(file)
     unfinished = f"{path}.{os.getpid()}.unfinished"
     try:

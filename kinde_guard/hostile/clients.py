@@ -135,7 +135,7 @@ def _through_django(client: Any) -> _Send:
 
 
 def _as_environ(headers: Pairs) -> dict[str, str]:
-    """As a WSGI server would hand them on."""
+    """The environ, as a WSGI server would hand the headers on."""
     environ: dict[str, str] = {}
     for name, value in headers:
         key = name.upper().replace("-", "_")

@@ -43,7 +43,7 @@ def event(kind: str, data: Mapping[str, object], *, source: str, now: float) -> 
 
 
 def data_of_user(user: User) -> Claims:
-    """Of ``user.created`` and ``user.updated``: as the user is now."""
+    """The data of ``user.created`` and ``user.updated``: the user as it is now."""
     memberships = [
         {
             "code": one.org_code,
@@ -68,12 +68,12 @@ def data_of_user(user: User) -> Claims:
 
 
 def id_of_user(user: User) -> Claims:
-    """Of all other events of a user: the id alone."""
+    """The data of all other events of a user: the id alone."""
     return {"user": {"id": user.id}}
 
 
 def code_of_organization(org_code: str) -> Claims:
-    """Of ``organization.deleted``: the code alone."""
+    """The data of ``organization.deleted``: the code alone."""
     return {"organization": {"code": org_code}}
 
 

@@ -215,7 +215,7 @@ class Webhooks:
         self._switch_off_if_dead(webhook)
 
     def _put_back(self, delivery: _Delivery) -> float | None:
-        """For another attempt, in so many seconds; ``None`` if that was the last."""
+        """The seconds until another attempt; ``None`` if that was the last."""
         made = delivery.attempts
         wait = RETRY_AFTER[made - 1] if made <= len(RETRY_AFTER) else LATER
         delivery.due = self._now() + wait

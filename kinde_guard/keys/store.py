@@ -158,7 +158,7 @@ class KeyStore:
 
     @property
     def clock_drift(self) -> float | None:
-        """As in :class:`IssuerHealth`."""
+        """The seconds by which the clock here is ahead, as in :class:`IssuerHealth`."""
         return self._drift
 
     def check_usable(self) -> None:
@@ -184,7 +184,7 @@ class KeyStore:
         return first_set(seed, read, self._clocks, usable_for=self._usable_for, leeway=leeway, notices=self._notices)
 
     def _usable(self, keys: KeySet, now: float) -> bool:
-        """By either clock: a seed has a date of its own."""
+        """Whether the keys can be used, by either clock: a seed has a date of its own."""
         return keys.usable(now) and self._clocks.wall() < keys.dated_until
 
     def _refresh_behind(self, keys: KeySet, now: float) -> None:

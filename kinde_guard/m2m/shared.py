@@ -76,7 +76,7 @@ class _Seen:
 
 
 class RedisClient(Protocol):
-    """Of a client of redis-py or valkey-py, which may be one of Sentinel's or a cluster's, what is used. Not async."""
+    """What is used of a client of redis-py or valkey-py, which may be one of Sentinel's or a cluster's. Not async."""
 
     @property
     def mget(self) -> Callable[..., Any]: ...
@@ -112,7 +112,7 @@ class SharedToken:
         return f"<SharedToken {self._seal.name}>"
 
     def look_behind(self, held: Held, now: Moment, tell: Callable[[Held | None], None]) -> None:
-        """Behind the caller, and if nobody in this process has for a while, look what the fleet has.
+        """Look what the fleet has, behind the caller, if nobody in this process has for a while.
 
         *tell* is called if that is another token which ends later than what is *held*, with it; and with ``None`` if
         *held* is to be forgotten.
@@ -186,7 +186,7 @@ class SharedToken:
         return None if wish.replaces else self._published(wish)
 
     def _wait(self, wish: _Wish, turn: int) -> bool:
-        """For what somebody else fetches: whether that is over."""
+        """Whether what somebody else fetches is over."""
         for pause in PAUSES:
             time.sleep(pause)
             seen = self._see(turn)
@@ -260,7 +260,7 @@ class SharedToken:
             self._call(lambda: self._client.eval(_END, 1, self._key(name), owner))
 
     def _key(self, name: str) -> str:
-        """With braces, so that what is asked for at once is in one place of a cluster."""
+        """The key, with braces, so that what is asked for at once is in one place of a cluster."""
         return f"{PREFIX}{self._seal.name}}}:{name}"
 
     def _call(self, work: Callable[[], Any]) -> Any:
@@ -293,7 +293,7 @@ def _nothing(_: object = None) -> None:
 
 
 def _written(held: Held) -> str:
-    """With the time by the clock that others can read, too."""
+    """The token as it is written, with the time by the clock that others can read, too."""
     return json.dumps({
         "token": held.text, "since": held.since.wall, "life": held.life, "renewals": held.renewals, "mark": held.mark,
     })  # fmt: skip

@@ -24,7 +24,7 @@ class _Errand(Generic[T]):
         self.results: list[T] = []
 
     def run(self) -> None:
-        """For the workers."""
+        """Called by the workers."""
         try:
             self.results.append(self._do())
         except Exception as error:
@@ -33,7 +33,7 @@ class _Errand(Generic[T]):
             self.done.set_result(None)
 
     def turn_down(self, error: Exception) -> None:
-        """For the workers."""
+        """Called by the workers."""
         self.error = error
         self.done.set_result(None)
 

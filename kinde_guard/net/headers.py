@@ -43,7 +43,7 @@ def date_in(value: str) -> float | None:
 
 
 def _year(digits: str) -> int:
-    """Of two digits, as dates of RFC 850 have: 1969 to 2068."""
+    """The year of two digits, as dates of RFC 850 have them: 1969 to 2068."""
     year = int(digits)
     return year if len(digits) == 4 else year + (2000 if year < 69 else 1900)
 

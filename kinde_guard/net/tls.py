@@ -133,7 +133,7 @@ def _is_bundle(file: str) -> bool:
 
 
 class Secured:
-    """A connection with TLS."""
+    """A connection with TLS, over a socket that does not block."""
 
     def __init__(self, plain: Plain, made: ssl.SSLContext, host: str) -> None:
         self._plain = plain

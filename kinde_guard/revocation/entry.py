@@ -130,7 +130,7 @@ def id_in(record: str) -> str:
 
 
 def fields_of(entry: Revocation, issuer: str) -> dict[str, str]:
-    """As it stands in the stream."""
+    """The fields of an entry, as it stands in the stream."""
     fields = {"kind": entry.kind, "of": entry.value, "before": repr(entry.issued_before), "id": entry.id}
     more = {"org": entry.org, "reason": entry.reason, "by": entry.by}
     return {**fields, "issuer": issuer, **{name: text for name, text in more.items() if text}}

@@ -20,7 +20,7 @@ class Followed:
         self.begin()
 
     def begin(self) -> None:
-        """From the start."""
+        """Begin from the start."""
         self.at = START
         self._added: int | None = 0
         self._seen = array("Q")
@@ -52,5 +52,6 @@ class Followed:
 
 
 def _packed(position: Position) -> int:
-    """In 64 bits, in the order of the ids; whoever writes ids by hand may be too high, and is read over and over."""
+    """The position in 64 bits, in the order of the ids; whoever writes ids by hand may be too high, and is read over
+    and over."""
     return min(position[0], (1 << 43) - 1) << _NUMBERS | min(position[1], (1 << _NUMBERS) - 1)

@@ -71,7 +71,7 @@ class Follower:
         forks.when_forked(self)
 
     def renew(self) -> None:
-        """In a forked child: no thread. What has been read has been read."""
+        """Have no thread, as in a forked child. What has been read has been read."""
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self.news: Future[None] = Future()
@@ -162,7 +162,7 @@ class Follower:
             self._there[each.issuer] = names
 
     def _read_all(self, streams: RedisStreams, each: Followed) -> set[str]:
-        """From the start; gives the ids of all entries."""
+        """Read everything from the start; gives the ids of all entries."""
         facts = streams.facts(each.name)
         names: set[str] = set()
         told = self._replica.heard_at is not None
@@ -320,7 +320,7 @@ class Follower:
 
 
 def problem_of(error: Exception) -> str:
-    """In words for a log: neither addresses nor names of users, which Redis's own sentences hold."""
+    """The problem in words for a log: neither addresses nor names of users, which Redis's own sentences hold."""
     code = str(error).partition(" ")[0]
     told = code if code.isupper() and code.isalpha() and len(code) < 20 else type(error).__name__
     return f"Redis cannot be asked ({told})"

@@ -52,7 +52,7 @@ class RedisStreams:
         self._batch = batch
 
     def facts(self, name: str) -> StreamFacts:
-        """Of a stream; of one that is not there, that it is empty."""
+        """What is known of a stream; of one that is not there, that it is empty."""
         try:
             found = {_text(key): value for key, value in self.client.xinfo_stream(name).items()}
         except Exception as error:
@@ -99,7 +99,7 @@ class RedisStreams:
         pipeline.execute()
 
     def mark(self, issuer: str) -> None:
-        """From now on it is known that this issuer's stream has had entries."""
+        """Have it known, from now on, that this issuer's stream has had entries."""
         self.client.set(marker_of(issuer), "1")
 
     def marked(self, issuer: str) -> bool:
@@ -144,7 +144,7 @@ class RedisStreams:
 
 
 def stream_of(issuer: str) -> str:
-    """Of entries."""
+    """The name of the stream of entries."""
     return f"{PREFIX}{issuer}"
 
 
@@ -179,13 +179,13 @@ def event_of(issuer: str, event_id: str) -> str:
 
 
 def position(text: str | bytes) -> Position:
-    """Of its text, ``<ms>-<number>``."""
+    """The position that its text, ``<ms>-<number>``, stands for."""
     ms, _, number = _text(text).partition("-")
     return int(ms), int(number or 0)
 
 
 def text_of(position: Position) -> str:
-    """As Redis writes it."""
+    """A position as Redis writes it."""
     return f"{position[0]}-{position[1]}"
 
 

@@ -68,13 +68,13 @@ class Replica:
         forks.when_forked(self)
 
     def renew(self) -> None:
-        """In a forked child, which nobody keeps up to date yet. Its parent may just have changed the maps, and not yet
-        the edition."""
+        """Begin anew in a forked child, which nobody keeps up to date yet. Its parent may just have changed the maps,
+        and not yet the edition."""
         self.edition = object()
         self.look_at = self.outcome_at = math.inf if self._rests else -math.inf
 
     def tell_time_by(self, clocks: Clocks) -> None:
-        """From now on."""
+        """Tell the time by *clocks* from now on."""
         self._clocks, self._began = clocks, clocks.now()
 
     # What a guard asks.
@@ -126,7 +126,7 @@ class Replica:
             yield Revocation("all", "", self._floor - 1.0, "", reason="more revocations than max_entries")
 
     def state(self, now: float) -> State:
-        """At *now*, by ``clocks.monotonic``."""
+        """The state at *now*, in seconds by ``clocks.monotonic``."""
         if self.heard_at is None:
             return "never_loaded"
         if now < self.heard_at + FRESH_FOR:
@@ -195,7 +195,7 @@ class Replica:
         return True
 
     def publish(self) -> None:
-        """From now on, whoever was judged before is judged again."""
+        """Have whoever was judged before judged again, from now on."""
         with self._lock.now:
             changed, self._changed = self._changed, False
             if changed:
@@ -289,7 +289,8 @@ def _first(records: _Records) -> str:
 
 
 def _merged(records: tuple[str, ...], record: str) -> tuple[str, ...]:
-    """With *record* among them, the latest T first. Of too many the earliest are one, which nobody can lift."""
+    """The records with *record* among them, the latest T first. Of too many the earliest are one, which nobody can
+    lift."""
     merged = sorted([*records, record], key=time_in, reverse=True)
     if len(merged) <= MOST_OF_ONE:
         return tuple(merged)
@@ -298,6 +299,6 @@ def _merged(records: tuple[str, ...], record: str) -> tuple[str, ...]:
 
 
 def _hint(found: Revocation) -> str:
-    """For the log. Its texts are those of whoever may write revocations."""
+    """The hint in the log. Its texts are those of whoever may write revocations."""
     whom = {"token": "this token", "all": "everybody"}.get(found.kind, f"its {found.kind}")
     return f"revoked for {whom}: entry {quoted(found.id)}" + (f", {quoted(found.reason)}" if found.reason else "")

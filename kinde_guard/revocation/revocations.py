@@ -110,8 +110,8 @@ class Revocations:
     def in_memory(
         cls, *, token_lifetime: float = 86_400, max_entries: int = 1_000_000, clocks: Clocks | None = None
     ) -> Revocations:
-        """For one process alone, and for tests: no other process hears of what is revoked, and it is forgotten when
-        this one ends."""
+        """Revocations for one process alone, and for tests: no other process hears of what is revoked, and it is
+        forgotten when this one ends."""
         made = cls.__new__(cls)
         made._make_client = made._client = None
         made._prepare(0, token_lifetime, "refuse", max_entries, clocks)
@@ -147,7 +147,7 @@ class Revocations:
         forks.when_forked(self)
 
     def renew(self) -> None:
-        """In a forked child: a client of its own, as soon as it is needed."""
+        """Have a client of its own in a forked child, as soon as it is needed."""
         self._client = None
         if self._make_client is None and self._forked.is_first():
             log.warning("Revocations.in_memory() in a forked process: what one process revokes, others do not hear of")
@@ -164,9 +164,9 @@ class Revocations:
         fetch_keys: Callable[[], None] | None = None,
         by: str = "app",
     ) -> Revocations:
-        """For guards, and for tools: whose revocations they are. *drift*: by how many seconds the clock here is ahead
-        of the issuer's. *fetch_keys*: has the issuers' keys fetched. *by*: what entries of this process say of where
-        they come from. Returns itself. Starts no thread."""
+        """Say whose revocations they are; guards and tools call it. *drift*: by how many seconds the clock here is
+        ahead of the issuer's. *fetch_keys*: has the issuers' keys fetched. *by*: what entries of this process say of
+        where they come from. Returns itself. Starts no thread."""
         issuers = tuple(issuers)
         if self._issuers and set(issuers) != set(self._issuers):
             raise ConfigurationError("these Revocations are another tenant's: make others for this guard")
@@ -187,7 +187,7 @@ class Revocations:
         return self
 
     def awaited(self, now: float) -> tuple[Future[None], float] | None:
-        """For guards: what a request has to wait for before it is judged at *now*, and for how many seconds; ``None``
+        """What a request has to wait for before it is judged at *now*, and for how many seconds; ``None``
         if the copy is as good as it can be. Has the copy kept up to date from now on."""
         follower = self._follower
         if follower is None:
@@ -201,7 +201,7 @@ class Revocations:
         return (news, seconds) if seconds > 0 and not news.done() else None
 
     def load_behind(self) -> Future[None] | None:
-        """For guards: have the copy loaded, and kept up to date; what there is to wait for."""
+        """Have the copy loaded, and kept up to date; what there is to wait for."""
         if self._follower is None:
             return None
         news = self._follower.news
@@ -236,7 +236,7 @@ class Revocations:
         )
 
     def close(self) -> None:
-        """For tests and tools: no longer keep the copy up to date. It grows old as if Redis were away."""
+        """Keep the copy up to date no longer; for tests and tools. It grows old as if Redis were away."""
         if self._follower is not None:
             self._follower.stop()
 
@@ -416,7 +416,7 @@ class Revocations:
         return self._entry("token", id_of(token), None, reason)
 
     def _held(self, entry: Revocation) -> tuple[Revocation, bool]:
-        """In force here from now on; and whether it has to be written, too."""
+        """The entry that is in force here from now on, and whether it has to be written, too."""
         known = self.copy.says(entry.kind, entry.about, entry.issued_before)
         if known is not None and entry.kind != "keys":
             return known, self._is_unwritten(known)

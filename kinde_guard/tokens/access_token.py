@@ -238,7 +238,7 @@ def _read(token: AccessToken, name: str) -> Any:
 
 
 def _spelt_here(name: object) -> str:
-    """For people who come from a library whose tokens are dicts of claims."""
+    """How a claim is spelt here, for people who come from a library whose tokens are dicts of claims."""
     if name in ("get", "items", "keys", "values"):
         return f": write token.claims.{name}(…), a plain dict"
     here = _SPELT_HERE.get(str(name))

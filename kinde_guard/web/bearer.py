@@ -32,8 +32,8 @@ class _Mistakes:
         return [(re.compile(pattern), hint) for pattern, hint in self._rows]
 
     def hint(self, text: str) -> str:
-        """Of the first that fits the beginning of *text*. Long rows in it are made short first: strangers choose how
-        long they are."""
+        """The hint of the first row that fits the beginning of *text*. Long rows in it are made short first: strangers
+        choose how long they are."""
         short = _LONG.sub(r"\1", text[:_MOST])[:_MOST_LOOKED_AT]
         return next(hint for pattern, hint in self._compiled if pattern.match(short))
 

@@ -24,7 +24,7 @@ def check_settings(app_configs: object = None, **_: Any) -> list[CheckMessage]:
 
 
 def check_environment(app_configs: object = None, **_: Any) -> list[CheckMessage]:
-    """With ``--deploy``: the domain and the audience are there, and are some."""
+    """Check, with ``--deploy``, that the domain and the audience are there, and are some."""
     try:
         guard_of_project().ready()
     except ConfigurationError as error:

@@ -62,7 +62,7 @@ class DjangoGuard(Attached):
 
     @property
     def metadata_url(self) -> str:
-        """Where the metadata of this API is (RFC 9728); empty if there is none."""
+        """The URL of the metadata of this API (RFC 9728); empty if there is none."""
         return "" if self.pages is None else self.pages.metadata_url
 
     def start(self) -> None:

@@ -117,7 +117,7 @@ def mistakes() -> Iterator[str]:
 
 
 def place_of(function: Any) -> str:
-    """Where a person finds *function*."""
+    """The place where a person finds *function*."""
     *_, bare = _layers(function)
     bare = bare if hasattr(bare, "__qualname__") else type(bare)
     return f"{bare.__module__}.{bare.__qualname__}"
@@ -152,7 +152,7 @@ def _written(pattern: Any) -> str:
 
 
 def _of_operation(view: Any, operation: Any) -> Served:
-    """Of Ninja: one of its callbacks is enough to get in."""
+    """What an operation of Ninja requires: one of its callbacks is enough to get in."""
     demands = [enforced(callback) for callback in operation.auth_callbacks]
     ours = tuple(demand for demand in demands if demand is not None)
     certain = (ours[0] if len(ours) == 1 else AnyOf(ours),) if ours and len(ours) == len(demands) else ()
@@ -214,7 +214,7 @@ def _demand_of(permission: Any, certain: Requirement | None) -> Requirement | No
 
 
 def _operator(permission: Any) -> str:
-    """Of permission classes that were put together with an operator, its name."""
+    """The name of the operator that permission classes were put together with."""
     return str(getattr(named(permission, "operator_class"), "__name__", ""))
 
 

@@ -77,7 +77,7 @@ class GuardedApp(Flask):
 
 
 def _answer(app: GuardedApp, attached: Any, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """On the way that is right for this request; no method, as the app is of a class of its user's too."""
+    """Answer on the way that is right for this request; no method, as the app is of a class of its user's too."""
     if attached.leaves_all_to_flask:
         return super(GuardedApp, app).__call__(environ, start_response)
     received = None if attached.webhooks is None else attached.webhook_answer(environ)

@@ -28,7 +28,7 @@ class VerifiedToken(SdkToken):
 
     @property
     def call(self) -> Call | None:
-        """For decorators, where no gate stands in front."""
+        """The call that decorators judge where no gate stands in front."""
         return self._call
 
 

@@ -71,7 +71,7 @@ def read(body: bytes) -> Asked:
 
 
 def too_large(most: int) -> Unreadable:
-    """For a body of more than *most* bytes."""
+    """The refusal of a body of more than *most* bytes."""
     return Unreadable(413, -32600, f"Invalid Request: the body is larger than {most} bytes")
 
 
@@ -106,7 +106,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of two members with one name, another parser may believe the other (RFC 8259 §4)."""
+    """The object, if no two members have one name: another parser may believe the other (RFC 8259 §4)."""
     made = dict(members)
     if len(made) != len(members):
         raise ValueError

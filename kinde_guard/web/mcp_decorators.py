@@ -155,7 +155,7 @@ def _as_mcp_error(kind: type[AuthError]) -> type[Exception]:
 
 
 def _verified_by_the_sdk() -> Call | None:
-    """Without a gate in front: what a :class:`KindeVerifier` has told the server's own middleware."""
+    """The call that a :class:`KindeVerifier` has told the server's own middleware of, where no gate is in front."""
     return getattr(get_access_token(), "call", None)
 
 

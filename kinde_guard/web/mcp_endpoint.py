@@ -23,7 +23,7 @@ class Endpoint:
 
     @property
     def metadata_url(self) -> str:
-        """Where the metadata of the resource is (RFC 9728); empty if there is none."""
+        """The URL of the metadata of the resource (RFC 9728); empty if there is none."""
         return "" if self.attached.pages is None else self.attached.pages.metadata_url
 
     async def caller(self, scope: Scope, guard: adapters.Authenticator) -> AccessToken:

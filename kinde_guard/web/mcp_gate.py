@@ -23,7 +23,7 @@ from .mcp_endpoint import Endpoint
 
 
 class McpGate:
-    """In front of *app*, which is the endpoint or what is around it alone."""
+    """The gate in front of *app*, which is the endpoint or what is around it alone."""
 
     def __init__(self, app: ASGIApp, endpoint: Endpoint, most_bytes: Callable[[], int] = lambda: MOST_BYTES) -> None:
         self.app = app

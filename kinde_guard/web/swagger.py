@@ -76,7 +76,8 @@ class Swagger:
             app.swagger_ui_init_oauth = _init_oauth(self._client_id, settings, app.swagger_ui_init_oauth or {})
 
     def _extended_as(self, app: FastAPI) -> Iterator[tuple[Any, ...]]:
-        """Where the document of *app* tells of this guard already: in which outer app, and mounted at which prefix."""
+        """The places at which the document of *app* tells of this guard already: in which outer app, and mounted at
+        which prefix."""
         made: Any = app.openapi
         while isinstance(made, functools.partial) and isinstance(getattr(made.func, "__self__", None), Swagger):
             if made.func == self._openapi:

@@ -38,7 +38,7 @@ class WebhookEvent:
 
     @classmethod
     def of(cls, common: Mapping[str, Any], data: Json) -> Self:
-        """From what all events have in *common*, and its own *data*; raises :class:`InvalidWebhook`."""
+        """The event, from what all events have in *common*, and its own *data*; raises :class:`InvalidWebhook`."""
         return cls(**common)
 
     @property
@@ -80,7 +80,7 @@ class UserEvent(WebhookEvent):
 
     @classmethod
     def of(cls, common: Mapping[str, Any], data: Json) -> Self:
-        """As :meth:`WebhookEvent.of`."""
+        """The event, as :meth:`WebhookEvent.of`."""
         return cls(**common, user_id=_id(_object(data, "user"), "id"))
 
 
@@ -90,7 +90,7 @@ class _UserWithData(UserEvent):
 
     @classmethod
     def of(cls, common: Mapping[str, Any], data: Json) -> Self:
-        """As :meth:`WebhookEvent.of`."""
+        """The event, as :meth:`WebhookEvent.of`."""
         user = _user(_object(data, "user"))
         return cls(**common, user_id=user.id, user=user)
 
@@ -107,7 +107,7 @@ class UserUpdated(_UserWithData):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserDeleted(UserEvent):
-    """``user.deleted``."""
+    """A user is deleted: ``user.deleted``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ class _UserAtAddress(UserEvent):
 
     @classmethod
     def of(cls, common: Mapping[str, Any], data: Json) -> Self:
-        """As :meth:`WebhookEvent.of`. Kinde has the address beside the data, not in it."""
+        """The event, as :meth:`WebhookEvent.of`. Kinde has the address beside the data, not in it."""
         address = _text(json.loads(common["payload"]), "ip_address")
         return cls(**common, user_id=_id(_object(data, "user"), "id"), ip_address=address)
 
@@ -139,7 +139,7 @@ class OrganizationEvent(WebhookEvent):
 
     @classmethod
     def of(cls, common: Mapping[str, Any], data: Json) -> Self:
-        """As :meth:`WebhookEvent.of`."""
+        """The event, as :meth:`WebhookEvent.of`."""
         return cls(**common, organization_code=_id(_object(data, "organization"), "code"))
 
 
@@ -151,7 +151,7 @@ class _OrganizationWithData(OrganizationEvent):
 
     @classmethod
     def of(cls, common: Mapping[str, Any], data: Json) -> Self:
-        """As :meth:`WebhookEvent.of`."""
+        """The event, as :meth:`WebhookEvent.of`."""
         organization = _object(data, "organization")
         texts: Json = {name: _text(organization, name) for name in ("name", "handle", "external_id")}
         return cls(**common, organization_code=_id(organization, "code"), **texts)
@@ -159,7 +159,7 @@ class _OrganizationWithData(OrganizationEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrganizationCreated(_OrganizationWithData):
-    """``organization.created``."""
+    """An organization is created: ``organization.created``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +169,7 @@ class OrganizationUpdated(_OrganizationWithData):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrganizationDeleted(OrganizationEvent):
-    """``organization.deleted``."""
+    """An organization is deleted: ``organization.deleted``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,23 +184,23 @@ class RoleEvent(WebhookEvent):
 
     @classmethod
     def of(cls, common: Mapping[str, Any], data: Json) -> Self:
-        """As :meth:`WebhookEvent.of`."""
+        """The event, as :meth:`WebhookEvent.of`."""
         return cls(**common, role_id=_id(_object(data, "role"), "id"), **_described(data["role"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleCreated(RoleEvent):
-    """``role.created``."""
+    """A role is created: ``role.created``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleUpdated(RoleEvent):
-    """``role.updated``."""
+    """A role is changed: ``role.updated``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleDeleted(RoleEvent):
-    """``role.deleted``."""
+    """A role is deleted: ``role.deleted``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,23 +215,23 @@ class PermissionEvent(WebhookEvent):
 
     @classmethod
     def of(cls, common: Mapping[str, Any], data: Json) -> Self:
-        """As :meth:`WebhookEvent.of`."""
+        """The event, as :meth:`WebhookEvent.of`."""
         return cls(**common, permission_id=_id(_object(data, "permission"), "id"), **_described(data["permission"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PermissionCreated(PermissionEvent):
-    """``permission.created``."""
+    """A permission is created: ``permission.created``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PermissionUpdated(PermissionEvent):
-    """``permission.updated``."""
+    """A permission is changed: ``permission.updated``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PermissionDeleted(PermissionEvent):
-    """``permission.deleted``."""
+    """A permission is deleted: ``permission.deleted``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +248,7 @@ class SubscriberCreated(_Newcomer):
 
     @classmethod
     def of(cls, common: Mapping[str, Any], data: Json) -> Self:
-        """As :meth:`WebhookEvent.of`."""
+        """The event, as :meth:`WebhookEvent.of`."""
         return cls(**common, **_newcomer(_object(data, "subscriber")))
 
 
@@ -258,7 +258,7 @@ class AccessRequestCreated(_Newcomer):
 
     @classmethod
     def of(cls, common: Mapping[str, Any], data: Json) -> Self:
-        """As :meth:`WebhookEvent.of`."""
+        """The event, as :meth:`WebhookEvent.of`."""
         return cls(**common, **_newcomer(_object(data, "access_request")))
 
 

@@ -51,7 +51,7 @@ class ProcessLedger:
         self._kept = {key: state for key, state in self._kept.items() if state is _DONE}
 
     def begin(self, key: str) -> Turn:
-        """As :meth:`EventLedger.begin`."""
+        """Begin, as :meth:`EventLedger.begin` says."""
         with self._lock.now:
             if key in self._kept:
                 return "done" if self._kept[key] is _DONE else "busy"
@@ -61,23 +61,23 @@ class ProcessLedger:
         return "mine"
 
     def finish(self, key: str) -> None:
-        """As :meth:`EventLedger.finish`."""
+        """Finish, as :meth:`EventLedger.finish` says."""
         with self._lock.now:
             self._kept[key] = _DONE
 
     def give_up(self, key: str) -> None:
-        """As :meth:`EventLedger.give_up`."""
+        """Give up, as :meth:`EventLedger.give_up` says."""
         with self._lock.now:
             self._kept.pop(key, None)
 
     async def abegin(self, key: str) -> Turn:
-        """As :meth:`EventLedger.begin`."""
+        """Begin, as :meth:`EventLedger.begin` says."""
         return self.begin(key)
 
     async def afinish(self, key: str) -> None:
-        """As :meth:`EventLedger.finish`."""
+        """Finish, as :meth:`EventLedger.finish` says."""
         self.finish(key)
 
     async def agive_up(self, key: str) -> None:
-        """As :meth:`EventLedger.give_up`."""
+        """Give up, as :meth:`EventLedger.give_up` says."""
         self.give_up(key)

@@ -33,7 +33,7 @@ _COMMANDS = {
 
 
 def lines(issuers: Sequence[str]) -> dict[str, str]:
-    """By what they are for: the commands, with ``<password>`` in them, that make the users for these issuers."""
+    """The commands, with ``<password>`` in them, that make the users for these issuers; by what the users are for."""
     return {role: _line(role, issuers) for role in FOR}
 
 

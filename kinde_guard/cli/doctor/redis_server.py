@@ -44,7 +44,7 @@ class Server:
         return REVOCATIONS in self.variables
 
     def found(self, step: str, state: State, found: str, fix: str = "") -> Finding:
-        """Of this server."""
+        """A finding about this server."""
         return Finding(step, state, found, fix, self.about)
 
 

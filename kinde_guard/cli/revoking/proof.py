@@ -26,7 +26,7 @@ class Proof:
         return bool(self.applied) and not self.missing
 
     def sentence(self) -> str:
-        """For people."""
+        """The proof in a sentence."""
         of = len(self.applied) + len(self.missing)
         if not of:
             return "no worker says that it follows: none runs, or its user in Redis may not say so"
@@ -34,12 +34,12 @@ class Proof:
         return f"{found}; not yet, or gone: {', '.join(self.missing)}" if self.missing else found
 
     def as_json(self) -> dict[str, object]:
-        """For programs."""
+        """The proof as programs read it."""
         return {"applied": self.applied, "missing": self.missing, "milliseconds": self.milliseconds}
 
 
 def wait(revocations: Revocations, patience: float = PATIENCE) -> Proof:
-    """Until all workers that are there refuse what stands in Redis now, *patience* seconds at most."""
+    """Wait until all workers that are there refuse what stands in Redis now, *patience* seconds at most."""
     began, seen = time.monotonic(), set[str]()
     while True:
         reached = revocations.reached()

@@ -12,7 +12,7 @@ _WHOM = {"token": "token", "subject": "user", "client": "app", "org": "organizat
 
 
 def as_json(entry: Revocation) -> dict[str, object]:
-    """For programs; *issued_before* in seconds since the epoch."""
+    """The entry as programs read it; *issued_before* in seconds since the epoch."""
     return {
         "id": entry.id,
         "kind": entry.kind,

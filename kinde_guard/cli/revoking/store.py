@@ -34,8 +34,8 @@ def revocations_of(issuers: Sequence[str], drift: float = 0.0) -> Revocations:
 
 
 def drift_of(issuers: Sequence[str]) -> float:
-    """By how many seconds the clock here is ahead of the issuers', by the least of them. One that is behind would leave
-    tokens that have just been issued."""
+    """The seconds by which the clock here is ahead of the issuers', by the least of them. One that is behind would
+    leave tokens that have just been issued."""
     drifts = [timed_get(f"{issuer}/.well-known/jwks").drift for issuer in issuers]
     known = [drift for drift in drifts if drift is not None]
     if not known:
