@@ -32,6 +32,7 @@ IMPORTS = {
     "Authlib": ("authlib", "from authlib.jose import JsonWebKey, JsonWebToken"),
     "fastmcp JWTVerifier": ("fastmcp", "from fastmcp.server.auth.providers.jwt import JWTVerifier"),
     "auth0-api-python": ("auth0_api_python", "from auth0_api_python import ApiClient"),
+    "oxyjwt": ("oxyjwt", "from oxyjwt import PyJWKClient, decode"),
     "ryjwt": ("ryjwt", "from ryjwt import JWKSClient"),
 }
 FIRST = {
@@ -47,6 +48,13 @@ Guard(s["issuer"], audience=s["audience"], jwks_url=s["url"]).verify(s["token"])
 import jwt
 key = jwt.PyJWKClient(s["url"]).get_signing_key_from_jwt(s["token"])
 jwt.decode(s["token"], key, algorithms=["RS256"], audience=s["audience"], issuer=s["issuer"])""",
+    ),
+    "oxyjwt + PyJWKClient": (
+        "oxyjwt",
+        """
+import oxyjwt
+key = oxyjwt.PyJWKClient(s["url"]).get_signing_key_from_jwt(s["token"]).key
+oxyjwt.decode(s["token"], key, algorithms=["RS256"], audience=s["audience"], issuer=s["issuer"])""",
     ),
     "ryjwt": (
         "ryjwt",
