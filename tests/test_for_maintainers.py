@@ -56,5 +56,11 @@ def test_every_room_on_a_way_is_there(module: str) -> None:
     assert (PACKAGE / f"{module}.py").exists()
 
 
+@pytest.mark.parametrize("module", sorted(file.stem for file in PACKAGE.glob("[a-z]*.py")))
+def test_what_stands_at_the_root_is_public_and_named(module: str) -> None:
+    public = _text("ARCHITECTURE.md").partition("## What is public")[2].partition("\n## ")[0]
+    assert f"`{module}`" in public
+
+
 def test_contributing_is_short() -> None:
     assert len(_text("CONTRIBUTING.md").splitlines()) <= 60
