@@ -32,11 +32,13 @@ SCENES = [
     "Kinde rotates its keys",
     "Refused: forged, signed with another key",
     "Refused: forged, a scope written into",
+    "Two workers, one and two",
+    "Ada Lovelace is suspended in Kinde",
     "Kinde is down",
     "An API that starts now",
     "Kinde is back",
     "   asked ",
-    "All 21 answers were the right ones",
+    "All 25 answers were the right ones",
 ]
 
 
@@ -49,7 +51,7 @@ def played() -> subprocess.CompletedProcess[str]:
 def test_every_answer_is_the_right_one(played: subprocess.CompletedProcess[str]) -> None:
     """Exit status 0, nothing on stderr, and a table in which every row is marked as right."""
     rows = [line for line in played.stdout.splitlines() if line.startswith(("✓", "✗"))]
-    assert (played.returncode, played.stderr, len(rows)) == (0, "", 21)
+    assert (played.returncode, played.stderr, len(rows)) == (0, "", 25)
     assert all(row.startswith("✓") for row in rows)
 
 
@@ -71,7 +73,10 @@ def test_the_scenes_come_in_order(played: subprocess.CompletedProcess[str]) -> N
         'scope="write:flags"',
         "INFO refused (wrong_audience) token ",
         "Kinde → client no answer",
-        "Retry-After: 1",
+        "Kinde → one    POST /webhooks/kinde",
+        "user.updated sent: is_suspended",
+        "INFO refused (revoked) token ",
+        "Retry-After: ",
     ],
 )
 def test_requests_answers_and_log_are_shown(played: subprocess.CompletedProcess[str], text: str) -> None:
@@ -91,7 +96,7 @@ def test_no_token_and_no_secret_is_shown(played: subprocess.CompletedProcess[str
     assert set(re.findall(r"client_secret(?:=| +)(\S+)", played.stdout)) == {"•" * 8}
     shown = re.findall(r"Bearer eyJhbGci… \((\w{12})\)", played.stdout)
     logged = re.findall(r"refused \(\w+\) token (\w{12})", played.stdout)
-    assert len(logged) == 5
+    assert len(logged) == 7
     assert set(logged) <= set(shown)
 
 
@@ -106,6 +111,8 @@ def careless(guard: Guard) -> Starlette:
         routes=[
             Route("/users", anything_goes),
             Route("/flags", anything_goes, methods=["POST"]),
+            Route("/me", anything_goes),
+            Route("/webhooks/kinde", anything_goes, methods=["POST"]),
             Route("/healthz", anything_goes),
         ]
     )
@@ -121,6 +128,7 @@ def test_a_wrong_answer_is_seen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert end.value.code == 1
     assert ("No token", "401", "200") in wrong
     assert ("Forged scope", "401 bad_signature", "200") in wrong
+    assert ("User suspended, worker two", "401 revoked", "200") in wrong
     assert "answers were wrong." in out.splitlines()[-1]
 
 

@@ -13,6 +13,7 @@ import httpx
 from ...guard import Guard
 from ...issuer import LocalIssuer
 from ...m2m import ClientCredentials, TokenEndpointUnavailable, TokenRequestFailed
+from ...revocation import Revocations
 from ..screen import Screen
 from ..serving import listen, serving, url_of
 from .api import protected_api
@@ -70,13 +71,14 @@ class DemoRun:
         resources.enter_context(_listening_to_guards(self._log))
         self.api = self.serve_api("API")
 
-    def serve_api(self, name: str) -> httpx.Client:
+    def serve_api(self, name: str, revocations: Revocations | None = None) -> httpx.Client:
         """Start an API with a guard of its own, whose keys are still to be fetched; a client for it."""
-        guard = Guard(self.kinde.url, audience=AUDIENCE, transport=PrintingTransport(self.screen, name, "Kinde"))
+        transport = PrintingTransport(self.screen, name, "Kinde")
+        guard = Guard(self.kinde.url, audience=AUDIENCE, transport=transport, revocations=revocations, variables=[{}])
         sock = self._resources.enter_context(listen(0))
         self._resources.enter_context(serving(protected_api(guard), sock))
-        transport = PrintingTransport(self.screen, "client", name)
-        return self._resources.enter_context(httpx.Client(base_url=url_of(sock), transport=transport, trust_env=False))
+        client = PrintingTransport(self.screen, "client", name)
+        return self._resources.enter_context(httpx.Client(base_url=url_of(sock), transport=client, trust_env=False))
 
     @contextmanager
     def kinde_is_down(self) -> Iterator[None]:
@@ -106,18 +108,19 @@ class DemoRun:
 
     def call(
         self, what: str, expected: str, request: str = "GET /users", *, token: str = "", api: httpx.Client | None = None
-    ) -> None:
-        """Send *request* to the API, with *token* if there is one, and note the answer."""
+    ) -> int:
+        """Send *request* to the API, with *token* if there is one, and note the answer. In how many seconds the same is
+        to be tried again, if the answer says so."""
         method, path = request.split()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._log.reason = ""
         try:
             response = (api or self.api).request(method, path, headers=headers)
         except httpx.HTTPError:
-            seen = "no answer"
-        else:
-            seen = _seen(response, self._log.reason)
-        self.note(what, expected, seen)
+            self.note(what, expected, "no answer")
+            return 1
+        self.note(what, expected, _seen(response, self._log.reason))
+        return int(response.headers.get("Retry-After", 1))
 
     def note(self, what: str, expected: str, seen: str) -> None:
         """Keep it for the table at the end."""

@@ -11,7 +11,9 @@ from contextlib import ExitStack
 from rich.table import Table
 from rich.text import Text
 
+from ...revocation import Revocations
 from ..screen import Screen
+from .api import WEBHOOKS
 from .run import AUDIENCE, OTHER_AUDIENCE, SCOPES, DemoRun, Result
 
 
@@ -25,7 +27,7 @@ def run_demo() -> bool:
         screen.say(f"A local Kinde at {run.kinde.url}, and an API at {run.api.base_url}".rstrip("/"))
         # Forgeries come after the rotation: a signature that does not hold may have the keys fetched, and a new key
         # that is met within half a minute of that is not asked for.
-        for scene in (registration, good_call, refusals, rotation, forgeries, outage):
+        for scene in (registration, good_call, refusals, rotation, forgeries, suspension, outage):
             scene(run)
     wrong = sum(not result.right for result in run.results)
     screen.table(summary(run.results))
@@ -108,6 +110,26 @@ def rotation(run: DemoRun) -> None:
     run.note("Times keys were fetched", "2", str(run.kinde.jwks_fetches))
 
 
+def suspension(run: DemoRun) -> None:
+    """A user is suspended. Kinde's webhook comes to one worker, and both refuse the token, which is good for a day."""
+    run.screen.heading("Two workers, one and two, share what is revoked; and a user signs in")
+    run.screen.line("shared", "in memory, for both are in this process; a fleet has a Redis")
+    revocations = Revocations.in_memory()
+    workers = {name: run.serve_api(name, revocations) for name in ("one", "two")}
+    user = run.kinde.registry.users[0]
+    token = run.kinde.token(run.kinde.user_claims(user.id, audience=AUDIENCE))
+    for name, worker in workers.items():
+        run.call(f"User's token, worker {name}", "200", "GET /me", token=token, api=worker)
+    run.screen.heading(f"{user.name} is suspended in Kinde, which tells worker one by a webhook")
+    run.kinde.add_webhook(f"{str(workers['one'].base_url).rstrip('/')}{WEBHOOKS}", ["user.updated"])
+    run.kinde.suspend(user)
+    run.kinde.flush_webhooks()
+    told = run.kinde.journal.since()[-1]
+    run.screen.line("Kinde → one", Text(f"POST {WEBHOOKS}", "bold"), f"{told.summary}: is_suspended")
+    for name, worker in workers.items():
+        run.call(f"User suspended, worker {name}", "401 revoked", "GET /me", token=token, api=worker)
+
+
 def outage(run: DemoRun) -> None:
     """Kinde's server stops. The API knows the keys, and goes on; one that starts now cannot tell, and says so."""
     unseen = run.kinde.m2m_token(run.app, audience=AUDIENCE)
@@ -118,9 +140,9 @@ def outage(run: DemoRun) -> None:
         run.call("New token, Kinde down", "200", token=unseen)
         run.screen.heading("An API that starts now has no keys: it cannot tell, and lets nobody in")
         late = run.serve_api("API 2")
-        run.call("New API, Kinde down", "503 keys_unavailable", token=unseen, api=late)
-    run.screen.heading("Kinde is back, and a second later the new API has its keys")
-    time.sleep(1)  # as the Retry-After said
+        wait = run.call("New API, Kinde down", "503 keys_unavailable", token=unseen, api=late)
+    run.screen.heading("Kinde is back, and as soon as it said the new API has its keys")
+    time.sleep(wait)  # as the Retry-After said
     run.call("New API, Kinde back", "200", token=unseen, api=late)
 
 
