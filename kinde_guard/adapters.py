@@ -43,7 +43,8 @@ which an adapter comes to need them:
 
 - :func:`misplaced` says whether an endpoint carries one; :func:`guarded_by` are the functions that may be held by
   others, because something guards them; :func:`unmet` is the requirement.
-- :func:`enforced` is what the decorators around an endpoint enforce, :func:`made_by` the adapter that they are of.
+- :func:`enforced` is what the decorators around an endpoint enforce, :func:`made_by` the adapter that they are of;
+  :func:`within` goes through whatever a function wraps.
 - :class:`Once` tells who is the first, where something is to be said once, and checks run in many threads.
 - :mod:`cors` finds CORS middleware behind a guard, where no preflight comes to it.
 - :func:`way_in` looks through middleware, :func:`named` asks an object for an attribute without waking it.
@@ -81,6 +82,7 @@ from .web.decorators import (
     needs_function,
     stacked,
     unmet,
+    within,
 )
 from .web.framework_errors import as_framework_error
 from .web.gate import Gate
@@ -136,5 +138,6 @@ __all__ = [
     "unmet",
     "way_in",
     "with_requirements_around",
+    "within",
     "wsgi_environ",
 ]

@@ -48,7 +48,7 @@ from .web.django_requests import (
     receive,
     refused,
 )
-from .web.django_urls import check_urls, endpoints, operations_of
+from .web.django_urls import check_urls, class_of, endpoints, operations_of
 
 __all__ = [
     "KindeGuardMiddleware",
@@ -149,7 +149,9 @@ class Requires:
         bare = innermost(view)
         wrapper = _async_wrapper(bare, requirement) if iscoroutinefunction(bare) else _sync_wrapper(bare, requirement)
         wrapper.csrf_exempt = True  # type: ignore[attr-defined]
-        if isinstance(view, functools.partial):  # method_decorator's for one request: the method itself has no marks
+        if isinstance(view, functools.partial) or class_of(view) is not None:
+            # What method_decorator makes for one request, or as_view() of a class: what these wrap, as far as they say
+            # so, is a method that others have, too, such as View.dispatch. It is no place for marks.
             del wrapper.__wrapped__  # type: ignore[attr-defined]
             view = cast(F, wrapper)
         mark(view, wrapper, requirement)

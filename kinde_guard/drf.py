@@ -177,5 +177,5 @@ def _refused(request: Any, refusal: AuthError | Unavailable) -> Any:
     return error
 
 
-if "drf_spectacular" in sys.modules:
+if "drf_spectacular" in sys.modules:  # pragma: no branch  # without it, in a process of its own
     from .web import drf_openapi as drf_openapi

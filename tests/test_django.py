@@ -624,6 +624,17 @@ class Careful(Base):
         return super().get(request)
 
 
+class Alone(View):
+    """Calls what nothing below it has."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return answer(super().request if hasattr(super(), "get") else request)
+
+    @requires_scope("read:users")
+    def dispatch(self, request: HttpRequest) -> HttpResponse:
+        return super().dispatch(request)
+
+
 class Further(Base):
     """Has a method of its own beside the guarded one."""
 
@@ -648,9 +659,38 @@ def test_a_demand_that_is_not_enforced_is_found(ask: Ask, view: Any, named: str)
     assert asked == []
 
 
+def test_a_class_that_is_guarded_twice(ask: Ask, app: dict[str, str], user: dict[str, str]) -> None:
+    """``as_view()`` says that it wraps ``View.dispatch``, where that is decorated: it is all other classes', too."""
+    twice = requires_scope("write:flags")(Dispatched.as_view())
+    urls = type("Urls", (), {"urlpatterns": [path("twice", twice), path("other", Undecorated.as_view())]})
+    with project(urls=urls):
+        assert run_checks() == []
+        assert ask("GET", "/other").status_code == 200
+        assert ask("GET", "/twice").status_code == 401
+        assert 'scope="write:flags read:users"' in ask("GET", "/twice", headers=user).headers["WWW-Authenticate"]
+        assert ask("GET", "/twice", headers=app).status_code == 200
+        assert run_checks() == []
+
+
+def made_too_early() -> Any:
+    def view(request: HttpRequest) -> HttpResponse:
+        return later(request)
+
+    later = answer
+    del later
+    return view
+
+
+def test_a_view_that_holds_a_variable_without_a_value(ask: Ask) -> None:
+    urls = type("Urls", (), {"urlpatterns": [path("early", made_too_early()), path("plain", plain)]})
+    with project(urls=urls):
+        assert run_checks() == []
+        assert ask("GET", "/plain").status_code == 200
+
+
 @pytest.mark.parametrize("view", [
     pytest.param(guarded, id="guarded"),
-    *(pytest.param(kind.as_view(), id=kind.__name__) for kind in (Careful, Further, Base, Dispatched)),
+    *(pytest.param(kind.as_view(), id=kind.__name__) for kind in (Careful, Alone, Further, Base, Dispatched)),
 ])  # fmt: skip
 def test_what_is_enforced_is_no_mistake(ask: Ask, view: Any, app: dict[str, str]) -> None:
     urls = type("Urls", (), {"urlpatterns": [path("open", view)]})

@@ -25,6 +25,16 @@ SERVERS = {
     "fastapi": ["uvicorn", "examples.fastapi_app:app", "--log-level", "warning", "--fd"],
     "starlette": ["uvicorn", "examples.starlette_app:app", "--log-level", "warning", "--fd"],
     "flask": ["gunicorn", "--threads", "8", "examples.flask_app:app", "--log-level", "warning", "--bind"],
+    "django": [
+        "gunicorn",
+        "--threads",
+        "8",
+        "examples.django_app.wsgi:application",
+        "--log-level",
+        "warning",
+        "--bind",
+    ],
+    "django over ASGI": ["uvicorn", "examples.django_app.asgi:application", "--log-level", "warning", "--fd"],
 }
 
 
@@ -50,7 +60,7 @@ def environment(issuer: LocalIssuer) -> dict[str, str]:
 def started(name: str, issuer: LocalIssuer) -> Iterator[str]:
     """The example behind its server, on a socket that queues connections before the server is up."""
     sock = listen(0)
-    place = f"fd://{sock.fileno()}" if name == "flask" else str(sock.fileno())
+    place = f"fd://{sock.fileno()}" if "gunicorn" in SERVERS[name] else str(sock.fileno())
     command = [sys.executable, "-m", *SERVERS[name], place]
     process = subprocess.Popen(command, cwd=ROOT, env=environment(issuer), pass_fds=[sock.fileno()])
     try:
@@ -123,14 +133,11 @@ def test_wrong_tokens(api: httpx.Client, issuer: LocalIssuer, preset: str) -> No
     assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
 
 
-def test_websocket(api: httpx.Client, issuer: LocalIssuer) -> None:
+def test_websocket(api: httpx.Client, issuer: LocalIssuer, request: pytest.FixtureRequest) -> None:
     """Where the framework has them: echoes for a caller, a real 401 for a stranger."""
     url = str(api.base_url).replace("http", "ws") + "/ws"
-    if (
-        api.get("/ws", headers=bearer(issuer.m2m_token())).status_code == 404
-        and "gunicorn" in api.get("/healthz").headers["server"]
-    ):
-        return  # Flask has no WebSockets, and no such route
+    if request.node.callspec.params["api"] not in ("fastapi", "starlette"):
+        return  # the others have no WebSockets, and no such route
     with connect(url, additional_headers=bearer(issuer.m2m_token())) as socket:
         socket.send("hello")
         assert socket.recv(timeout=LONG) == "hello"
@@ -161,7 +168,7 @@ def test_wrong_setting(name: str, issuer: LocalIssuer) -> None:
     env = environment(issuer)
     del env["KINDE_AUDIENCE"]
     sock = listen(0)
-    place = f"fd://{sock.fileno()}" if name == "flask" else str(sock.fileno())
+    place = f"fd://{sock.fileno()}" if "gunicorn" in SERVERS[name] else str(sock.fileno())
     command = [sys.executable, "-m", *SERVERS[name], place]
     done = subprocess.run(
         command, cwd=ROOT, env=env, pass_fds=[sock.fileno()], capture_output=True, text=True, timeout=LONG
@@ -169,4 +176,20 @@ def test_wrong_setting(name: str, issuer: LocalIssuer) -> None:
     sock.close()
     assert done.returncode != 0
     assert "set the environment variable KINDE_AUDIENCE" in done.stderr
-    assert json.dumps(done.stderr).count("Traceback") <= (1 if name == "flask" else 0)
+    shown_by_servers = 0 if name in ("fastapi", "starlette") else 1  # which import the app, and show what comes of it
+    assert json.dumps(done.stderr).count("Traceback") <= shown_by_servers
+
+
+@pytest.mark.parametrize("name", ["django", "django over ASGI"])
+def test_django_s_other_ways(name: str, issuer: LocalIssuer) -> None:
+    """Ninja's route, and that ``manage.py check`` has nothing to say."""
+    with started(name, issuer) as url, httpx.Client(base_url=url, timeout=LONG) as client:
+        statuses = [
+            client.get("/ninja/users", headers=bearer(issuer.m2m_token(scope=scope))).status_code
+            for scope in ("read:users", "write:flags")
+        ]
+        assert [*statuses, client.get("/ninja/users").status_code] == [200, 403, 401]
+    env = {**environment(issuer), "DJANGO_SETTINGS_MODULE": "examples.django_app.settings"}
+    command = [sys.executable, "-m", "django", "check", "--fail-level", "WARNING"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=LONG)
+    assert (done.returncode, done.stderr) == (0, "")

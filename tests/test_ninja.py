@@ -26,6 +26,7 @@ from waiting import LONG
 
 from kinde_guard import AuthError, ConfigurationError, Guard, permission, scope
 from kinde_guard.django import requires_org, requires_scope
+from kinde_guard.errors import KindeGuardError
 from kinde_guard.ninja import KindeAuth
 
 ORG = "org_1486622b2cd"
@@ -73,6 +74,11 @@ def keys(request: HttpRequest) -> dict[str, str]:
 
 @api.get("/akeys", auth=[KindeAuth(scope("read:users")), Key()])
 async def akeys(request: HttpRequest) -> dict[str, str]:
+    return answer(request)
+
+
+@api.get("/keyed", auth=Key())
+def keyed(request: HttpRequest) -> dict[str, str]:
     return answer(request)
 
 
@@ -203,6 +209,7 @@ def test_another_way_in(ask: Ask) -> None:
             assert ask("GET", path, headers={"X-Key": "wrong"}).headers["WWW-Authenticate"] == 'Bearer realm="api"'
             assert ask("GET", path, headers={"X-Key": "right", **bearer("forged")}).status_code == 401
         assert ask("GET", "/api/open").json() == "open"
+        assert "WWW-Authenticate" not in ask("GET", "/api/keyed").headers  # a token would let nobody in
         assert ask("GET", "/api/any", headers=USERS).status_code == 200
 
 
@@ -244,6 +251,25 @@ def test_handlers_of_the_project_come_first(ask: Ask) -> None:
         stranger = ask("GET", "/restyled/users")
         assert (stranger.status_code, stranger.text) == (401, "who are you?")
         assert stranger.headers["WWW-Authenticate"] == 'Bearer realm="api"'
+
+
+own = NinjaAPI(auth=KindeAuth(scope("read:users")), urls_namespace="own")
+
+
+@own.get("/users")
+def own_users(request: HttpRequest) -> dict[str, str]:
+    return answer(request)
+
+
+@own.exception_handler(KindeGuardError)
+def whatever_is_ours(request: HttpRequest, error: KindeGuardError) -> HttpResponse:
+    return HttpResponse(type(error).__name__, status=418)
+
+
+def test_a_handler_for_all_that_is_ours_comes_first_too(ask: Ask) -> None:
+    urls = type("Urls", (), {"urlpatterns": [path("", own.urls)]})
+    with project(urls=urls):
+        assert (ask("GET", "/users", headers=USERS).status_code, ask("GET", "/users").status_code) == (418, 401)
 
 
 def test_metadata_is_named_in_challenges(ask: Ask) -> None:

@@ -39,7 +39,7 @@ def _behind_middleware(front: Front) -> tuple[list[str], Front]:
 def _declared(part: Served, guarded: set[int]) -> Declared:
     """What decorators declare, which alone can be in the wrong place, and what REST framework and Ninja demand."""
     found = part.demands()
-    misplaced = [declared_by(function, guarded) for function in part.functions]
+    misplaced = [declared_by(function, guarded) for function in part.decorated()]
     unmet = [*part.lost, *(each.demand for each in misplaced if each.misplaced and each.demand is not None)]
     return Declared(
         combined([*unmet, *found]) if unmet or found else None,

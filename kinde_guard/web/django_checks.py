@@ -65,14 +65,14 @@ def _without_middleware() -> Iterator[CheckMessage]:
     if MIDDLEWARE in settings.MIDDLEWARE:
         return
     for path, view in endpoints():
-        for function in {
-            place_of(function) for part in served(view) for function in part.functions if is_ours(function)
-        }:
-            yield Error(
-                f"{function}, at {path!r}, demands a token, and nothing answers for it: each request ends as a 500",
-                hint=f"add {MIDDLEWARE!r} to MIDDLEWARE",
-                id="kinde_guard.E004",
-            )
+        for part in served(view):
+            if any(map(is_ours, part.functions)):
+                yield Error(
+                    f"{place_of(part.functions[-1])}, at {path!r}, demands a token, and nothing answers for it: each "
+                    "request ends as a 500",
+                    hint=f"add {MIDDLEWARE!r} to MIDDLEWARE",
+                    id="kinde_guard.E004",
+                )
 
 
 def _never_let_in() -> Iterator[CheckMessage]:

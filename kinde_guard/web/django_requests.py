@@ -24,7 +24,6 @@ from ..adapters import (
     wsgi_environ,
 )
 from ..errors import ConfigurationError
-from ..requirements import authenticated
 from .django_guard import MIDDLEWARE, DjangoGuard, guard_of_project
 from .django_urls import all_demands
 
@@ -158,10 +157,9 @@ def _guard_for(request: HttpRequest) -> Authenticator:
 
 
 def _judge(guard: Authenticator, token: AccessToken, request: HttpRequest, requirement: Requirement) -> None:
-    if requirement is not authenticated:
-        where = carrier(request)
-        judge(guard, token, requirement, where)
-        passed(requirement, where)
+    where = carrier(request)
+    judge(guard, token, requirement, where)
+    passed(requirement, where)
 
 
 def _whole(made: Any) -> HttpResponse:

@@ -15,15 +15,15 @@ from typing import Any
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import RegexPattern
 
-from ..adapters import Requirement, enforced, guarded_by, made_by, misplaced, named
+from ..adapters import Requirement, enforced, guarded_by, made_by, misplaced, named, within
 from ..errors import ConfigurationError
 from ..requirements import AnyOf
 
 DECORATORS = "kinde_guard.django"
 _NO_SLASH = re.compile(r"\[\^/\.?\]")  # what REST framework's routers write for a parameter
-_ANYTHING = re.compile(r"\.[*+]|\[\^|\\[SDW]")
+_ANYTHING = re.compile(r"\.[*+]|\[\^|\\[SDW]|\||\(\?:")
+_UNNAMED = re.compile(r"\(\?:[^()]*\)")
 _METHOD_DECORATORS = "_multi_decorate.<locals>._wrapper"
-_MOST_LAYERS = 1_000  # around one function; that many are a loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,11 @@ class Served:
     def demands(self) -> list[Requirement]:
         """Everything that is enforced."""
         return [*demands_of(self.functions), *self.conditions]
+
+    def decorated(self) -> tuple[Any, ...]:
+        """The functions that decorators may have been put on. What ``as_view()`` makes is none: it says that it wraps
+        whatever ``dispatch`` does."""
+        return self.functions if class_of(self.functions[0]) is None else self.functions[1:]
 
 
 def endpoints() -> Iterator[tuple[str, Any]]:
@@ -71,7 +76,7 @@ def all_demands() -> Iterator[Requirement]:
 def demands_of(functions: Iterable[Any]) -> Iterator[Requirement]:
     """What decorators enforce around *functions*, and what ``method_decorator`` applies to them for each request."""
     for function in functions:
-        for layer in _layers(function):
+        for layer in within(function):
             yield from _applied_by(layer)
         demand = enforced(function)
         if demand is not None:
@@ -105,7 +110,7 @@ def mistakes() -> Iterator[str]:
     parts = [(path, part) for path, view in everything for part in served(view)]
     guarded = guarded_by(function for _, part in parts for function in part.functions)
     for path, part in parts:
-        for function in part.functions:
+        for function in part.decorated():
             if misplaced(function, guarded):
                 yield (
                     f"the demand on the view {place_of(function)} at {path!r} is not enforced, because the route holds "
@@ -118,7 +123,7 @@ def mistakes() -> Iterator[str]:
 
 def place_of(function: Any) -> str:
     """The place where a person finds *function*."""
-    *_, bare = _layers(function)
+    *_, bare = within(function)
     bare = bare if hasattr(bare, "__qualname__") else type(bare)
     return f"{bare.__module__}.{bare.__qualname__}"
 
@@ -143,10 +148,8 @@ def _written(pattern: Any) -> str:
         return str(pattern)
     from django.contrib.admindocs import utils  # only here: it loads docutils
 
-    text: str = str(pattern)
-    for simplified in (utils.remove_non_capturing_groups, utils.replace_named_groups, utils.replace_unnamed_groups):
-        text = simplified(text)
-    text = str(utils.replace_metacharacters(text)).removeprefix("/").replace("\\", "")
+    text = _UNNAMED.sub("<any>", utils.replace_named_groups(str(pattern)))
+    text = str(utils.replace_metacharacters(utils.replace_unnamed_groups(text))).removeprefix("/").replace("\\", "")
     takes_slashes = _ANYTHING.search(_NO_SLASH.sub("", str(pattern)))
     return text.replace("<", "<path:") if takes_slashes else text
 
@@ -256,7 +259,7 @@ def _overridden(kind: type, name: str) -> Iterator[type]:
 
 def _calls_next(method: Any) -> bool:
     """Whether *method* calls the one that it overrides, as far as can be seen."""
-    codes = [getattr(layer, "__code__", None) for layer in _layers(method)]
+    codes = [getattr(layer, "__code__", None) for layer in within(method)]
     return any("super" in code.co_names or "__class__" in code.co_freevars for code in codes if code is not None)
 
 
@@ -266,15 +269,6 @@ def _is_inverted(permission: Any, inside: bool = False) -> bool:
         return True
     inside = inside or _operator(permission) == "NOT"
     return any(_is_inverted(operand, inside) for operand in _operands(permission))
-
-
-def _layers(function: Any) -> Iterator[Any]:
-    """*function*, and whatever it wraps, as far as it says so."""
-    for _ in range(_MOST_LAYERS):
-        if function is None:
-            return
-        yield function
-        function = named(function, "__wrapped__") or named(function, "func")
 
 
 def _applied_by(layer: Any) -> Iterator[Requirement]:

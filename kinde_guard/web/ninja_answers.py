@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,19 +18,18 @@ from .django_urls import operations_of
 ASKED = "kinde_guard_asked"
 """The attribute of a request that a token would have let in."""
 _Handler = Callable[[HttpRequest, Any], HttpResponse]
+_answering = weakref.WeakSet[Any]()
 
 
 def answer_refusals(operations: Iterable[Any]) -> None:
     """Have the APIs of *operations* answer refusals, unless they have handlers of their own for them."""
-    for api in {id(operation.api): operation.api for operation in operations}.values():
+    for api in {operation.api for operation in operations if operation.api not in _answering}:
         handlers: dict[type, _Handler] = api._exception_handlers
-        if KindeGuardError not in handlers:
-            for kind in (AuthError, Unavailable):
-                if kind not in handlers:
-                    api.add_exception_handler(kind, refused)
-            api.add_exception_handler(KindeGuardError, _not_the_callers)
-            before = api._lookup_exception_handler(AuthenticationError())
-            api.add_exception_handler(AuthenticationError, functools.partial(_with_challenge, before))
+        for kind in (AuthError, Unavailable) if KindeGuardError not in handlers else ():
+            handlers.setdefault(kind, refused)
+        before = api._lookup_exception_handler(AuthenticationError())
+        api.add_exception_handler(AuthenticationError, functools.partial(_with_challenge, before))
+        _answering.add(api)
 
 
 def operations_for(request: HttpRequest) -> list[Any]:
@@ -45,7 +45,3 @@ def _with_challenge(before: _Handler, request: HttpRequest, error: Authenticatio
         missing.name_metadata(guard_of_project().metadata_url)
         response["WWW-Authenticate"] = missing.headers["WWW-Authenticate"]
     return response
-
-
-def _not_the_callers(request: HttpRequest, error: KindeGuardError) -> HttpResponse:
-    raise error  # 500
