@@ -59,8 +59,10 @@ class WebhookEndpoint:
 
     def check(self, guard: Guard) -> None:
         """When an app starts: raise :class:`ConfigurationError` if nothing would come of an event."""
-        if self._on_event is None and getattr(guard, "revocations", None) is None and isinstance(guard, Guard):
-            raise ConfigurationError("webhooks= alone does nothing: write a function on_event(event), and on_event= it")
+        if self._on_event is None and isinstance(guard, Guard) and guard.revocations is None:
+            raise ConfigurationError(
+                "webhooks= alone does nothing: give it a function, on_event=, or the guard revocations="
+            )
 
     def receive(self, guard: Guard, method: str, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
         """The answer to a request; a *body* is there by POST alone, and no more of it need be read than

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from ..errors import KeysUnavailable, Unavailable
 from ..events import log
@@ -84,7 +83,7 @@ class WebhookReceiver:
 
     def _handle(self, event: WebhookEvent) -> None:
         """Revocations first, each time: they do not mind, and what fails afterwards takes nothing of them away."""
-        revocations = _revocations_of(self._guard)
+        revocations = self._guard.revocations
         if revocations is not None:
             revocations.apply(event)
         if self._on_event is None:
@@ -99,7 +98,7 @@ class WebhookReceiver:
             ledger.finish(key)
 
     async def _ahandle(self, event: WebhookEvent) -> None:
-        revocations = _revocations_of(self._guard)
+        revocations = self._guard.revocations
         if revocations is not None:
             await revocations.aapply(event)
         if self._on_event is None:
@@ -114,7 +113,8 @@ class WebhookReceiver:
             await ledger.afinish(key)
 
     def _ledger(self) -> EventLedger:
-        shared = None if self._is_given else getattr(_revocations_of(self._guard), "ledger", None)
+        revocations = self._guard.revocations
+        shared = None if self._is_given or revocations is None else revocations.ledger
         return self._own_ledger if shared is None else shared
 
     def _key(self, event: WebhookEvent) -> str:
@@ -125,10 +125,6 @@ def _is_mine(turn: Turn) -> bool:
     if turn == "busy":
         raise _BeingHandled
     return turn == "mine"
-
-
-def _revocations_of(guard: Guard) -> Any:
-    return getattr(guard, "revocations", None)
 
 
 def _scope_of(guard: Guard, on_event: OnEvent | None) -> str:
