@@ -44,7 +44,7 @@ class Judge:
             yield str(seen.status)
         elif problem := self._of_challenge(seen, codes):
             yield f"{seen.status} with {problem}"
-        if seen.status >= 400 and (where := self._echo(case, seen)):
+        if seen.status >= 400 and (where := self.echo(case, seen)):
             yield f"the {where} repeats something of the request"
 
     def _of_challenge(self, seen: Seen, codes: list[str | None]) -> str:
@@ -75,7 +75,7 @@ class Judge:
             return "no scope= that names the scope which is required"
         return ""
 
-    def _echo(self, case: Hostile, seen: Seen) -> str:
+    def echo(self, case: Hostile, seen: Seen) -> str:
         """The place where the answer repeats what the caller sent: a caller's text in an answer is somebody's
         injection."""
         marks = set(_marks(case))

@@ -57,6 +57,18 @@ def asking(client: Any, path: str, method: str) -> Iterator[Ask]:
         yield ask
 
 
+def webhook_path_of(client: Any) -> str | None:
+    """The path that *client*'s app takes webhooks at, as far as that can be seen from here."""
+    app = getattr(client, "app", None) or getattr(client, "application", None)
+    extensions = getattr(app, "extensions", None)
+    kept = extensions.get("kinde_guard") if isinstance(extensions, dict) else None
+    for found in (kept, getattr(getattr(app, "state", None), "kinde_guard", None), app):
+        path = getattr(getattr(found, "webhooks", None), "path", None)
+        if isinstance(path, str):
+            return path
+    return None
+
+
 def _sender(client: Any) -> _Send:
     if isinstance(client, str):
         return _to_url(client)

@@ -63,6 +63,8 @@ def _events(forge: Forge) -> Iterator[Hostile]:
     issuer, dates = forge.issuer, _dates(forge)
     named = {"iss": issuer.url, "aud": [forge.audience], **dates}
     yield invalid("a webhook's JWT", issuer.webhook_jwt(), REASON, EVENT)
+    for kind in ("user.deleted", "user.authenticated", "organization.deleted"):
+        yield invalid(f"a webhook's JWT of {kind}", issuer.webhook_jwt(kind), REASON, EVENT)
     yield invalid("a webhook's JWT with an expiry", issuer.webhook_jwt("user.updated", **dates), REASON, EVENT)
     yield invalid("a webhook's JWT for the API", issuer.webhook_jwt("user.updated", **named), REASON, EVENT)
     yield invalid("an app's token as a webhook's", forge.token({"event_id": "event_1", "iss": ABSENT}), REASON, EVENT)

@@ -8,9 +8,10 @@ from typing import Any
 
 from ..issuer import LocalIssuer
 from . import algorithms, authorization, claims, encoding, good, kinds, members, parsing, preflights, scopes, signatures
+from . import webhooks as hostile_webhooks
 from .answers import Judge
 from .cases import Benign, Hostile, Verdict
-from .clients import Ask, NotSendable, Seen, asking
+from .clients import Ask, NotSendable, Seen, asking, webhook_path_of
 from .forge import Forge
 
 AREAS = (algorithms, members, encoding, parsing, claims, kinds, scopes, signatures, authorization, preflights)
@@ -60,8 +61,12 @@ def assert_resists_hostile_tokens(
     leeway: float = 30,
     permissions_as_scopes: bool = False,
     claims: Mapping[str, object] | None = None,
+    webhooks: str | None = None,
 ) -> None:
     """AssertionError with every request that *client*'s app answers wrongly on *path*, a route that demands *scope*.
+
+    Where the app takes webhooks, hostile ones are posted there too, and a good one of a type that nobody knows; the
+    path is *webhooks*, which need not be given if *client* is a test client of an app with a ``KindeGuard``.
 
     *client*: a Starlette, FastAPI or Flask test client, an ``httpx.Client``, or the app's URL. The app trusts
     *issuer*, and *audience* (the issuer's sample API) is its own. ``scope=None``: any valid token will do. *leeway*
@@ -81,9 +86,21 @@ def assert_resists_hostile_tokens(
         benign_cases, hostile_cases, where = benign_of(forge), hostile_of(forge), f"{method} {path}"
         _prove_that_it_lets_in(ask, benign_cases[:2], where)
         found = list(findings(ask, benign_cases, hostile_cases, judge(forge)))
+        count = len(benign_cases) + len(hostile_cases)
+    at = webhooks or webhook_path_of(client)
+    if at is not None:
+        found += webhook_findings(client, at, forge)
+        count, where = count + 1 + len(list(hostile_webhooks.cases(issuer))), f"{where} and POST {at}"
     if found:
-        count, report = len(benign_cases) + len(hostile_cases), "\n".join(map(str, found))
+        report = "\n".join(map(str, found))
         raise AssertionError(f"{len(found)} of {count} requests to {where} were answered wrongly:\n{report}")
+
+
+def webhook_findings(client: Any, path: str, forge: Forge) -> list[Finding]:
+    """Every webhook that is answered wrongly at *path* of *client*'s app."""
+    with asking(client, path, "POST") as ask:
+        found = hostile_webhooks.findings(ask, forge.issuer, judge(forge))
+        return [Finding(case.name, expected, seen, case.why) for case, expected, seen in found]
 
 
 def judge(forge: Forge) -> Judge:
