@@ -9,7 +9,8 @@ The rules of this file:
   Kinde is slow), one of the others is next; and after three turns each is on its own.
 * A token that the API refuses is replaced if it is still the fleet's, and once a minute in the whole fleet.
 * To forget is to leave a *mark*. A token carries the mark under which it was fetched, and is good under no other.
-* All of it runs in the thread of a flight, never in an event loop; and each call of Redis is given up after a second.
+* All of it runs in the thread of a flight, never in an event loop; and of the time that a fetch has, Redis takes a
+  second at most: then it is away, however slowly it may go on.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -29,7 +31,7 @@ from ..events import log
 from ..net import flight
 from ..net.attempt import Attempt
 from ..net.bounded import BoundedCalls
-from ..net.clocks import Clocks, Moment
+from ..net.clocks import Clocks, Moment, ageing
 from ..net.fetch import TOTAL_TIMEOUT
 from ..net.redis_client import client_for, problem_of
 from .seal import Seal
@@ -40,7 +42,7 @@ PREFIX = "kinde_guard:{m2m:"
 LOOK_EVERY = 5.0
 """Seconds after which somebody who uses a token looks whether the fleet has another."""
 REPLACED_ONCE_IN = 60
-ANSWER_TIMEOUT, CALL_TIMEOUT = 0.4, 1.0  # for an answer of Redis; for a call of it, with all that may be in its way
+ANSWER_TIMEOUT, CALL_TIMEOUT = 0.4, 1.0  # for an answer of Redis; for all calls of one fetch, and what is in their way
 TURNS = 3
 TURN_LASTS = math.ceil(TOTAL_TIMEOUT) + 3  # seconds that a turn lasts if nobody ends it: longer than a fetch
 PAUSES = (0.01, 0.02, 0.04, 0.06, 0.07, *[0.1] * 8)  # a second in all: between looks for what somebody else fetches
@@ -98,7 +100,7 @@ class SharedToken:
         self._client = client_for(where, name=name, needs=("mget", "set", "eval"), timeout=ANSWER_TIMEOUT)
         if isinstance(where, str):  # nobody else would close its connections
             weakref.finalize(self, self._client.close).atexit = False
-        self._calls = BoundedCalls(CALL_TIMEOUT)
+        self._calls, self._patience = BoundedCalls(CALL_TIMEOUT), threading.local()
         self._looks: flight.Flight[None] = flight.Flight(_looked, _nothing, deadline=TOTAL_TIMEOUT)
         self._seal = Seal(app)
         self._clocks = clocks
@@ -127,6 +129,7 @@ class SharedToken:
         is to be no other for now.
         """
         wish = _Wish(had, replaces, fetch)
+        self._patience.left = CALL_TIMEOUT
         try:
             return self._in_turn(wish)
         except _Away:
@@ -135,6 +138,7 @@ class SharedToken:
     def forget(self) -> None:
         """Have everybody forget what has been fetched up to now; waits a second at most, else tells them later."""
         self._leave()
+        self._patience.left = CALL_TIMEOUT
         with suppress(_Away):
             self._tell()
 
@@ -146,6 +150,7 @@ class SharedToken:
 
     def _look(self, held: Held, tell: Callable[[Held | None], None], _: Attempt) -> None:
         with suppress(_Away):
+            self._patience.left = CALL_TIMEOUT
             seen = self._see(0)
             if seen.mark is not None and seen.mark != held.mark:
                 tell(None)
@@ -264,8 +269,12 @@ class SharedToken:
         return f"{PREFIX}{self._seal.name}}}:{name}"
 
     def _call(self, work: Callable[[], Any]) -> Any:
+        left, began = getattr(self._patience, "left", CALL_TIMEOUT), ageing()
         with self._noted():
-            return self._calls.make(work)
+            try:
+                return self._calls.make(work, left)
+            finally:
+                self._patience.left = max(0.0, left - (ageing() - began))
 
     @contextmanager
     def _noted(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ MOST_HANGING = 2
 
 
 class BoundedCalls:
-    """Calls of one kind, each given up after *deadline* seconds with a ``TimeoutError``.
+    """Calls of one kind, each given up with a ``TimeoutError`` after so many seconds, *deadline* if nothing is said.
 
     Whatever a call raises, whoever waits for it is raised. In event loops (asyncio's and trio's) nothing else waits.
     """
@@ -34,17 +34,17 @@ class BoundedCalls:
         """A forked child has none of its parent's threads, and so none that hangs."""
         self._given_up: list[_Call[object]] = []
 
-    def make(self, work: Callable[[], T]) -> T:
+    def make(self, work: Callable[[], T], seconds: float | None = None) -> T:
         """What *work* returns; waits in this thread."""
-        call = self._start(work)
-        join(call.future, self._deadline)
-        return self._result(call)
+        call, seconds = self._start(work), self._deadline if seconds is None else seconds
+        join(call.future, seconds)
+        return self._result(call, seconds)
 
     async def amake(self, work: Callable[[], T]) -> T:
         """What *work* returns; waits in this task."""
         call = self._start(work)
         await ajoin(call.future, self._deadline)
-        return self._result(call)
+        return self._result(call, self._deadline)
 
     def _start(self, work: Callable[[], T]) -> _Call[T]:
         self._given_up = [call for call in self._given_up if not call.future.done()]
@@ -54,11 +54,11 @@ class BoundedCalls:
         workers.start(call)
         return call
 
-    def _result(self, call: _Call[T]) -> T:
+    def _result(self, call: _Call[T], seconds: float) -> T:
         if not call.future.done():
             call.wanted = False
             self._given_up.append(call)  # type: ignore[arg-type]  # of its result nothing is asked
-            raise TimeoutError(f"no answer within {self._deadline:g} s")
+            raise TimeoutError(f"no answer within {seconds:.2g} s")
         if call.error is not None:
             raise call.error
         return call.result

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -621,6 +622,28 @@ def test_where_redis_is_away_all_is_as_if_there_were_none(
     said = [record.getMessage() for record in caplog.records if "each process" in record.getMessage()]
     assert len(said) == 2  # one of each
     assert "is not shared for now" in said[0]
+
+
+class Slow(redis.Redis):
+    """Answers in time, and each time late."""
+
+    calls = 0
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        self.calls += 1
+        time.sleep(0.3)
+        return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+
+def test_a_redis_that_is_slow_is_away_as_well(
+    ready: Callable[..., Slow], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All that is asked of it for one fetch has a bound, and not each question."""
+    monkeypatch.setattr(shared, "CALL_TIMEOUT", 0.5)
+    client = ready(Slow)
+    assert credentials(shared=client).token() == "token-1"
+    assert client.calls <= 2
+    assert "no answer within 0." in caplog.text
 
 
 def test_it_goes_away_and_comes_back(fleet: Fleet, redis_server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
