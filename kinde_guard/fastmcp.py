@@ -49,7 +49,7 @@ from .mcp import (
     requires_scope,
     token_or_none,
 )
-from .web.mcp_callers import Callers, check_resource, members
+from .web.mcp_callers import check_resource, members
 from .web.mcp_decorators import Call, TrustedCall
 from .web.mcp_endpoint import Endpoint
 from .web.mcp_gate import McpGate, Starting
@@ -177,7 +177,6 @@ class KindeProvider(AuthProvider):
         """The gate in front of *app*, which is that of *server*: nothing is public."""
         kind = _ProviderEndpoint if self._proxy is None else _ProxyEndpoint
         endpoint = kind(self._attached, Demands(FastMCPOperations(server)), frozenset())
-        endpoint.callers = Callers(fastmcp_token)
         if isinstance(endpoint, _ProxyEndpoint) and self._proxy is not None:
             endpoint.proxy, endpoint.own_guard = self._proxy, self._own_guard
             endpoint.url = WellKnownPages(None, None, self.resource).metadata_url
@@ -278,6 +277,8 @@ class _OfKinde(TokenVerifier):
 
 class _ProviderEndpoint(Endpoint):
     """The endpoint of a server with a :class:`KindeProvider`."""
+
+    make = staticmethod(fastmcp_token)
 
     def introduced(self, scope: Scope, token: AccessToken, guard: Authenticator) -> AuthenticatedUser:
         user = super().introduced(scope, token, guard)

@@ -144,6 +144,25 @@ class TestProvider:
             sent = {**headers, "Authorization": f"Bearer {mint(issuer, audience=resource, scope='notes:write')}"}
             assert text_of(client.post("/api/mcp", json=body, headers=sent)) == "x"
 
+    def test_what_a_tool_does_to_its_token_ends_with_the_request(self) -> None:
+        """The SDK's tokens can be changed, and whoever changes one must not give scopes to the next caller."""
+        notes = Provided()
+        tool: Registering = notes.server.tool
+
+        @tool
+        def widen() -> list[str]:
+            theirs = get_access_token()
+            assert theirs is not None
+            theirs.scopes.append("admin")
+            theirs.claims["scope"] = "admin"
+            return theirs.scopes
+
+        notes.app = notes.server.http_app(stateless_http=True)
+        raw = mint(notes.issuer, **token(scope="notes:write"))
+        with notes.running():
+            for _ in range(2):
+                assert json.loads(text_of(notes.call("widen", raw))) == ["notes:write", "admin"]
+
     def test_other_routes_are_none_of_its_business(self) -> None:
         notes = Provided()
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken as SdkToken
 from pydantic import Field, PrivateAttr
 
 from .. import adapters
-from ..adapters import AccessToken, asgi_scope
-from ..asgi import Scope
+from ..adapters import AccessToken
 from ..errors import ConfigurationError
 from ..guard import Guard
 from .mcp_decorators import Call
@@ -56,22 +55,28 @@ def members(raw: str, token: AccessToken, guard: adapters.Authenticator) -> dict
 Make = Callable[[str, AccessToken, adapters.Authenticator], SdkToken]
 
 
-class Callers:
-    """The callers of a server, as the SDK knows them: each is made once, for as long as its token is remembered."""
+class Caller(AuthenticatedUser):
+    """The caller of one request, as the SDK knows callers. Most requests ask for no more than that there is one: the
+    token of the SDK's is made when it is asked for, anew for each request, as whoever has it may change it."""
 
-    def __init__(self, make: Make = verified_token) -> None:
-        self._make = make
-        self._made: MutableMapping[AccessToken, AuthenticatedUser] = WeakKeyDictionary()
+    def __init__(self, values: Sequence[bytes], token: AccessToken, guard: adapters.Authenticator, make: Make) -> None:
+        self._made_of = values, token, guard, make
 
-    def introduced(self, scope: Scope, token: AccessToken, guard: adapters.Authenticator) -> AuthenticatedUser:
-        """The caller of a request with this *token*."""
-        user = self._made.get(token)
-        if user is None:
-            values = [value.decode("latin-1") for value in asgi_scope.authorization(scope)]
-            # Where no token is asked for, in a test, there is no text of one.
-            raw = adapters.token_from(values) if values else ""
-            user = self._made[token] = AuthenticatedUser(self._make(raw, token, guard))
-        return user
+    @functools.cached_property
+    def access_token(self) -> SdkToken:  # type: ignore[override]
+        """What the SDK's ``get_access_token()`` says."""
+        values, token, guard, make = self._made_of
+        # Where no token is asked for, in a test, there is no text of one.
+        raw = adapters.token_from([value.decode("latin-1") for value in values]) if values else ""
+        return make(raw, token, guard)
+
+    @property
+    def scopes(self) -> list[str]:  # type: ignore[override]
+        return self.access_token.scopes
+
+    @property
+    def username(self) -> str:  # type: ignore[override]
+        return self.access_token.client_id
 
 
 def check_resource(resource: str, guard: Guard) -> None:

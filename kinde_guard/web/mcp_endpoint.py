@@ -7,19 +7,21 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from .. import adapters
 from ..adapters import AccessToken, asgi_scope
 from ..asgi import Scope
-from .mcp_callers import Callers
+from .mcp_callers import Caller, Make, verified_token
 from .mcp_operations import Demands
 
 
 class Endpoint:
     """The endpoint of a server that *attached* guards, which demands what *demands* says."""
 
+    make: Make = staticmethod(verified_token)
+    """What makes a token of the SDK's."""
+
     def __init__(self, attached: adapters.Attached, demands: Demands, public: frozenset[str] | None) -> None:
         self.attached = attached
         self.demands = demands
         self.public = public
         """The tools that need no token, where all else does; ``None`` if what carries no demand needs none."""
-        self.callers = Callers()
 
     @property
     def metadata_url(self) -> str:
@@ -32,4 +34,4 @@ class Endpoint:
 
     def introduced(self, scope: Scope, token: AccessToken, guard: adapters.Authenticator) -> AuthenticatedUser:
         """The caller, as the SDK knows callers."""
-        return self.callers.introduced(scope, token, guard)
+        return Caller(asgi_scope.authorization(scope), token, guard, self.make)
