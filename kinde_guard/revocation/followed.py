@@ -22,6 +22,7 @@ class Followed:
     def begin(self) -> None:
         """Begin from the start."""
         self.at = START
+        self.unreadable = 0
         self._added: int | None = 0
         self._seen = array("Q")
 

@@ -36,6 +36,8 @@ MOST_WAITED = 0.5
 """Seconds until the next attempt, at most."""
 KEYS_WITHIN = 0.5
 """Seconds in which all workers fetch their keys, when they are told to."""
+PRIMARY_EVERY = 5.0
+"""Seconds from asking Sentinel for the primary to asking again: an old one that nobody can reach goes on answering."""
 AGAIN_WRITTEN = 60.0
 """Seconds until somebody who may not write tries again."""
 
@@ -56,7 +58,6 @@ class Follower:
         self._replica, self._streams, self._clocks, self._notices = replica, streams, clocks, notices
         self._age, self._chance = clocks.monotonic, chance
         self.fetch_keys: Callable[[], None] = _nothing
-        self.unreadable = 0
         self.unwritten: dict[tuple[str, str], Revocation] = {}
         """What could not be written when it was to be, by issuer and id."""
         names = [(lifts_of(issuer), issuer, True) for issuer in issuers]
@@ -77,6 +78,7 @@ class Follower:
         self.news: Future[None] = Future()
         self._asked_at = math.inf
         self._keys_due = math.inf
+        self._primary_asked_at = -math.inf
         self._paused_until: dict[str, float] = {}
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
@@ -96,6 +98,11 @@ class Follower:
     def stop(self) -> None:
         """Have the thread end, within a second or two, and nothing start it again."""
         self._stopped = True
+
+    @property
+    def unreadable(self) -> int:
+        """How many entries meant nothing."""
+        return sum(each.unreadable for each in self._followed)
 
     @property
     def last_time(self) -> float:
@@ -137,6 +144,9 @@ class Follower:
     def _compare(self) -> None:
         """See that all has been seen, and read on where not."""
         asked_at, streams, heard_at = self._age(), self._streams(), self._replica.heard_at
+        if ageing() >= self._primary_asked_at + PRIMARY_EVERY:
+            self._primary_asked_at = ageing()
+            streams.ask_for_primary()
         for each in self._followed:
             self._catch_up(streams, each)
         self._replica.heard(asked_at)
@@ -144,6 +154,7 @@ class Follower:
         age = math.inf if heard_at is None else asked_at - heard_at
         self._notices.of_success(self._replica.entries, self._age() - asked_at, age)
         self._replica.prune()
+        self._notices.of_floor(self._replica.floor, self._replica.most)
         self._write(streams)
 
     def _catch_up(self, streams: RedisStreams, each: Followed) -> None:
@@ -177,7 +188,6 @@ class Follower:
     def _take_in(self, each: Followed, page: Sequence[StreamEntry], *, told: bool) -> None:
         """Apply a page. *told*: whether what is new in it is news."""
         new: list[Revocation] = []
-        floor = self._replica.floor
         try:
             for found in page:
                 self._apply(each, found, new)
@@ -186,8 +196,6 @@ class Follower:
         each.saw(found.position for found in page)
         if not self._there:
             self._notices.lost = ""
-        if self._replica.floor is not None and floor is None:
-            self._notices.of_floor(self._replica.floor, self._replica.most)
         if told:
             self._tell_of(new)
 
@@ -199,7 +207,7 @@ class Follower:
         try:
             entry = entries.read(found.fields, each.issuer, self._clocks.wall())
         except Unreadable:
-            self.unreadable += 1
+            each.unreadable += 1
             return
         if self._replica.hold(entry):
             new.append(entry)
@@ -324,11 +332,6 @@ def problem_of(error: Exception) -> str:
     code = str(error).partition(" ")[0]
     told = code if code.isupper() and code.isalpha() and len(code) < 20 else type(error).__name__
     return f"Redis cannot be asked ({told})"
-
-
-def _is_forbidden(error: Exception) -> bool:
-    """Whether this user may not do it (ACL)."""
-    return "NOPERM" in str(error) or type(error).__name__ == "NoPermissionError"
 
 
 def _is_turned_down(error: Exception) -> bool:

@@ -17,6 +17,7 @@ class RevocationNotices:
         self.lost = ""
         """What is wrong with what Redis holds; empty if nothing is."""
         self._state: State | None = None
+        self._is_full = False
 
     def add(self, emit: Emit | None) -> None:
         """Have *emit* told, too."""
@@ -66,8 +67,11 @@ class RevocationNotices:
         text = "revocations: %s cannot be written, and holds in this process alone until it can be: %s"
         log.warning(text, entry.id, problem, extra={"event": "revocations_unwritten"})
 
-    def of_floor(self, floor: float, most: int) -> None:
-        """There are too many entries."""
+    def of_floor(self, floor: float | None, most: int) -> None:
+        """There are too many entries, if there is a *floor*."""
+        was_full, self._is_full = self._is_full, floor is not None
+        if floor is None or was_full:
+            return
         text = "revocations: there are more than max_entries=%d: everything issued before %.0f is refused"
         log.warning(text, most, floor, extra={"event": "revocations_full"})
 

@@ -51,6 +51,12 @@ class RedisStreams:
         self.client = client
         self._batch = batch
 
+    def ask_for_primary(self) -> None:
+        """Of a client of Sentinel's: have it look which server that is now, and leave others."""
+        ask = getattr(getattr(self.client, "connection_pool", None), "get_master_address", None)
+        if callable(ask):
+            ask()
+
     def facts(self, name: str) -> StreamFacts:
         """What is known of a stream; of one that is not there, that it is empty."""
         try:

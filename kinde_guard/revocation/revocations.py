@@ -7,6 +7,7 @@ caller is told, and it is delivered as soon as Redis is back.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -103,7 +104,9 @@ class Revocations:
             where, name=name, needs=_NEEDS, timeout=TIMEOUT
         )
         self._prepare(usable_for, token_lifetime, unloaded, max_entries, clocks)
-        self._client = self._make_client()
+        self._client: Any = None
+        self._is_ours = isinstance(where, str)
+        self._new_client()
         _load_what_connecting_needs()
 
     @classmethod
@@ -113,7 +116,8 @@ class Revocations:
         """Revocations for one process alone, and for tests: no other process hears of what is revoked, and it is
         forgotten when this one ends."""
         made = cls.__new__(cls)
-        made._make_client = made._client = None
+        made._make_client, made._client = None, None
+        made._is_ours = False
         made._prepare(0, token_lifetime, "refuse", max_entries, clocks)
         made.copy.rest()
         return made
@@ -142,12 +146,14 @@ class Revocations:
         self._notices = RevocationNotices()
         self._follower: Follower | None = None
         self._counts: dict[str, int] = {}
+        self._unwritten: dict[tuple[str, str], Revocation] = {}
         self._since = self._clocks.wall()
         self._forked = Once()
         forks.when_forked(self)
 
     def renew(self) -> None:
         """Have a client of its own in a forked child, as soon as it is needed."""
+        self._parents: Any = self._client  # nobody else's connections are closed here
         self._client = None
         if self._make_client is None and self._forked.is_first():
             log.warning("Revocations.in_memory() in a forked process: what one process revokes, others do not hear of")
@@ -181,6 +187,7 @@ class Revocations:
             if self._make_client is not None:
                 self._follower = Follower(self.copy, self._streams, issuers, self._clocks, self._notices)
                 self._follower.fetch_keys = self._fetch_keys
+                self._follower.unwritten = self._unwritten
         self._drifts.extend([drift] if drift else [])
         self._fetches.extend([fetch_keys] if fetch_keys else [])
         self._notices.add(emit)
@@ -239,6 +246,8 @@ class Revocations:
         """Keep the copy up to date no longer; for tests and tools. It grows old as if Redis were away."""
         if self._follower is not None:
             self._follower.stop()
+        if self._client is not None and self._is_ours:
+            self._client.close()
 
     # What is revoked.
 
@@ -427,8 +436,7 @@ class Revocations:
         return entry, new and self._make_client is not None
 
     def _is_unwritten(self, entry: Revocation) -> bool:
-        follower = self._follower
-        return follower is not None and any((issuer, entry.id) in follower.unwritten for issuer in self._issuers)
+        return any((issuer, entry.id) in self._unwritten for issuer in self._issuers)
 
     def _send(self, held: tuple[Revocation, bool]) -> Revocation:
         entry, to_be_written = held
@@ -449,16 +457,11 @@ class Revocations:
             while left:
                 streams.add(stream_of(left[0]), entries.fields_of(entry, left[0]), self._oldest())
                 streams.mark(left[0])
-                self._written(left.pop(0), entry)
+                self._unwritten.pop((left.pop(0), entry.id), None)
         except Exception as error:
-            if self._follower is not None:
-                self._follower.unwritten.update({(issuer, entry.id): entry for issuer in left})
+            self._unwritten.update({(issuer, entry.id): entry for issuer in left})
             self._notices.of_unwritten(entry, problem_of(error))
             raise RevocationsUnavailable(1) from None
-
-    def _written(self, issuer: str, entry: Revocation) -> None:
-        if self._follower is not None:
-            self._follower.unwritten.pop((issuer, entry.id), None)
 
     def _lifted(self, entry: Revocation | str) -> str:
         name = entry.id if isinstance(entry, Revocation) else entry
@@ -501,18 +504,21 @@ class Revocations:
         return self._issuers
 
     def _streams(self) -> RedisStreams:
-        client = self._client
-        if client is None and self._make_client is not None:
-            client = self._client = self._make_client()
-        return RedisStreams(client)
+        return RedisStreams(self._client or self._new_client())
+
+    def _new_client(self) -> Any:
+        assert self._make_client is not None, "in memory nobody asks for it"
+        self._client = client = self._make_client()
+        if self._is_ours:
+            weakref.finalize(self, client.close).atexit = False  # not under the hands of the thread
+        return client
 
     def _oldest(self) -> tuple[int, int] | None:
         """What may be trimmed, by Redis's own clock as far as it is known: one that is behind would lose what is
         new."""
-        last = None if self._follower is None else self._follower.last_time
-        if not last:
-            return None
-        return (int(min(self._clocks.wall(), last) * 1000 - (self.token_lifetime + LEEWAY) * 1000), 0)
+        last = 0.0 if self._follower is None else self._follower.last_time
+        oldest = int(min(self._clocks.wall(), last) - self.token_lifetime - LEEWAY)
+        return (oldest * 1000, 0) if oldest > 0 else None
 
     def _now(self) -> float:
         """The issuer's time, as far as it is known."""
