@@ -29,7 +29,7 @@ ONLY = {
     "guard": ("Guard", "GuardSettings"),
     "requirements": ("parse",),
     "settings": (),
-    "leavings": (),
+    "ext_authz": ("Authorization", "served"),
 }
 """Modules with more in them than users need: what these import from there."""
 MODULES = sorted(

@@ -31,6 +31,7 @@ COMMANDS = {
     "dev": Listed("dev", "Run a local Kinde with sample apps, an API and people."),
     "doctor": Listed("doctor.command", "Examine a Kinde domain and the settings, step by step."),
     "explain": Listed("explain", "Explain why a token is let in or not."),
+    "forward-auth": Listed("forward_auth.command", "Answer a reverse proxy that asks whether a caller may go on."),
     "keys": Listed("keys", "Fetch the keys that tokens are verified with, to be saved for a guard to begin with."),
     "revocations": Listed(
         "revoking.revocations", "List what is revoked, watch it, explain a token by it, lift a mistake."
@@ -56,7 +57,8 @@ app = typer.Typer(
 
 def function_of(name: str) -> Callable[..., None]:
     """The function of the command *name*, whose module is loaded now."""
-    function: Callable[..., None] = getattr(importlib.import_module(f".{COMMANDS[name].module}", __package__), name)
+    module = importlib.import_module(f".{COMMANDS[name].module}", __package__)
+    function: Callable[..., None] = getattr(module, name.replace("-", "_"))
     return function
 
 

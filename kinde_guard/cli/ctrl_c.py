@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WATCHING = "revocations watch"
-_STATUS = {"dev": 0, WATCHING: 0, "demo": 130}  # ending is all that there is to do with dev
+_STATUS = {"dev": 0, "forward-auth": 0, WATCHING: 0, "demo": 130}  # ending is all that there is to do with dev
 
 
 def status_of(arguments: Sequence[str]) -> int:

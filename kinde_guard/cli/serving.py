@@ -19,18 +19,18 @@ App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], A
 HOST = "127.0.0.1"
 
 
-def listen(port: int) -> socket.socket:
-    """A socket that queues connections from now on; port 0 picks one. A port that is taken: ConfigurationError."""
-    sock = socket.socket()
+def listen(port: int, host: str = HOST) -> socket.socket:
+    """A socket that queues connections from now on; port 0 picks one. What cannot be used: ConfigurationError."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     if os.name == "posix":  # elsewhere it would share the port with whoever has it
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        sock.bind((HOST, port))
+        sock.bind((host, port))
         sock.listen(128)
     except OSError as error:
         sock.close()
         raise ConfigurationError(
-            f"port {port} of {HOST} cannot be used ({error.strerror}): stop what uses it, or choose another with --port"
+            f"port {port} of {host} cannot be used ({error.strerror}): stop what uses it, or choose another with --port"
         ) from None
     return sock
 

@@ -1,0 +1,107 @@
+"""``kinde-guard forward-auth``: the service that a reverse proxy asks, and the proxy's part of it in print."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ...errors import ConfigurationError
+from ...guard import Guard
+from ...settings import KINDE_AUDIENCE, is_loopback
+from ..options import Audiences, Domains
+from .printed import PROXIES, Wiring, printed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def forward_auth(
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port for HTTP; 0 picks a free one.")] = 9401,
+    grpc: Annotated[
+        int | None, typer.Option(min=0, max=65535, metavar="PORT", help="Port for Envoy's gRPC as well, such as 9402.")
+    ] = None,
+    domain: Domains = None,
+    audience: Audiences = None,
+    statuses: Annotated[
+        Literal["plain", "nginx"], typer.Option(help="How refusals are answered; nginx for nginx and its ingress.")
+    ] = "plain",
+    identity_headers: Annotated[
+        bool, typer.Option("--identity-headers", help="Tell the proxy who calls, in headers X-Kinde-…")
+    ] = False,
+    print_for: Annotated[
+        str | None, typer.Option("--print", metavar="PROXY", help=f"Print the proxy's part: {', '.join(PROXIES)}.")
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option("--require", metavar="DEMAND", help="With --print: what is required; may be repeated."),
+    ] = None,
+    service: Annotated[
+        str, typer.Option(metavar="URL", help="With --print: where the proxy finds this service.")
+    ] = "http://127.0.0.1:9401",
+    app: Annotated[
+        str, typer.Option(metavar="URL", help="With --print: the app behind the proxy.")
+    ] = "http://127.0.0.1:8000",
+) -> None:
+    """Answer a reverse proxy that asks whether a caller may go on.
+
+    nginx, Caddy, Traefik and Envoy ask before each request. What is required stands in their own configuration, in the
+    path of the URL that they call, such as /verify/scope=read:users, or /verify/authenticated for any valid token.
+    --print writes that configuration. /healthz and /readyz answer health checks.
+
+    \b
+    Example:
+      kinde-guard forward-auth --print nginx --require scope:read:users
+      kinde-guard forward-auth --statuses nginx
+    """
+    if print_for is not None:
+        wiring = Wiring(tuple(require or ()), service, f"127.0.0.1:{grpc or 9402}", app)
+        print(printed(print_for, wiring), end="")
+        return
+    if require:
+        raise ConfigurationError("--require belongs to --print: what is required stands in the proxy's configuration")
+    _serve(host, port, grpc, Guard(domain or None, audience=audience or KINDE_AUDIENCE), statuses, identity_headers)
+
+
+def _serve(
+    host: str, port: int, grpc: int | None, guard: Guard, statuses: Literal["plain", "nginx"], identity_headers: bool
+) -> None:
+    from ...forward import ForwardAuth
+    from ..serving import listen, serve
+
+    asked = ForwardAuth(
+        guard, statuses=statuses, identity_headers=identity_headers, healthz="/healthz", readyz="/readyz"
+    )
+    envoy = nullcontext() if grpc is None else _envoy(guard, f"{host}:{grpc}", identity_headers)
+    with listen(port, host) as sock, envoy:
+        print(_greeting(host, sock.getsockname()[1], grpc), flush=True)
+        serve(asked, sock)
+
+
+@contextmanager
+def _envoy(guard: Guard, address: str, identity_headers: bool) -> Iterator[None]:
+    try:
+        from ...ext_authz import served
+    except ImportError as missing:
+        raise ConfigurationError(f"--grpc: {missing}") from None
+    server = served(guard, address, identity_headers=identity_headers)
+    server.start()
+    try:
+        yield
+    finally:
+        server.stop(1).wait()
+
+
+def _greeting(host: str, port: int, grpc: int | None) -> str:
+    reach = (
+        "this machine alone can reach it"
+        if is_loopback(host)
+        else "whoever can reach this machine can ask it what it says of a token: let the proxy alone reach it"
+    )
+    lines = [f"Forward auth at http://{host}:{port}/verify/… ({reach}; Ctrl-C ends it)"]
+    if grpc is not None:
+        lines.append(f"and for Envoy at {host}:{grpc} (gRPC)")
+    lines.append("The proxy's part: kinde-guard forward-auth --print nginx --require scope:read:users")
+    return "\n".join(lines)

@@ -1,0 +1,216 @@
+"""The proxy's part: configurations in which the requirement stands in the path of the URL that is called. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from ...errors import ConfigurationError
+from ...requirements import SPELLED_ALONE, SPELLED_WITH_A_NAME, parse
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """Who calls whom."""
+
+    requires: tuple[str, ...]
+    """As on the command line: ``scope:read:users``."""
+    service: str
+    """The URL at which the proxy finds ``kinde-guard forward-auth``."""
+    grpc: str
+    """The address of its gRPC port, for Envoy: host and port."""
+    app: str
+    """The URL of the app behind the proxy."""
+
+    @property
+    def called(self) -> str:
+        """The URL that the proxy calls."""
+        return f"{self.service.rstrip('/')}{path_of(self.requires)}"
+
+    @property
+    def said(self) -> str:
+        return " & ".join(self.requires)
+
+
+def path_of(requires: Sequence[str]) -> str:
+    """``/verify/scope=read:users/…``: every one of *requires*. Raises :class:`ConfigurationError`."""
+    if not requires:
+        raise ConfigurationError("say what is required: --require scope:read:users, or --require authenticated")
+    return "/verify/" + "/".join(map(_segment, requires))
+
+
+def _segment(text: str) -> str:
+    parse(text)  # says what is wrong with it
+    if text in SPELLED_ALONE:
+        return text
+    word, _, name = text.partition(":")
+    if word not in SPELLED_WITH_A_NAME or any(mark in name for mark in '&|()"'):
+        raise ConfigurationError(
+            f"{text!r} is more than one requirement, or has quotes: all that stand in a path are required together. "
+            "Give each a --require of its own; alternatives belong into the app behind the proxy"
+        )
+    return f"{word}={quote(name, safe=':=@.-_~')}"
+
+
+_NGINX = """\
+# nginx, inside of server {{ … }}. Required: {said}
+# After every change: nginx -t && nginx -s reload
+location / {{
+    auth_request          /_kinde_guard;
+    auth_request_set      $kinde_status      $upstream_status;
+    auth_request_set      $kinde_challenge   $upstream_http_www_authenticate;
+    auth_request_set      $kinde_retry_after $upstream_http_retry_after;
+    error_page            401 403 500 = @kinde_guard_refused;
+    proxy_pass            {app};
+}}
+
+location = /_kinde_guard {{
+    internal;
+    proxy_pass              {called};
+    proxy_pass_request_body off;
+    proxy_set_header        Content-Length "";
+    proxy_set_header        X-Original-URI $request_uri;
+}}
+
+# nginx knows no answer but 2xx, 401 and 403, and drops the challenge of a 403. This says the rest.
+location @kinde_guard_refused {{
+    add_header WWW-Authenticate $kinde_challenge   always;
+    add_header Retry-After      $kinde_retry_after always;
+    add_header Cache-Control    no-store           always;
+    if ($kinde_status = 401) {{ return 401; }}
+    if ($kinde_status = 403) {{ return 403; }}
+    if ($kinde_status = 500) {{ return 500; }}
+    return 503;
+}}
+"""
+
+_CADDY = """\
+# Caddyfile. Required: {said}
+:8080 {{
+	forward_auth {service_address} {{
+		uri {path}
+	}}
+	reverse_proxy {app_address}
+}}
+"""
+
+_TRAEFIK = """\
+# Traefik, dynamic configuration (file provider). Required: {said}
+http:
+  middlewares:
+    kinde-guard:
+      forwardAuth:
+        address: {called_json}
+        trustForwardHeader: false
+  routers:
+    api:
+      rule: "PathPrefix(`/`)"
+      middlewares: [kinde-guard]
+      service: api
+  services:
+    api:
+      loadBalancer:
+        servers:
+          - url: {app_json}
+"""
+
+_INGRESS = """\
+# Kubernetes, an Ingress of the controller ingress-nginx. Required: {said}
+# Start the service with --statuses nginx: that controller takes any answer but 2xx, 401 and 403 for a failure.
+metadata:
+  annotations:
+    nginx.ingress.kubernetes.io/auth-url: {called_json}
+"""
+
+_ENVOY = """\
+# Envoy. Required: {said}
+# Start the service with --grpc {grpc_port}.
+static_resources:
+  listeners:
+    - name: api
+      address: {{socket_address: {{address: 127.0.0.1, port_value: 8080}}}}
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                "@type": {manager}
+                stat_prefix: api
+                normalize_path: true
+                merge_slashes: true
+                path_with_escaped_slashes_action: REJECT_REQUEST
+                route_config:
+                  virtual_hosts:
+                    - name: api
+                      domains: ["*"]
+                      routes:
+                        - match: {{prefix: "/"}}
+                          route: {{cluster: api}}
+                          typed_per_filter_config:
+                            envoy.filters.http.ext_authz:
+                              "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute
+                              check_settings:
+                                context_extensions: {{require: {require_json}}}
+                http_filters:
+                  - name: envoy.filters.http.ext_authz
+                    typed_config:
+                      "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
+                      transport_api_version: V3
+                      grpc_service:
+                        envoy_grpc: {{cluster_name: kinde-guard}}
+                        timeout: 6s
+                      status_on_error: {{code: ServiceUnavailable}}
+                  - name: envoy.filters.http.router
+                    typed_config:
+                      "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+  clusters:
+    - name: api
+      type: STRICT_DNS
+      load_assignment:
+        cluster_name: api
+        endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {app_socket}}}}}}}]}}]
+    - name: kinde-guard
+      type: STRICT_DNS
+      typed_extension_protocol_options:
+        envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+          "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+          explicit_http_config: {{http2_protocol_options: {{}}}}
+      load_assignment:
+        cluster_name: kinde-guard
+        endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {grpc_socket}}}}}}}]}}]
+"""
+_MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_TEMPLATES = {"nginx": _NGINX, "caddy": _CADDY, "traefik": _TRAEFIK, "envoy": _ENVOY, "ingress": _INGRESS}
+PROXIES: Sequence[str] = tuple(_TEMPLATES)
+
+
+def printed(proxy: str, wiring: Wiring) -> str:
+    """The configuration of *proxy*, one of :data:`PROXIES`. Raises :class:`ConfigurationError`."""
+    if proxy not in _TEMPLATES:
+        raise ConfigurationError(f"--print takes {', '.join(PROXIES)}, not {proxy!r}")
+    path = path_of(wiring.requires)
+    return _TEMPLATES[proxy].format(
+        manager=_MANAGER,
+        said=wiring.said,
+        path=path,
+        called=wiring.called,
+        called_json=json.dumps(wiring.called),
+        require_json=json.dumps(wiring.said),
+        service_address=_address(wiring.service),
+        app=wiring.app.rstrip("/"),
+        app_json=json.dumps(wiring.app),
+        app_address=_address(wiring.app),
+        app_socket=_socket(_address(wiring.app)),
+        grpc_socket=_socket(wiring.grpc),
+        grpc_port=wiring.grpc.rpartition(":")[2],
+    )
+
+
+def _address(url: str) -> str:
+    return urlsplit(url).netloc or url
+
+
+def _socket(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    return f"{{address: {json.dumps(host)}, port_value: {port}}}"

@@ -1,0 +1,189 @@
+"""Forward auth behind real proxies, configured as is printed for them: what a caller writes opens nothing."""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import json
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import proxies
+import pytest
+from servers import clean_environment, served_issuer
+from waiting import LONG, running, until
+
+from kinde_guard.cli.forward_auth.printed import Wiring, printed
+from kinde_guard.issuer import LocalIssuer
+
+PROXIES = ("nginx", "caddy", "traefik", "envoy")
+Headers = list[tuple[str, str]]
+
+
+class App(http.server.BaseHTTPRequestHandler):
+    """Behind the proxy: says that it was reached, where, and by which headers."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"reached": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_OPTIONS = do_GET  # noqa: N815  # the standard library's names
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@contextmanager
+def app() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), App)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join(LONG)
+        server.server_close()
+
+
+@contextmanager
+def service(issuer: LocalIssuer, *options: str) -> Iterator[tuple[str, Any]]:
+    """``kinde-guard forward-auth`` as somebody starts it: its URL, and the process."""
+    environment = {**clean_environment(), "KINDE_DOMAIN": issuer.url, "KINDE_AUDIENCE": issuer.audience}
+    command = [sys.executable, "-m", "kinde_guard", "forward-auth", "--port", "0", *options]
+    with running(command, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        greeting = process.stdout.readline()
+        assert "this machine alone can reach it" in greeting, process.stderr.read()
+        yield re.findall(r"http://127\.0\.0\.1:\d+", greeting)[0], process
+
+
+def ask(where: str, path: str, *headers: tuple[str, str], method: str = "GET") -> tuple[int, dict[str, str], Any]:
+    """As it stands: nothing tidies the path up, and a header may come twice."""
+    connection = http.client.HTTPConnection(where, timeout=LONG)
+    try:
+        connection.putrequest(method, path, skip_accept_encoding=True)
+        for name, value in headers:
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        body = json.loads(text) if text.startswith("{") else {}
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, body
+    finally:
+        connection.close()
+
+
+def bearer(token: str) -> tuple[str, str]:
+    return "Authorization", f"Bearer {token}"
+
+
+FORGED: Headers = [
+    ("X-Original-URI", "/verify/authenticated"),
+    ("X-Original-URL", "/healthz"),
+    ("X-Forwarded-Uri", "/healthz"),
+    ("X-Forwarded-Method", "OPTIONS"),
+    ("X-HTTP-Method-Override", "OPTIONS"),
+    ("X-Forwarded-Prefix", "/verify/authenticated"),
+    ("X-Rewrite-URL", "/healthz"),
+]
+QUERIES = (
+    "?authenticated",
+    "?/verify/authenticated",
+    "?scope=",
+    "?require=authenticated",
+    "?%2fverify%2fauthenticated",
+)
+PATHS = (
+    "/x/..;/admin",
+    "/x/..%2fadmin",
+    "/x/%2e%2e/admin",
+    "//admin",
+    "/verify/authenticated",
+    "/_kinde_guard",
+    "/a\\b",
+)
+
+
+@pytest.fixture(params=PROXIES)
+def proxy(request: pytest.FixtureRequest) -> str:
+    proxies.program(request.param)
+    if request.param == "envoy":
+        pytest.importorskip("kinde_guard.ext_authz", reason="kinde-guard[envoy] is not installed", exc_type=ImportError)
+    return str(request.param)
+
+
+@contextmanager
+def everything(
+    proxy: str, folder: Path, requires: str, down: bool = False, misspelt: bool = False
+) -> Iterator[tuple[str, LocalIssuer, Any]]:
+    """A local Kinde, an app, the service, and *proxy* in front of the app: its address, the Kinde, the service."""
+    grpc = str(proxies.free_port())
+    options = {"nginx": ["--statuses", "nginx"], "envoy": ["--grpc", grpc]}.get(proxy, [])
+    with served_issuer() as issuer, app() as behind:
+        issuer.down = down
+        with service(issuer, *options) as (url, process):
+            text = printed(proxy, Wiring((requires,), url, f"127.0.0.1:{grpc}", behind))
+            text = re.sub("scope([=:])", r"scop\1", text) if misspelt else text
+            with proxies.in_front(proxy, text, folder) as where:
+                yield where, issuer, process
+
+
+def test_a_proxy_lets_in_whom_it_should(proxy: str, tmp_path: Path) -> None:
+    with everything(proxy, tmp_path, "scope:read:users") as (where, issuer, process):
+        good, poor = issuer.m2m_token(scope="read:users"), issuer.m2m_token(scope="write:flags")
+        until(lambda: ask(where, "/users?x=1", bearer(good))[0] == 200)  # Envoy looks its clusters up first
+        assert ask(where, "/users?x=1", bearer(good))[2]["reached"] == "/users?x=1"
+        assert ask(where, "/users", bearer(good), method="POST")[0] == 200
+
+        status, headers, body = ask(where, "/users")
+        assert (status, headers["www-authenticate"], "reached" in body) == (401, 'Bearer realm="api"', False)
+        status, headers, _ = ask(where, "/users", bearer(issuer.preset("expired")))
+        assert (status, 'error="invalid_token"' in headers["www-authenticate"]) == (401, True)
+        status, headers, _ = ask(where, "/users", bearer(poor))
+        assert (status, 'scope="read:users"' in headers["www-authenticate"]) == (403, True)
+        assert ask(where, "/users", bearer(good), bearer(good))[0] == 400
+        assert ask(where, "/users", ("Authorization", "Bearer"))[0] == (401 if proxy == "nginx" else 400)
+        assert ask(where, "/users", method="OPTIONS")[0] == 401
+
+        for token in (None, poor):
+            sent = [] if token is None else [bearer(token)]
+            wrong = (401,) if token is None else (403,)
+            for query in QUERIES:
+                assert ask(where, f"/users{query}", *sent)[0] in wrong, query
+            for header in FORGED:
+                assert ask(where, "/users", *sent, header)[0] in wrong, header
+            for path in PATHS:
+                status, _, body = ask(where, path, *sent)
+                assert status >= 400, path
+                assert "reached" not in body, path
+
+        process.kill()
+        process.wait(LONG)
+        status, _, body = ask(where, "/users", bearer(good))
+        assert (status >= 500, "reached" in body) == (True, False)
+        if proxy in ("nginx", "envoy"):
+            assert status == 503
+
+
+def test_keys_that_cannot_be_had_are_503(proxy: str, tmp_path: Path) -> None:
+    with everything(proxy, tmp_path, "authenticated", down=True) as (where, issuer, _):
+        token = issuer.m2m_token()
+        until(lambda: "retry-after" in ask(where, "/users", bearer(token))[1])  # Envoy looks its clusters up first
+        status, headers, body = ask(where, "/users", bearer(token))
+        assert (status, int(headers["retry-after"]) > 0, "reached" in body) == (503, True, False)
+
+
+def test_a_requirement_that_cannot_be_read_lets_nobody_in(proxy: str, tmp_path: Path) -> None:
+    with everything(proxy, tmp_path, "scope:read:users", misspelt=True) as (where, issuer, _):
+        good = issuer.m2m_token(scope="read:users")
+        until(lambda: ask(where, "/users", bearer(good))[0] == 500)
+        assert "reached" not in ask(where, "/users", bearer(good))[2]
