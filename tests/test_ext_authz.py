@@ -88,7 +88,7 @@ def test_a_route_that_requires_nothing_readable_lets_nobody_in(
     for _ in range(2):
         assert envoy.ask(require, bearer())[0] == 500
     errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert [text.startswith("Envoy's route cannot be read: ") for text in errors] == [True]
+    assert [text.startswith("Envoy's route requires nothing readable: ") for text in errors] == [True]
 
 
 @pytest.mark.parametrize("path", ["/x/..;/admin", "/x/..%2fadmin", "//admin", "/a\\b", "/a%252e"])
