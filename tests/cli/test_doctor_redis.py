@@ -161,6 +161,7 @@ def test_the_workers(doctor: Doctor, kinde: LocalIssuer, redis_server: RedisServ
     )
     admin.sadd(f"kinde_guard:{{revocations}}:{kinde.url}:workers", "late")
     revocations.revoke_subject("kp_1234")
+    until(lambda: revocations.reached().applied)
     done = doctor("--json")
     assert findings(done)["workers"] == ("failed", "1 of 2 lag behind: late")
     assert done.status == 1

@@ -260,8 +260,7 @@ def test_who_does_not_refuse_it_is_named(
     run: Run, kinde: LocalIssuer, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of three processes one is frozen."""
-    monkeypatch.setattr(proof, "PATIENCE", 0.5)
-    monkeypatch.setattr(proof.wait, "__defaults__", (0.5,))
+    monkeypatch.setattr(proof.wait, "__defaults__", (2.0,))
     code = (
         "import sys, time\nfrom kinde_guard import Guard\n"
         f"guard = Guard({kinde.url!r}, audience='x'); guard.warm(); print(flush=True); sys.stdin.read()"
@@ -283,8 +282,6 @@ def test_who_does_not_refuse_it_is_named(
         assert last.startswith("2 of 3 workers refuse it, ")
         assert f":{started[0].pid}:" in last
         assert "not yet, or gone: " in last
-        found = run("revoke", "--user", "kp_4321", "--wait", "--json").document["workers"]
-        assert [len(found["applied"]), len(found["missing"])] == [2, 1]
 
 
 def test_where_nobody_follows(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
