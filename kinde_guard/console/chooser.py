@@ -31,7 +31,8 @@ def chooser(renderer: Renderer) -> Callable[[LocalIssuer, SignIn], Response]:
 def choices(issuer: LocalIssuer, sign_in: SignIn) -> list[Choice]:
     """Everybody who can sign in as asked; who was hinted at comes first."""
     found: list[Choice] = []
-    for user in sorted(issuer.registry.users, key=lambda user: sign_in.login_hint not in (user.id, user.email)):
+    users = [user for user in issuer.registry.users if not user.is_suspended]
+    for user in sorted(users, key=lambda user: sign_in.login_hint not in (user.id, user.email)):
         if sign_in.org_code is not None:
             membership = user.membership(sign_in.org_code)
             found += [] if membership is None else [(user, membership)]

@@ -12,12 +12,12 @@ from ..issuer.journal import Entry
 
 SHOWN = 100
 EVERY = "1s"
-_BAD = frozenset({"token_refused", "sign_in_refused", "broken", "down"})
-_GOOD = frozenset({"token_issued", "signed_in", "healed", "up"})
+_BAD = frozenset({"token_refused", "sign_in_refused", "broken", "down", "webhook_failed", "webhook_disabled"})
+_GOOD = frozenset({"token_issued", "signed_in", "healed", "up", "webhook_sent"})
 _NOTHING: tuple[object, ...] = ("", None, False, [])
 _PLAIN = frozenset({"path", "answer", "verdict", "times", "issuer", "hard"})  # to whoever reads the summary
 _UNNAMED = frozenset({"hint", "user_agent"})  # they speak for themselves
-_VERDICT_TONES = {"verified": "good", "refused": "bad", "cannot_tell": "bad", "keys_failed": "bad"}
+_VERDICT_TONES = {"verified": "good", "revoked": "good", "refused": "bad", "cannot_tell": "bad", "keys_failed": "bad"}
 _WHOSE = ("subject", "client", "client_id")
 
 

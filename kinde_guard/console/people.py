@@ -17,6 +17,7 @@ NEW = ""
 """In place of an id."""
 _COLUMNS = ("org_code", "org_name", "roles", "permissions")
 _ANOTHER = ("", "", "", "")
+_STAY_GOOD = "Tokens that are out stay good until they expire, where no webhook ends them."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ def save(state: ConsoleState, form: SentForm) -> View:
         form.text("email"),
         tuple(_memberships(form)),
         form.members("feature_flags"),
+        _is_suspended(state, form),
     )
     state.issuer.add_user(user)
     return View({"opened": user.id}, f"{state.changed(f'{user.name} is saved')} Tokens from now on say so.")
@@ -57,12 +59,39 @@ def save(state: ConsoleState, form: SentForm) -> View:
 
 def remove(state: ConsoleState, form: SentForm) -> View:
     """Nobody of that id signs in any more."""
+    user = _user(state, form)
+    state.issuer.delete_user(user)
+    return View(notice=f"{user.name} is removed. {_STAY_GOOD}")
+
+
+def suspend(state: ConsoleState, form: SentForm) -> View:
+    """Nobody of that id signs in or refreshes for now; or again."""
+    user = _user(state, form)
+    if form.text("how") == "restore":
+        state.issuer.restore(user)
+        return View({"opened": user.id}, f"{user.name} may sign in again.")
+    state.issuer.suspend(user)
+    return View({"opened": user.id}, f"{user.name} is suspended. {_STAY_GOOD}")
+
+
+def sign_out(state: ConsoleState, form: SentForm) -> View:
+    """End the sessions and refresh tokens of that id."""
+    user = _user(state, form)
+    state.issuer.sign_out_everywhere(user)
+    return View({"opened": user.id}, f"{user.name} is signed out everywhere. {_STAY_GOOD}")
+
+
+def _user(state: ConsoleState, form: SentForm) -> User:
     user = state.issuer.registry.user(form.text("id"))
     if user is None:
         raise ConfigurationError("there is no such user any more")
-    state.issuer.registry.remove_user(user.id)
-    removed = state.changed(f"{user.name} is removed")
-    return View(notice=f"{removed} Tokens that are out stay good until they expire.")
+    return user
+
+
+def _is_suspended(state: ConsoleState, form: SentForm) -> bool:
+    """That is no field of the form."""
+    user = state.issuer.registry.user(form.text("id"))
+    return user is not None and user.is_suspended
 
 
 def _as_they_are(user: User) -> PersonForm:
@@ -97,4 +126,15 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
 
-PAGE = Page("/people", "People", "people.html", show, {"/people/save": save, "/people/remove": remove})
+PAGE = Page(
+    "/people",
+    "People",
+    "people.html",
+    show,
+    {
+        "/people/save": save,
+        "/people/suspend": suspend,
+        "/people/sign-out": sign_out,
+        "/people/remove": remove,
+    },
+)

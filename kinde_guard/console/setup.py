@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..errors import ConfigurationError
-from ..issuer import Api, App, LocalIssuer
+from ..issuer import WEBHOOK_FAULTS, Api, App, LocalIssuer
 from ..issuer.names import word
 from ..issuer.redirects import LOOPBACK
+from ..issuer.webhook_events import TYPES
 from .forms import SentForm
 from .pages import Page, Values, View
 from .state import ConsoleState
@@ -27,6 +28,11 @@ def show(state: ConsoleState, form: SentForm) -> Values:
         },
         "adding": "api" if "audience" in form else "app" if "name" in form else "",
         "opened": form.text("app") or issuer.app.client_id,
+        "webhooks": issuer.webhooks.all,
+        "types": TYPES,
+        "webhook_faults": WEBHOOK_FAULTS,
+        "webhook_fault": issuer.webhook_fault or "",
+        "webhook": {name: form.text(name) for name in ("url", "types")},
     }
 
 
@@ -74,6 +80,28 @@ def forbid(state: ConsoleState, form: SentForm) -> View:
     return View({"opened": app.client_id}, f"{forbidden} Tokens that are out stay good until they expire.")
 
 
+def add_webhook(state: ConsoleState, form: SentForm) -> View:
+    """Have events sent to a URL, of the types that are named, or all."""
+    webhook = state.issuer.add_webhook(form.text("url"), form.words("types"))
+    return View(notice=state.changed(f"{' and '.join(webhook.types) or 'every event'} is sent to {webhook.url}"))
+
+
+def remove_webhook(state: ConsoleState, form: SentForm) -> View:
+    """Have nothing sent to a webhook any more."""
+    webhook = next((one for one in state.issuer.webhooks.all if one.id == form.text("webhook")), None)
+    if webhook is None:
+        raise ConfigurationError("there is no such webhook any more")
+    state.issuer.remove_webhook(webhook)
+    return View(notice=state.changed(f"nothing is sent to {webhook.url} any more"))
+
+
+def break_webhooks(state: ConsoleState, form: SentForm) -> View:
+    """Have something wrong with every webhook from now on, or nothing."""
+    fault = form.text("fault") or None
+    state.issuer.webhook_fault = fault
+    return View(notice="Webhooks are well again." if fault is None else f"Webhooks: {WEBHOOK_FAULTS[fault]}.")
+
+
 def _app(issuer: LocalIssuer, form: SentForm) -> App:
     app = issuer.registry.app(form.text("app"))
     if app is None:
@@ -98,5 +126,8 @@ PAGE = Page(
         "/setup/app": add_app,
         "/setup/authorize": authorize,
         "/setup/forbid": forbid,
+        "/setup/webhook": add_webhook,
+        "/setup/webhook/remove": remove_webhook,
+        "/setup/webhook/break": break_webhooks,
     },
 )

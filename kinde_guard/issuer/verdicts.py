@@ -13,6 +13,7 @@ _IN_WORDS = {
     "verified": "verified a token of {subject}",
     "refused": "refused: {reason}",
     "cannot_tell": "cannot tell, for want of keys",
+    "revoked": "refuses what is revoked ({reason}), {hint}",
     "keys_fetched": "has fetched the keys",
     "keys_failed": "could not fetch the keys: {hint}",
 }

@@ -207,11 +207,11 @@ class Webhooks:
         webhook, details = delivery.webhook, {"url": delivery.webhook.url, "answer": answer, "type": delivery.kind}
         if answer == "200":
             self._failing_since.pop(webhook.id, None)
-            self._journal.add("webhook_sent", f"{delivery.kind} sent", **details)
+            self._journal.add("webhook_sent", f"{delivery.kind} to {webhook.url}", **details)
             return
         wait = self._put_back(delivery)
         when = "given up" if wait is None else f"again in {wait:g} s"
-        self._journal.add("webhook_failed", f"{delivery.kind}: {answer}, {when}", **details)
+        self._journal.add("webhook_failed", f"{delivery.kind} to {webhook.url}: {answer}, {when}", **details)
         self._switch_off_if_dead(webhook)
 
     def _put_back(self, delivery: _Delivery) -> float | None:
@@ -229,9 +229,8 @@ class Webhooks:
         since = self._failing_since.setdefault(webhook.id, self._now())
         if self._now() - since >= DISABLED_AFTER:
             self.remove(webhook.id)
-            self._journal.add(
-                "webhook_disabled", "a webhook that has failed for 72 hours is switched off", url=webhook.url
-            )
+            what = f"{webhook.url} has failed for 72 hours: nothing is sent there any more"
+            self._journal.add("webhook_disabled", what, url=webhook.url)
 
 
 def _post(delivery: _Delivery) -> str:

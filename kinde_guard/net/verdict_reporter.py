@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from ..events import CannotTell, Event, KeysFailed, KeysFetched, Refused, Verified
+from ..events import CannotTell, Event, KeysFailed, KeysFetched, Refused, Revoked, Verified
 from ..settings import local_url
 from .attempt import Attempt
 from .fetch import Fetcher, FetchFailed
@@ -39,7 +39,7 @@ MAX_LENGTHS = {
 """What a verdict may say, and in how many characters."""
 COUNTS = ("pid", "times")
 MAX_COUNT = 10**9
-VERDICTS = ("verified", "refused", "cannot_tell", "keys_fetched", "keys_failed")
+VERDICTS = ("verified", "refused", "cannot_tell", "revoked", "keys_fetched", "keys_failed")
 MAX_VERDICTS = 100
 
 MAX_WAITING = 2_000
@@ -129,6 +129,10 @@ def _cannot_tell(event: CannotTell) -> Mapping[str, str | None]:
     return {"verdict": "cannot_tell", "fingerprint": event.fingerprint, "reason": event.reason, "hint": hint}
 
 
+def _revoked(event: Revoked) -> Mapping[str, str | None]:
+    return {"verdict": "revoked", "reason": event.kind, "hint": f"{event.seconds * 1000:.0f} ms later"}
+
+
 def _keys_fetched(event: KeysFetched) -> Mapping[str, str | None]:
     keys = "1 key" if event.keys == 1 else f"{event.keys} keys"
     hint = f"{keys} in {event.seconds * 1000:.0f} ms, fresh for {event.fresh_for:.0f} s"
@@ -143,6 +147,7 @@ _FIELDS_OF: Mapping[type[Event], Callable[[Any], Mapping[str, str | None]]] = {
     Verified: _verified,
     Refused: _refused,
     CannotTell: _cannot_tell,
+    Revoked: _revoked,
     KeysFetched: _keys_fetched,
     KeysFailed: _keys_failed,
 }

@@ -10,14 +10,17 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from browser import PHONE, Locator, Page, Visitor, example, expect, violations
+from fastapi import FastAPI
 from playwright.sync_api import Browser, Response
 
-from kinde_guard import Guard
+from kinde_guard import Guard, InvalidToken
 from kinde_guard.cli.demo.api import protected_api
 from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.console import Console, live
 from kinde_guard.console.explaining import status_of
+from kinde_guard.fastapi import KindeGuard
 from kinde_guard.issuer import PRESETS, LocalIssuer
+from kinde_guard.revocation import Revocations
 
 pytest_plugins = ["browser"]
 
@@ -152,6 +155,33 @@ def test_keys_are_rotated_and_broken_while_an_api_runs(visitor: Visitor) -> None
         for kind in ("broken", "healed", "rotated", "keys fetched"):
             expect(happenings(page).locator("b", has_text=kind).first).to_be_visible()
         page.close()  # before there is nobody to ask
+
+
+def test_a_suspension_is_seen_to_reach_an_api(visitor: Visitor) -> None:
+    """By a webhook, which is added on a page; and how many milliseconds later the API's process refuses."""
+    with local_kinde() as issuer, listen(0) as sock:
+        ada, app = issuer.registry.users[0], FastAPI()
+        guard = Guard(issuer.url, audience=issuer.audience, revocations=Revocations.in_memory())
+        KindeGuard(app, guard=guard, public=[], webhooks="/webhooks/kinde")
+        app.add_api_route("/me", lambda: "served")
+        with serving(app, sock):
+            page, token = visitor.page(), issuer.user_token(ada.id, iat=int(issuer.clock()) - 60)
+            page.goto(f"{issuer.url}/setup")
+            page.get_by_text("Add a webhook").click()
+            page.get_by_label("URL of your API's webhooks").fill(f"{url_of(sock)}/webhooks/kinde")
+            page.get_by_role("button", name="Add the webhook").click()
+            expect(page.get_by_role("status")).to_contain_text("every event is sent to")
+            assert guard.verify(token).subject == ada.id
+            go_to(page, "People")
+            page.get_by_text("Ada Lovelace").first.click()
+            page.get_by_role("button", name="Suspend Ada Lovelace").click()
+            expect(page.get_by_role("status")).to_contain_text("Ada Lovelace is suspended.")
+            expect(happenings(page)).to_contain_text(re.compile("user.updated to http"))
+            expect(happenings(page)).to_contain_text(re.compile(r"refuses what is revoked \(subject\), \d+ ms later"))
+            with pytest.raises(InvalidToken, match="revoked"):
+                guard.verify(token)
+            page.get_by_role("button", name="Restore Ada Lovelace").click()
+            expect(page.get_by_role("status")).to_contain_text("may sign in again.")
 
 
 def test_what_others_do_to_the_local_kinde_is_seen_at_once(page: Page, issuer: LocalIssuer) -> None:

@@ -711,6 +711,75 @@ def test_a_saved_form_is_done_with(console: TestClient, issuer: LocalIssuer) -> 
         assert page.count('value="Jackson"') == len(issuer.registry.users) - len(SAMPLE_USERS)
 
 
+@pytest.mark.parametrize("htmx", [False, True])
+def test_somebody_is_suspended_and_restored(console: TestClient, issuer: LocalIssuer, htmx: bool) -> None:
+    ada = SAMPLE_USERS[0]
+    page = post(console, "/people/suspend", id=ada.id, htmx=htmx)
+    assert notice(page).startswith("Ada Lovelace is suspended. Tokens that are out stay good")
+    assert "suspended</strong>" in page.text
+    assert page.text.count("<details open>") == 1
+    post(console, "/people/save", {**PERSON, "id": ada.id})  # another name makes nobody good
+    (user,) = [user for user in issuer.registry.users if user.id == ada.id]
+    assert user.is_suspended
+    page = post(console, "/people/suspend", id=ada.id, how="restore", htmx=htmx)
+    assert notice(page) == "<i>Mary Jackson may sign in again."
+    assert "suspended</strong>" not in page.text
+    assert not issuer.registry.users[0].is_suspended
+
+
+def test_somebody_is_signed_out_everywhere(console: TestClient, issuer: LocalIssuer) -> None:
+    page = post(console, "/people/sign-out", id=SAMPLE_USERS[0].id)
+    assert notice(page).startswith("Ada Lovelace is signed out everywhere.")
+    assert issuer.journal.since()[-1].kind == "signed_out"
+
+
+@pytest.mark.parametrize("act", ["suspend", "sign-out", "remove"])
+def test_nobody_is_there_any_more(console: TestClient, act: str) -> None:
+    page = post(console, f"/people/{act}", id="kp_nobody")
+    assert (page.status_code, notice(page)) == (422, "There is no such user any more.")
+
+
+def test_webhooks_are_added_broken_and_removed(console: TestClient, issuer: LocalIssuer) -> None:
+    page = post(console, "/setup/webhook", url="http://127.0.0.1:9/hook", types="user.deleted, user.updated")
+    assert notice(page) == "user.deleted and user.updated is sent to http://127.0.0.1:9/hook."
+    (webhook,) = issuer.webhooks.all
+    assert webhook.types == ("user.deleted", "user.updated")
+    assert "http://127.0.0.1:9/hook" in console.get("/setup").text
+    assert notice(post(console, "/setup/webhook/break", fault="forged")).startswith("Webhooks: signed with a stranger")
+    assert issuer.webhook_fault == "forged"
+    assert 'value="forged" selected' in console.get("/setup").text
+    assert notice(post(console, "/setup/webhook/break", fault="")) == "Webhooks are well again."
+    assert post(console, "/setup/webhook/break", fault="guessed").status_code == 422
+    assert notice(post(console, "/setup/webhook/remove", webhook=webhook.id)).startswith("nothing is sent to")
+    assert issuer.webhooks.all == ()
+    assert post(console, "/setup/webhook/remove", webhook=webhook.id).status_code == 422
+
+
+@pytest.mark.parametrize(("fields", "words"), [
+    ({"url": "somewhere"}, "A webhook needs an http or https URL"),
+    ({"url": "http://127.0.0.1:9/", "types": "user.gone"}, "Kinde has no event type 'user.gone'"),
+])  # fmt: skip
+def test_what_is_no_webhook(console: TestClient, issuer: LocalIssuer, fields: dict[str, str], words: str) -> None:
+    page = post(console, "/setup/webhook", fields)
+    assert (page.status_code, issuer.webhooks.all) == (422, ())
+    assert notice(page).startswith(words)
+    assert f'value="{fields["url"]}"' in page.text
+
+
+def test_what_becomes_of_webhooks_is_listed(console: TestClient, issuer: LocalIssuer) -> None:
+    issuer.journal.add(
+        "webhook_sent", "user.updated to http://a/b", url="http://a/b", answer="200", type="user.updated"
+    )
+    issuer.journal.add(
+        "webhook_failed", "user.deleted to http://a/b: 503, again in 5 s", url="http://a/b", answer="503"
+    )
+    page = console.get("/people").text
+    assert re.search(r'<li class="good"><time.*?webhook sent</b> <span>user.updated to http://a/b</span>', page, re.S)
+    assert re.search(
+        r'<li class="bad"><time.*?webhook failed</b> <span>user.deleted to .*? again in 5 s</span>', page, re.S
+    )
+
+
 def test_what_is_set_up_otherwise_is_written_down(console: TestClient, issuer: LocalIssuer) -> None:
     post(console, "/people/remove", id=SAMPLE_USERS[2].id)
     post(console, "/setup/api", audience=issuer.audience, scopes="read:users")
@@ -718,8 +787,8 @@ def test_what_is_set_up_otherwise_is_written_down(console: TestClient, issuer: L
     post(console, "/setup/authorize", asked, scope="read:users")
     post(console, "/setup/authorize", asked)
     post(console, "/setup/forbid", asked)
-    assert [entry.summary for entry in issuer.journal.since() if entry.kind == "changed"] == [
-        "Alan Turing is removed",
+    assert [entry.summary for entry in issuer.journal.since() if entry.kind in ("changed", "deleted")] == [
+        "Alan Turing is deleted",
         "https://api.example.com has 1 scope",
         "Sample machine-to-machine app may use https://api.example.com, with read:users",
         "Sample machine-to-machine app may use https://api.example.com, with no scope",
@@ -884,6 +953,9 @@ def test_people_are_chosen_on_a_page(console: TestClient, issuer: LocalIssuer) -
     assert "form-action 'self' http://127.0.0.1:5173;" in policy
     assert "unsafe" not in policy
     ada, grace, alan = (user.id for user in SAMPLE_USERS)
+    issuer.suspend(SAMPLE_USERS[2])
+    assert SAMPLE_USERS[2].id not in dict(people(sign_in(console, issuer)))
+    issuer.restore(SAMPLE_USERS[2])
     assert people(page) == [
         (ada, "org_8ed648340ea9"), (grace, "org_8ed648340ea9"), (grace, "org_ba4a2311eb1"), (alan, ""),
     ]  # fmt: skip

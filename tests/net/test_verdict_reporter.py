@@ -23,7 +23,7 @@ from waiting import LONG, running, settle, until
 
 from kinde_guard import ConfigurationError, Guard, InsufficientScope, KeysUnavailable, scope
 from kinde_guard.cli.serving import listen, serving, url_of
-from kinde_guard.events import Event, KeysStale, Refused
+from kinde_guard.events import Event, KeysStale, Refused, Revoked
 from kinde_guard.issuer import LocalIssuer, SigningKey
 from kinde_guard.issuer.journal import Entry
 from kinde_guard.net import joining, verdict_reporter
@@ -141,6 +141,15 @@ def test_each_kind_of_event(listener: Server) -> None:
     assert (verified["subject"], verified["client"]) == (token.subject, token.client_id)
     assert verified["fingerprint"] in repr(token)
     assert verified["fingerprint"] == told["refused", "insufficient_scope"]["fingerprint"]
+
+
+def test_what_is_revoked_from_now_on(kinde: LocalIssuer) -> None:
+    """And how long after the time from which on it counts."""
+    reporter = Reporter(kinde.url)
+    reporter.observe(Revoked("subject", "event_1", "webhook", 0.0064))
+    until(lambda: verdicts(kinde))
+    (entry,) = verdicts(kinde)
+    assert entry.summary.endswith(" refuses what is revoked (subject), 6 ms later")
 
 
 def test_no_report_holds_a_token(listener: Server) -> None:
