@@ -125,7 +125,7 @@ def suspension(run: DemoRun) -> None:
     run.kinde.suspend(user)
     run.kinde.flush_webhooks()
     told = run.kinde.journal.since()[-1]
-    run.screen.line("Kinde → one", Text(f"POST {WEBHOOKS}", "bold"), f"{told.summary}: is_suspended")
+    run.screen.line("Kinde → one", Text(f"POST {WEBHOOKS}", "bold"), f"{told.details['type']} sent: is_suspended")
     for name, worker in workers.items():
         run.call(f"User suspended, worker {name}", "401 revoked", "GET /me", token=token, api=worker)
 
