@@ -184,6 +184,7 @@ urlpatterns = [
     path("static/<path:name>", lambda request, name: answer(request)),
     path("healthz", plain),
     path("cached", cache_page(LONG)(users)),
+    path("cached/optional", cache_page(LONG)(optional)),
     path("below/", include([path("users", users)])),
 ]
 
@@ -327,6 +328,13 @@ def test_bytes_that_are_no_utf_8_are_never_public() -> None:
     with project(public=["/static/*"]):
         assert Client().get("/static/%ff").status_code == over_asgi("GET", "/static/%ff").status_code == 401
     assert asked == []
+
+
+def test_public_paths_are_those_that_views_are_looked_for_by(user: dict[str, str]) -> None:
+    """Without what the project is mounted under."""
+    with project(public=["/healthz"]):
+        assert Client().get("/healthz", SCRIPT_NAME="/api").status_code == 200
+        assert Client().get("/plain", SCRIPT_NAME="/healthz").status_code == 401
 
 
 def test_public(ask: Ask) -> None:
@@ -474,9 +482,15 @@ def test_whose_the_answer_is(ask: Ask, app: dict[str, str]) -> None:
 def test_a_cache_above_a_decorator_keeps_nothing_for_strangers(ask: Ask, app: dict[str, str]) -> None:
     """``@cache_page`` above ``@requires_scope`` is asked first, and has nothing."""
     cache.clear()
-    with project():
-        assert ask("GET", "/cached", headers=app).status_code == 200
+    time = Time()
+    with project(guard_of(Issuer(), time)):
+        for path in ("/cached", "/cached/optional"):
+            assert ask("GET", path, headers=app).text == CLIENT
         assert ask("GET", "/cached").status_code == 401
+        assert ask("GET", "/cached/optional").text == "nobody"
+        time.passes(90_000)  # until the token has expired
+        assert ask("GET", "/cached", headers=app).status_code == 401
+        assert ask("GET", "/cached/optional", headers=app).text == "nobody"
     update, fetch = (f"django.middleware.cache.{name}CacheMiddleware" for name in ("Update", "FetchFrom"))
     for middleware in ([update, MIDDLEWARE, fetch], [MIDDLEWARE, update, fetch]):
         with project(middleware=middleware):
@@ -619,6 +633,13 @@ class Forgetful(Base):
         return answer(request)
 
 
+class Between(Forgetful):
+    """Calls one that calls nobody."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return super().get(request)
+
+
 class Careful(Base):
     def get(self, request: HttpRequest) -> HttpResponse:
         return super().get(request)
@@ -647,6 +668,7 @@ class Further(Base):
     (functools.partial(bare), "test_django.bare"),
     pytest.param(WrongOrder.as_view(), "test_django.Guarded.dispatch", id="wrong order"),
     pytest.param(Forgetful.as_view(), "test_django.Base.get", id="forgetful"),
+    pytest.param(Between.as_view(), "test_django.Base.get", id="between"),
 ])  # fmt: skip
 def test_a_demand_that_is_not_enforced_is_found(ask: Ask, view: Any, named: str) -> None:
     """By ``manage.py check``, and at the first request: nothing is served until it is mended."""

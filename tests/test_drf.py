@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.core.checks import run_checks
 from django.test import override_settings
 from django.urls import include, path
 from django.utils.decorators import method_decorator
+from django.views.decorators.cache import cache_page
 from django_project import MIDDLEWARE, Ask, bearer, over_asgi, over_wsgi
-from helpers import CLIENT, M2M, USER, Issuer, guard_of, mint
+from helpers import CLIENT, M2M, USER, Issuer, Time, guard_of, mint
 from openapi_spec_validator import validate
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action, api_view, permission_classes
@@ -386,6 +388,17 @@ def test_metadata_is_named_in_challenges(ask: Ask) -> None:
             "read:users",
             "write:flags",
         ]
+
+
+def test_a_cache_above_keeps_nothing_that_was_made_for_a_token(ask: Ask) -> None:
+    cache.clear()
+    time = Time()
+    urls = type("Urls", (), {"urlpatterns": [path("it", cache_page(LONG)(view(HasScope("read:users"))))]})
+    with project(guard_of(Issuer(), time), urls=urls):
+        assert ask("GET", "/it", headers=APPS).status_code == 200
+        assert (ask("GET", "/it").status_code, ask("GET", "/it", headers=USERS).status_code) == (401, 403)
+        time.passes(90_000)  # until the token has expired
+        assert ask("GET", "/it", headers=APPS).status_code == 401
 
 
 def test_a_preflight_that_is_refused_is_told_of(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:

@@ -50,8 +50,7 @@ def authenticate(request: HttpRequest, guard: Authenticator) -> AccessToken:
         token = wsgi_environ.authenticate(request.META, guard)
     else:
         token = asgi_scope.recognise(scope, guard) or asgi_scope.authenticate(scope, guard)
-    request.kinde_token = token
-    return token
+    return _noted(request, token)
 
 
 async def aauthenticate(request: HttpRequest, guard: Authenticator) -> AccessToken:
@@ -60,9 +59,7 @@ async def aauthenticate(request: HttpRequest, guard: Authenticator) -> AccessTok
     scope = _scope_of(request)
     if scope is None:
         return authenticate(request, guard)
-    token = asgi_scope.recognise(scope, guard) or await asgi_scope.aauthenticate(scope, guard)
-    request.kinde_token = token
-    return token
+    return _noted(request, asgi_scope.recognise(scope, guard) or await asgi_scope.aauthenticate(scope, guard))
 
 
 def admit(request: HttpRequest, requirement: Requirement, parameters: Mapping[str, object]) -> None:
@@ -146,6 +143,14 @@ def private_to_caller(response: Any) -> None:
 def _scope_of(request: HttpRequest) -> Any:
     """The ASGI scope, if there is one. Of a mock, which makes one up for whoever asks, nothing is asked."""
     return vars(request).get("scope")
+
+
+def _noted(request: HttpRequest, token: AccessToken) -> AccessToken:
+    """*token*, of *request*. Django's own cache, where it was asked before, is told to keep nothing made for it."""
+    request.kinde_token = token
+    if hasattr(request, "_cache_update_cache"):
+        request._cache_update_cache = False
+    return token
 
 
 def _guard_for(request: HttpRequest) -> Authenticator:

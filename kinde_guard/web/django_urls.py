@@ -245,16 +245,14 @@ def _mistakes_of_class(view: Any) -> Iterator[str]:
 
 def _overridden(kind: type, name: str) -> Iterator[type]:
     """The bases of *kind* whose method *name* demands something, and is not called by what stands in its place."""
+    is_called = True
     for base in kind.__mro__:
         method = vars(base).get(name)
-        if method is None:
-            continue
-        if list(demands_of([method])):
-            if method is not named(kind, name):
+        if method is not None and list(demands_of([method])):
+            if not is_called:
                 yield base
             return
-        if _calls_next(method):
-            return
+        is_called = is_called and (method is None or _calls_next(method))
 
 
 def _calls_next(method: Any) -> bool:
