@@ -96,6 +96,12 @@ def test_a_start_is_a_process_of_its_own(tmp_path: Path) -> None:
             starts.start("1 / 0")
 
 
+def test_the_start_is_held_to_that_of_pyjwt() -> None:
+    (bar,) = start._bars({start.OURS: [60.0, 1.0, 1.0], start.PYJWT: [80.0, 1.0, 1.0]})
+    assert str(bar).startswith("met      from nothing to the first verified token: 0.75 x PyJWT + PyJWKClient (bar ≤ 1")
+    assert not start._bars({start.OURS: [60.0, 1.0, 1.0]})
+
+
 def test_what_every_start_runs_is_python() -> None:
     for _, code in [*start.IMPORTS.values(), *start.FIRST.values()]:
         compile(start.READ + code + start.MEMORY, "start", "exec")
