@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from .keys.store import IssuerHealth
+    from .keys.health import IssuerHealth
     from .requirements import Requirement
     from .tokens.access_token import AccessToken
 

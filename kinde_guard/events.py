@@ -63,7 +63,7 @@ class KeysFetched:
     usable_for: float
     """Seconds, from now."""
     clock_drift: float | None = None
-    """As in :class:`~kinde_guard.keys.store.IssuerHealth`."""
+    """As in :class:`~kinde_guard.keys.health.IssuerHealth`."""
 
 
 @dataclass(frozen=True, slots=True)

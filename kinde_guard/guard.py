@@ -14,13 +14,13 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .errors import AuthError, InvalidToken, Reason, Unavailable
+from .keys.health import IssuerHealth
 from .keys.jwk import Key
 from .keys.signed import Signed, SignedReader
-from .keys.store import WAIT_COLD, IssuerHealth, KeyStore, stores
+from .keys.store import WAIT_COLD, KeyStore, stores
 from .net import joining
 from .net.clocks import Clocks
 from .net.once import Once
@@ -289,11 +289,8 @@ class Guard:
     def health(self) -> dict[str, IssuerHealth]:
         """How each issuer's keys are: ``fresh``, ``stale``, ``expired`` or ``never_loaded``, since when, and why; and
         the copy of the revocations, which is the same one for all issuers."""
-        health = {issuer: store.health() for issuer, store in self._stores.items()}
-        if self.revocations is None:
-            return health
-        revocations = self.revocations.health()
-        return {issuer: replace(keys, revocations=revocations) for issuer, keys in health.items()}
+        revocations = None if self.revocations is None else self.revocations.health()
+        return {issuer: store.health(revocations) for issuer, store in self._stores.items()}
 
     def stats(self) -> CacheStats:
         """What the cache of verified tokens has done: hits, misses and evictions."""

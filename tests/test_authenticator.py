@@ -23,7 +23,7 @@ import kinde_guard.starlette
 import kinde_guard.wsgi
 from kinde_guard import AccessToken, InvalidToken, Requirement, scope
 from kinde_guard.authenticator import Authenticator
-from kinde_guard.keys.store import IssuerHealth
+from kinde_guard.keys.health import IssuerHealth
 from kinde_guard.testing import caller_token
 from kinde_guard.web import bearer
 

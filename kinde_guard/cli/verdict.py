@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import AuthError, KeysUnavailable
-from ..keys.store import IssuerHealth
+from ..keys.health import IssuerHealth
 from ..tokens.access_token import AccessToken
 from ..web.bearer import TEXTS
 from .remedies import remedy

@@ -6,17 +6,18 @@ import binascii
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 
+from ..net.frozen import Frozen
 from ..tokens.jws import MAX_NESTING
 from ..tokens.rules import MAX_KID
 from .signatures import Verifier, load_pyjwt, of_pyjwt, verifier
 
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
+Verifiers = Mapping[str, Verifier]
 KeyId = tuple[str, str]
 """kid and kty: RFC 7517 §4.5 allows the same kid for keys of different types."""
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -43,18 +44,27 @@ class WeakKey(UnusableKey):
     """An RSA key of fewer than 2048 bits (RFC 7518 §3.3)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Key:
+class Key(Frozen):
     """A public key of an issuer, and the algorithms whose signatures it may verify."""
+
+    __slots__ = ("algorithms", "kid", "kty", "material", "public", "verifiers")
 
     kid: str
     kty: str
     algorithms: frozenset[str]
-    material: Any = field(repr=False)
+    material: Any
     """The numbers that the key consists of, however they were spelled: they tell it from others of the same kid."""
-    public: Any = field(repr=False)
-    verifiers: Mapping[str, Verifier] = field(repr=False)
+    public: Any
+    verifiers: Verifiers
     """One for each of ``algorithms``."""
+
+    def __init__(
+        self, kid: str, kty: str, algorithms: frozenset[str], material: Any, public: Any, verifiers: Verifiers
+    ) -> None:
+        self._fill(locals())
+
+    def __repr__(self) -> str:
+        return f"Key(kid={self.kid!r}, kty={self.kty!r}, algorithms={self.algorithms!r})"
 
     def verifies(self, alg: str, signing_input: bytes, signature: bytes) -> bool:
         """Whether *signature* holds; *alg* is one of ``algorithms``."""
@@ -68,7 +78,8 @@ class Key:
         both = self.algorithms | twin.algorithms
         if both == self.algorithms:
             return self
-        return replace(self, algorithms=both, verifiers={**self.verifiers, **twin.verifiers})
+        verifiers = {**self.verifiers, **twin.verifiers}
+        return Key(self.kid, self.kty, both, self.material, self.public, verifiers)
 
     def is_like(self, other: Key) -> bool:
         """Whether *other* has the same material and may verify the same algorithms."""

@@ -24,7 +24,7 @@ class Loaded(NamedTuple):
     life: float
     """For how many seconds they are fresh, as the answer has it."""
     drift: float | None
-    """As :attr:`~kinde_guard.keys.store.IssuerHealth.clock_drift`."""
+    """As :attr:`~kinde_guard.keys.health.IssuerHealth.clock_drift`."""
     cool_until: float = NEVER
     """As :attr:`~kinde_guard.keys.key_set.KeySet.cool_until`: the key store knows what the request was for."""
 

@@ -6,10 +6,10 @@ A :class:`KeySet` is replaced, never edited, so readers need no lock. Time is an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..net.clocks import Moment
+from ..net.frozen import Frozen
 from ..net.headers import age_of, delta_seconds
 from .jwk import KTY, Key, KeyId, KeysRead
 
@@ -22,44 +22,82 @@ NEVER, FOR_EVER = float("-inf"), float("inf")
 State = Literal["fresh", "stale", "expired", "never_loaded"]
 
 
-@dataclass(frozen=True, slots=True)
-class KeySet:
+class KeySet(Frozen):
     """The keys of an issuer as its last good answer had them, for how long they serve, and when to ask again.
 
     Moments (``…_at``, ``…_until``) are in seconds, by the monotonic clock that *now* is told by. ``NEVER`` (``-inf``)
     is before every *now*: what begins then has begun, and what lasts until then is over.
     """
 
-    keys: Mapping[KeyId, Key] = field(default_factory=dict)
+    __slots__ = (
+        "cool_until",
+        "dated_until",
+        "edition",
+        "failures",
+        "keys",
+        "loaded_at",
+        "private",
+        "problem",
+        "refresh_at",
+        "retry_at",
+        "skipped",
+        "stale_at",
+        "usable_until",
+        "weak",
+    )
+
+    keys: Mapping[KeyId, Key]
     """The usable ones."""
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[str, ...]
     """A sentence for each published key that is not usable."""
-    weak: tuple[str, ...] = ()
+    weak: tuple[str, ...]
     """The kids of keys with too few bits, which are not usable."""
-    private: tuple[str, ...] = ()
+    private: tuple[str, ...]
     """The kids of keys published with their private half, and of shared secrets, which are not usable."""
-    loaded_at: float = NEVER
+    loaded_at: float
     """When the last good answer came; ``NEVER`` if none has."""
-    stale_at: float = NEVER
+    stale_at: float
     """Until then the keys are fresh: for 60 s to 1 h, and no longer than they are usable."""
-    refresh_at: float = NEVER
+    refresh_at: float
     """From then on new keys should be asked for: 75 to 85 % of the time from ``loaded_at`` to ``stale_at``."""
-    usable_until: float = NEVER
+    usable_until: float
     """Until then the keys verify tokens, fresh or stale: for ``usable_for`` seconds from ``loaded_at``."""
-    failures: int = 0
+    failures: int
     """How many attempts have failed since the last good answer."""
-    retry_at: float = NEVER
+    retry_at: float
     """No attempt before then: at most 5 min after one that failed; ``NEVER`` if the last did not fail."""
-    cool_until: float = NEVER
+    cool_until: float
     """No attempt before then for the sake of an unknown kid, or of a signature that did not hold."""
-    dated_until: float = FOR_EVER
+    dated_until: float
     """Until then by the wall clock, in seconds since the epoch, a seed's keys verify tokens, whatever the other clock
     says, which stands still in a snapshot of a machine; ``inf`` for keys that were fetched here."""
-    problem: str = ""
+    problem: str
     """Why the last attempt failed, or that there was none yet (a seed); empty if all is well."""
-    edition: object = field(default_factory=object, repr=False, compare=False)
+    edition: object
     """A mark of ``keys``, to be compared with ``is``: the next set has the same mark if it has the very same keys. It
     keeps no key alive, so it may be held for long."""
+
+    def __init__(
+        self,
+        keys: Mapping[KeyId, Key] | None = None,
+        *,
+        skipped: tuple[str, ...] = (),
+        weak: tuple[str, ...] = (),
+        private: tuple[str, ...] = (),
+        loaded_at: float = NEVER,
+        stale_at: float = NEVER,
+        refresh_at: float = NEVER,
+        usable_until: float = NEVER,
+        failures: int = 0,
+        retry_at: float = NEVER,
+        cool_until: float = NEVER,
+        dated_until: float = FOR_EVER,
+        problem: str = "",
+        edition: object = None,
+    ) -> None:
+        keys = {} if keys is None else keys
+        edition = object() if edition is None else edition
+        self._fill(locals())
 
     @classmethod
     def seeded(cls, read: KeysRead, now: Moment, *, age: float, usable_for: float, problem: str) -> KeySet:
@@ -130,8 +168,7 @@ class KeySet:
         """The set after a failed attempt: it keeps its keys. *cool_down*: for how many seconds unknown kids cause no
         fetch. *retry_after*: for how many the issuer asks to be left alone. *chance*, from 0 to 1, spreads the attempts
         of many processes."""
-        return replace(
-            self,
+        return self._with(
             failures=self.failures + 1,
             retry_at=self._next_attempt(now, chance, retry_after or 0.0),
             cool_until=max(self.cool_until, now + cool_down),
@@ -140,7 +177,10 @@ class KeySet:
 
     def cooling(self, until: float) -> KeySet:
         """The set after a fetch that an unknown kid, or a signature, has caused: they cause no other before *until*."""
-        return replace(self, cool_until=max(self.cool_until, until))
+        return self._with(cool_until=max(self.cool_until, until))
+
+    def _with(self, **changes: Any) -> KeySet:
+        return KeySet(**{name: getattr(self, name) for name in self.__slots__} | changes)
 
     def _next_attempt(self, now: float, chance: float, asked: float) -> float:
         """The wait is 1 s, then doubles, with full jitter; a longer one that the issuer asks for counts. It is bounded

@@ -15,7 +15,6 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,9 +23,10 @@ from ..net import flight, joining
 from ..net.clocks import Clocks
 from ..net.fetch import TOTAL_TIMEOUT, Fetcher
 from ..settings import Settings
+from .health import IssuerHealth
 from .jwk import Key
 from .jwks_request import Failed, JwksRequest, Loaded
-from .key_set import NEVER, KeySet, State
+from .key_set import NEVER, KeySet
 from .notices import Notices
 
 if TYPE_CHECKING:
@@ -40,25 +40,6 @@ WAIT_UNKNOWN = 1.0
 NO_KEYS = KeySet()
 _Outcome = Loaded | Failed | None
 """What a fetch comes to; ``None`` if it was left undone."""
-
-
-@dataclass(frozen=True, slots=True)
-class IssuerHealth:
-    """The state of an issuer's keys: ``fresh``, ``stale``, ``expired`` or ``never_loaded``, since when, and why."""
-
-    issuer: str
-    state: State
-    since: float
-    """When the state began, in seconds since the epoch; for ``never_loaded``, when the guard was made."""
-    keys: int
-    """How many usable keys the last good answer held."""
-    problem: str
-    """Why the last fetch failed, or that the keys are a seed's and none has ended yet; empty if all is well."""
-    clock_drift: float | None = None
-    """The seconds by which the clock here is certainly ahead of the issuer's (negative: behind), as the ``Date`` of the
-    last good answer shows; ``None`` if it had none."""
-    revocations: RevocationHealth | None = None
-    """How this process's copy of the revocations is; ``None`` if the guard has none."""
 
 
 class KeyStore:
@@ -165,17 +146,16 @@ class KeyStore:
         """Raises :class:`KeysUnavailable` if there are no keys to verify with."""
         self._usable_keys()
 
-    def health(self) -> IssuerHealth:
-        """The state of the keys now."""
+    def health(self, revocations: RevocationHealth | None = None) -> IssuerHealth:
+        """The state of the keys now, and *revocations* beside it."""
         keys, now, wall = self._set, self._now(), self._clocks.wall()
         state = keys.state(now)
         since = {"fresh": keys.loaded_at, "stale": keys.stale_at, "expired": keys.usable_until}.get(state)
         moment = self._since if since is None else wall - (now - since)
         if state == "stale" and not self._usable(keys, now):
             state, moment = "expired", keys.dated_until
-        return IssuerHealth(
-            self.issuer, state, moment, len(keys.keys), keys.problem or self._flight.trouble, self._drift
-        )
+        problem = keys.problem or self._flight.trouble
+        return IssuerHealth(self.issuer, state, moment, len(keys.keys), problem, self._drift, revocations)
 
     def _seeded(self, seed: Seed, leeway: float) -> KeySet:
         from .seeding import first_set  # only here: see Settings

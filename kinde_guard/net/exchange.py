@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 CONNECT_TIMEOUT = 2.0
 TOTAL_TIMEOUT = 5.0
@@ -12,13 +11,25 @@ MAX_HEAD = 64 * 1024
 """Of everything that comes before a body, or between its parts."""
 
 
-@dataclass(frozen=True, slots=True)
 class HttpAnswer:
     """A whole answer. Header names are in lower case. Its ``repr`` shows no body: that may be a token."""
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, HttpAnswer):
+            return NotImplemented
+        return (self.status, self.headers, self.body) == (other.status, other.headers, other.body)
+
+    __hash__ = None  # type: ignore[assignment]  # as of everything that is equal to others and holds a dict
+
+    def __repr__(self) -> str:
+        return f"HttpAnswer(status={self.status!r}, headers={self.headers!r})"
 
 
 class FetchFailed(Exception):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
+from ..net.frozen import Frozen
 from .urls import jwks_url_of, local_url
 from .variables import Domains, Variables, given_texts, issuer_urls, nonempty_texts, value_of, words_of
 
@@ -37,10 +37,27 @@ ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 MAX_LEEWAY = 300
 _MANAGEMENT_API = re.compile(r"https://[^/]+\.kinde\.com/api(?:/v1)?/?", re.I)  # also beside a custom domain
 
+_NOT_SHOWN = ("revocations_url", "seeds", "transport")
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+
+class Settings(Frozen):
     """Settings of one guard, checked whole: whatever reads them need not look again."""
+
+    __slots__ = (
+        "algorithms",
+        "audiences",
+        "cache_size",
+        "clients",
+        "issuers",
+        "leeway",
+        "permissions_as_scopes",
+        "report_verdicts_to",
+        "retry_after",
+        "revocations_url",
+        "seeds",
+        "transport",
+        "usable_for",
+    )
 
     issuers: Mapping[str, str]
     """The URL of each trusted issuer, and where its keys are."""
@@ -62,13 +79,36 @@ class Settings:
     """How many verified tokens are remembered, at most 10,000,000; 0 for none."""
     report_verdicts_to: str | None
     """A local Kinde, by its URL; ``None`` if none is to be told."""
-    revocations_url: str | None = field(repr=False)
+    revocations_url: str | None
     """``KINDE_REVOCATIONS_URL``: where revocations are, if nothing else is said; not checked yet. It may hold a
     password."""
-    transport: httpx.BaseTransport | None = field(repr=False)
+    transport: httpx.BaseTransport | None
     """What keys are fetched with; ``None`` for the standard library's HTTP client."""
-    seeds: Mapping[str, Seed] = field(default_factory=dict, repr=False)
+    seeds: Mapping[str, Seed]
     """Keys that were saved earlier, by the issuer that they are of."""
+
+    def __init__(
+        self,
+        *,
+        issuers: Mapping[str, str],
+        audiences: frozenset[str],
+        clients: frozenset[str],
+        algorithms: tuple[str, ...],
+        leeway: float,
+        permissions_as_scopes: bool,
+        retry_after: float,
+        usable_for: float,
+        cache_size: int,
+        report_verdicts_to: str | None,
+        revocations_url: str | None,
+        transport: httpx.BaseTransport | None,
+        seeds: Mapping[str, Seed],
+    ) -> None:
+        self._fill(locals())
+
+    def __repr__(self) -> str:
+        shown = (name for name in self.__slots__ if name not in _NOT_SHOWN)
+        return f"Settings({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     @classmethod
     def load(

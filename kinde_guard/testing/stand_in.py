@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from ..keys.store import IssuerHealth, KeyStore
+from ..keys.health import IssuerHealth
+from ..keys.store import KeyStore
 from ..net.clocks import Clocks
 from ..requirements import Requirement
 from ..tokens.access_token import AccessToken

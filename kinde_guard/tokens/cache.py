@@ -14,8 +14,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..net import forks
 
@@ -55,8 +54,7 @@ class Entry:
         self.used = False  # whether there was a hit since eviction passed by
 
 
-@dataclass(frozen=True, slots=True)
-class CacheStats:
+class CacheStats(NamedTuple):
     """What the cache has done since the guard was made."""
 
     hits: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import AuthError, InvalidRequest, MissingToken, Unavailable
 from ..net.forks import once
@@ -68,8 +68,7 @@ _AFTER_BEARER = _Mistakes(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The answer to a refused request."""
 
     status: int
