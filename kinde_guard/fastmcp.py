@@ -87,8 +87,8 @@ class KindeProvider(AuthProvider):
     somebody else's could be handed the session of whoever is signed in. *client_storage* and *jwt_signing_key* are the
     proxy's, for several processes.
 
-    *settings* are those of :class:`Guard`. What they leave out is read from the environment: when the app starts, or,
-    to sign people in, here. Raises :class:`ConfigurationError`.
+    *settings* are those of :class:`Guard`; people sign in at the first *domain*. What they leave out is read from the
+    environment: when the app starts, or, to sign people in, here. Raises :class:`ConfigurationError`.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from waiting import LONG
 
 from kinde_guard import ConfigurationError, Guard
 from kinde_guard.mcp import KindeGuard, requires_scope
-from kinde_guard.testing.tokens import mint
+from kinde_guard.testing.tokens import guard_for, mint
 
 METADATA = "https://notes.acme.com/.well-known/oauth-protected-resource/mcp"
 VERSIONS = [MODERN, BEFORE]
@@ -506,3 +506,22 @@ class TestSessions:
             params = {"name": "echo", "arguments": {"text": "x"}}
             assert notes.ask("tools/call", params, {"subject": "kp_2"}, BEFORE, **session).status_code == 404
             assert notes.ask("tools/call", params, None, BEFORE, **session).status_code == 404
+
+
+def test_mounted_in_a_guarded_app(kind: str) -> None:
+    """The guard around knows paths; the one of the inner app knows tools, and its verdict is the one that counts."""
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    from kinde_guard import starlette
+
+    notes = Notes(kind, public=["echo"])
+    outer = Starlette(routes=[Mount("/api", notes.app)], lifespan=notes.app.router.lifespan_context)
+    starlette.KindeGuard(outer, guard=guard_for(notes.issuer), public=["/api/mcp"])
+    body, headers = message("tools/call", {"name": "add", "arguments": {"text": "x"}}, MODERN)
+    token = {"Authorization": f"Bearer {mint(notes.issuer, **WRITER)}"}
+    with TestClient(outer, base_url="http://127.0.0.1:8000") as client:
+        assert client.post("/api/mcp", json=body, headers=headers).status_code == 401
+        assert client.post("/api/mcp", json=body, headers={**headers, **token}).status_code == 200
+        assert client.post("/api/other", json=body, headers=headers).status_code == 401
+    assert notes.ran == ["add x"]

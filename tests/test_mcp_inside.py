@@ -202,6 +202,7 @@ class TestOtherWaysIn:
 
     @pytest.mark.parametrize("version", [MODERN, BEFORE])
     def test_a_tool_by_another_name(self, version: str) -> None:
+        pytest.importorskip("fastmcp", reason="fastmcp is not installed")
         from fastmcp.tools import Tool
         from fastmcp.tools.tool_transform import ArgTransform
 
