@@ -12,6 +12,7 @@ import typer
 from ..errors import ConfigurationError
 from ..m2m import ClientCredentials, TokenEndpointUnavailable, TokenRequestFailed
 from ..m2m.token_request import Application
+from .local import print_preset
 from .messages import write_message
 from .options import AsJson
 from .proxy import Proxy, through
@@ -38,6 +39,12 @@ def token(
             metavar="SCOPE", help="Ask for this scope, else for all; may be repeated. [env: KINDE_M2M_SCOPES]"
         ),
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="From the local Kinde: a token of this name, such as user or expired; ? lists them."
+        ),
+    ] = None,
     secret_stdin: Annotated[bool, typer.Option("--secret-stdin", help="Read the client secret from stdin.")] = False,
     proxy: Proxy = None,
     as_json: AsJson = False,
@@ -51,7 +58,11 @@ def token(
     \b
     Example, with the variables that kinde-guard dev prints:
       kinde-guard token --scope read:users | kinde-guard verify
+      kinde-guard token --preset expired | kinde-guard explain
     """
+    if preset is not None:
+        print_preset(preset, domain, as_json)
+        return
     secret = _secret(secret_stdin)
     app = Application.load(
         domain, client_id=client_id, client_secret=secret, audience=audience or None, scopes=scope or None

@@ -7,6 +7,9 @@ it; ``DELETE`` heals everything.
 ``/_local/verdicts``: ``POST`` a list of what guards say (:mod:`kinde_guard.net.verdict_reporter`).
 
 ``/_local/events``: ``GET`` what has happened; with ``?since=7`` only what came after the entry of that number.
+
+``/_local/tokens``: ``GET`` the presets, and for what a guard refuses each; ``POST`` with JSON such as ``{"preset":
+"expired"}`` gives a new token of that name.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from . import verdicts
 from .faults import FAULTS, break_down
 from .messages import MAX_BODY, Request, Response, error_response, json_response
 from .origin import is_our_page
+from .presets import PRESETS, preset
 from .tenant import PLACE_NAMES, Tenant
 
 _NUMBER = re.compile(r"[0-9]{1,15}")
@@ -88,6 +92,17 @@ def _events(tenant: Tenant, request: Request) -> object:
     return {"last": tenant.journal.last, "events": [entry.as_json() for entry in entries]}
 
 
+def _presets(tenant: Tenant, request: Request) -> object:
+    return {"presets": {name: {"summary": each.summary, "reason": each.reason} for name, each in PRESETS.items()}}
+
+
+def _mint(tenant: Tenant, request: Request) -> object:
+    wish = _json(request)
+    if not isinstance(wish, dict) or set(wish) != {"preset"}:
+        raise ConfigurationError('the body must be a JSON object such as {"preset": "expired"}')
+    return {"access_token": preset(tenant, str(wish["preset"])), "token_type": "Bearer"}
+
+
 def _json(request: Request) -> Any:
     """The body; ``None`` if it cannot be read."""
     # A form of another page's, which needs nobody's leave to be sent here, cannot say this type.
@@ -103,4 +118,5 @@ ROUTES: Mapping[str, Mapping[str, Callable[[Tenant, Request], object]]] = {
     "/_local/faults": {"GET": _faults, "POST": _change, "DELETE": _heal},
     "/_local/verdicts": {"POST": _note_verdicts},
     "/_local/events": {"GET": _events},
+    "/_local/tokens": {"GET": _presets, "POST": _mint},
 }

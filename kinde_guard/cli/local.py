@@ -1,0 +1,58 @@
+"""What the commands ask of a local Kinde that somebody has started: tokens by name."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import typer
+
+from ..errors import ConfigurationError
+from ..settings import is_loopback, issuer_urls
+from .messages import write_message
+
+_PATH = "/_local/tokens"
+
+
+def print_preset(name: str, domain: str | None, as_json: bool) -> None:
+    """Write a new token of the preset *name*; for ``?`` the list of names. Raises :class:`ConfigurationError` where no
+    local Kinde is meant, or it has no such preset; ends with 3 if it does not answer."""
+    issuer = _local_issuer(domain)
+    if name == "?":
+        presets = _ask("GET", issuer, None)["presets"]
+        print(json.dumps(presets, indent=2) if as_json else "\n".join(_listed(presets)))
+        return
+    found = _ask("POST", issuer, {"preset": name})
+    print(json.dumps(found) if as_json else found["access_token"])
+
+
+def _local_issuer(domain: str | None) -> str:
+    """The one that ``KINDE_DOMAIN`` or *domain* names."""
+    issuers = issuer_urls(domain, (os.environ,))
+    local = [issuer for issuer in issuers if is_loopback(urlsplit(issuer).hostname or "")]
+    if not local:
+        raise ConfigurationError(
+            f"--preset is for a local Kinde, and {issuers[0]} is none: start one with kinde-guard dev, and set the "
+            "variables that it prints"
+        )
+    return local[0]
+
+
+def _listed(presets: dict[str, Any]) -> list[str]:
+    width = max(map(len, presets))
+    return [f"{name:{width}}  {each['reason'] or 'let in'}: {each['summary']}" for name, each in presets.items()]
+
+
+def _ask(method: str, issuer: str, wish: object) -> Any:
+    try:
+        answer = httpx.request(method, f"{issuer}{_PATH}", json=wish, timeout=5, trust_env=False)
+        found = answer.json()
+    except (httpx.HTTPError, ValueError):
+        write_message(f"kinde-guard: no local Kinde answers at {issuer}: start it with kinde-guard dev")
+        raise typer.Exit(3) from None
+    if answer.status_code != 200:
+        raise ConfigurationError(str(found.get("error_description", found)).rstrip("."))
+    return found
