@@ -20,12 +20,12 @@ import logging
 import operator
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal, Unpack
 from urllib.parse import quote, unquote_to_bytes
 
 from .adapters import AccessToken, Attached, Authenticator, Once, Requirement, WellKnownPages, asgi_scope, judge
 from .errors import AuthError, ConfigurationError, Unavailable
-from .guard import Guard
+from .guard import Guard, GuardSettings
 from .requirements import parse
 
 __all__ = ["ForwardAuth", "Statuses", "identity", "is_read_in_two_ways", "requirement_in"]
@@ -65,7 +65,7 @@ class ForwardAuth(Attached):
         identity_headers: bool = False,
         healthz: str | None = None,
         readyz: str | None = None,
-        **settings: Any,
+        **settings: Unpack[GuardSettings],
     ) -> None:
         super().__init__(guard, settings)
         if statuses not in _STATUSES:

@@ -180,7 +180,7 @@ def test_wrong_settings_are_told_at_once() -> None:
     with pytest.raises(ConfigurationError, match="statuses='envoy' is none of 'plain', 'nginx'"):
         ForwardAuth(statuses="envoy")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="audiense"):
-        ForwardAuth(audiense="x")
+        ForwardAuth(audiense="x")  # type: ignore[call-arg]
 
 
 def test_it_resists_hostile_tokens() -> None:

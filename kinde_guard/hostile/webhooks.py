@@ -140,7 +140,7 @@ def _headers(forge: WebhookForge) -> Iterator[Hostile]:
 
 
 def _kinds(forge: WebhookForge) -> Iterator[Hostile]:
-    """By the right key, and no webhook."""
+    """JWTs that are signed with the right key, and are no webhooks."""
     issuer, reason = forge.issuer, "not_an_event"
     yield _case("an app's access token", issuer.m2m_token(), reason, KINDS)
     yield _case("a user's access token", issuer.user_token(), reason, KINDS)

@@ -52,7 +52,7 @@ class RedisStreams:
         self._batch = batch
 
     def ask_for_primary(self) -> None:
-        """Of a client of Sentinel's: have it look which server that is now, and leave others."""
+        """Have a client of Sentinel's look which server the primary is now, and leave others."""
         ask = getattr(getattr(self.client, "connection_pool", None), "get_master_address", None)
         if callable(ask):
             ask()

@@ -26,11 +26,11 @@ class KindeUser:
         return False
 
     def has_perms(self, perms: object, obj: Any = None) -> bool:
-        """As :meth:`has_perm`."""
+        """The same as :meth:`has_perm`."""
         return False
 
     def has_module_perms(self, app_label: str) -> bool:
-        """As :meth:`has_perm`."""
+        """The same as :meth:`has_perm`."""
         return False
 
     def __str__(self) -> str:

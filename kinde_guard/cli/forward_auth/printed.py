@@ -13,7 +13,7 @@ from ...requirements import SPELLED_ALONE, SPELLED_WITH_A_NAME, parse
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """Who calls whom."""
+    """What a proxy's configuration says of who calls whom."""
 
     requires: tuple[str, ...]
     """As on the command line: ``scope:read:users``."""
