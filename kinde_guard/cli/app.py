@@ -44,12 +44,13 @@ COMMANDS = {
     "token": Listed("token", "Get an access token by client credentials."),
     "verify": Listed("verify", "Verify an access token, as the guard in front of an API does."),
 }
-_OPTIONS: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
+_OPTIONS: dict[str, Any] = {"pretty_exceptions_enable": False, "rich_markup_mode": None}
 
 app = typer.Typer(
     help="Verify Kinde access tokens at the terminal, and run a Kinde of your own to try them on.",
     epilog="Start here: kinde-guard demo",
     no_args_is_help=True,
+    add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     **_OPTIONS,
 )
@@ -73,7 +74,7 @@ class CommandToLoad(TyperCommand):
 
 
 def _loaded(name: str) -> Any:
-    alone = typer.Typer(**_OPTIONS)
+    alone = typer.Typer(add_completion=False, **_OPTIONS)
     alone.command(name)(function_of(name))
     return get_command(alone)
 

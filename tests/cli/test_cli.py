@@ -557,3 +557,20 @@ def test_without_the_extra(missing: str) -> None:
     )
     sentence = f"kinde-guard: the command line needs {missing}: pip install 'kinde-guard[cli]'\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("re", ["revocations", "revoke"]),
+        ("token --pre", ["--preset"]),
+        ("forward-auth --statuses ", ["plain", "nginx"]),
+        ("revocations l", ["lift", "list"]),
+    ],
+)
+def test_the_shell_completes(typed: str, offered: list[str]) -> None:
+    """Commands and their options, as ``kinde-guard --install-completion`` sets it up; here as bash asks."""
+    words = f"kinde-guard {typed}"
+    asked = {"_KINDE_GUARD_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = subprocess.run(CLI, env={**CLEAN, **asked}, capture_output=True, text=True, timeout=LONG)
+    assert (sorted(done.stdout.split()), done.stderr) == (sorted(offered), "")
