@@ -21,6 +21,7 @@ from kinde_guard import Guard, InvalidToken
 from kinde_guard.cli import main
 from kinde_guard.cli.doctor import acl
 from kinde_guard.cli.doctor.redis_server import Server, examine
+from kinde_guard.cli.revoking.store import is_confirmed
 from kinde_guard.errors import RevocationsUnavailable
 from kinde_guard.issuer import LocalIssuer
 from kinde_guard.revocation import Revocations
@@ -276,6 +277,10 @@ def test_the_operator_has_all_commands(doctor: Doctor, users: Users, monkeypatch
     operator.lift(entry)
     assert [each.kind for each in operator.entries()] == ["keys"]
     assert operator.workers() == ()
+    assert is_confirmed(operator)
+    with users.client("operator") as client:
+        assert client.role()[0] == b"master"
+        assert client.wait(0, 1) == 0
 
 
 def test_who_shares_a_token_can_do_nothing_else(users: Users) -> None:

@@ -309,6 +309,16 @@ def test_who_does_not_say_what_time_it_is(run: Run, monkeypatch: pytest.MonkeyPa
     assert "does not say what time it is" in done.err
 
 
+def test_what_no_replica_has_may_be_lost_with_the_primary(run: Run, redis_server: RedisServer) -> None:
+    with redis_server.replica() as replica:
+        until(lambda: run("revoke", "--user", "kp_1234").err == "")
+        replica.hang()
+        done = run("revoke", "--user", "kp_4321", "--json")
+        assert done.status == 0
+        assert "no replica of Redis has confirmed it" in done.err
+        assert done.document["revocation"]["value"] == "kp_4321"
+
+
 # revocations
 
 

@@ -26,7 +26,7 @@ _WRITE = (*_FOLLOW, "xadd", "get", "del")
 _COMMANDS = {
     READER: _FOLLOW,
     RECEIVER: _WRITE,
-    OPERATOR: (*_WRITE, "smembers", "mget"),
+    OPERATOR: (*_WRITE, "smembers", "mget", "role", "wait"),
     SHARER: ("select", "mget", "get", "set", "del", "eval"),
     DOCTOR: (*_READ, "ping", "info", "time", "acl|whoami", "smembers", "mget"),
 }

@@ -20,7 +20,7 @@ from ..messages import write_message
 from ..options import AsJson, Domains
 from ..reading import read_token
 from . import proof, shown
-from .store import asking_redis, drift_of, guard_without, issuers_of, revocations_of
+from .store import asking_redis, drift_of, guard_without, is_confirmed, issuers_of, revocations_of
 
 
 def revoke(
@@ -59,9 +59,17 @@ def revoke(
     revocations = revocations_of(issuers, drift_of(issuers) if time_given is None else 0.0)
     with asking_redis(as_json=as_json):
         entry = _revoke(revocations, verified, user, client, org, everyone, keys)(time_given, reason)
+        if not is_confirmed(revocations):
+            write_message(_UNCONFIRMED)
         found = proof.wait(revocations) if wait else None
     _say(entry, found, as_json)
     raise typer.Exit(0 if found is None or found.complete else 1)
+
+
+_UNCONFIRMED = (
+    "no replica of Redis has confirmed it within a second: if the primary fails now, it is lost there, until a worker "
+    "puts it back"
+)
 
 
 def _one_of(**given: object) -> None:

@@ -17,6 +17,8 @@ from ...settings import KINDE_AUDIENCE, issuer_urls
 from ..doctor.timed_get import timed_get
 from ..messages import write_message
 
+CONFIRMED_WITHIN = 1_000
+"""Milliseconds."""
 _VARIABLE = "KINDE_REVOCATIONS_URL"
 
 
@@ -41,6 +43,18 @@ def drift_of(issuers: Sequence[str]) -> float:
     if not known:
         write_message(f"{issuers[0]} does not say what time it is: the clock of this machine is taken as it is")
     return min(known, default=0.0)
+
+
+def is_confirmed(revocations: Revocations) -> bool:
+    """Whether a replica has what was written last, where there are replicas: else a failover may lose it."""
+    client = revocations.client
+    try:
+        role = client.role()
+        return not (role[0] in (b"master", "master") and role[2]) or client.wait(1, CONFIRMED_WITHIN) > 0
+    except Exception as error:
+        if type(error).__name__ == "NoPermissionError":
+            return True  # nobody can tell
+        raise
 
 
 def guard_without(issuers: Sequence[str], audience: Sequence[str] | None) -> Guard:
