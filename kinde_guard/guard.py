@@ -363,16 +363,10 @@ class Guard:
         if entry.start <= self._wall() < entry.end and (
             (keys := entry.store.current_at(now)).edition is entry.edition or keys.holds(entry.key)
         ):
-            if now >= entry.over:  # not forgotten: by the wall clock alone it would be let in again
-                raise InvalidToken(
-                    "expired", "its time is up, whatever the clock here says: it has been set back meanwhile"
-                )
             copy = self._copy
             if (
-                copy is not None
-                and (entry.seen is not copy.edition or now >= copy.look_at)
-                and not self._holds_still(entry, copy, now)
-            ):
+                now >= entry.look_at or (copy is not None and entry.seen is not copy.edition)
+            ) and not self._holds_still(entry, copy, now):
                 return None
             entry.used = True
             self._count_hit()
@@ -382,15 +376,24 @@ class Guard:
         self._cache.drop(digest)
         return None
 
-    def _holds_still(self, entry: Entry, copy: Replica, now: float) -> bool:
-        """Whether *entry* is not revoked. Raises if it is, and keeps it: so that the next time is as cheap. False if
-        there may be news that have yet to be waited for."""
-        if now >= copy.look_at and self.revocations is not None and self.revocations.awaited(now) is not None:
+    def _holds_still(self, entry: Entry, copy: Replica | None, now: float) -> bool:
+        """Whether *entry* has neither expired nor been revoked. Raises if it has, and keeps it: so that the next time
+        is as cheap. False if there may be news that have yet to be waited for."""
+        if now >= entry.over:  # not forgotten: by the wall clock alone it would be let in again
+            raise InvalidToken(
+                "expired", "its time is up, whatever the clock here says: it has been set back meanwhile"
+            )
+        assert copy is not None, "else there would be no other reason to look"
+        assert entry.marks is not None, "made with it, as there is a copy"
+        until = copy.look_at
+        if now >= until and self.revocations is not None and self.revocations.awaited(now) is not None:
             return False
-        assert entry.marks is not None  # made with it, as there is a copy
-        entry.seen, refusal = copy.judge(entry.marks, now)
-        if refusal is not None:
-            raise refusal
+        edition = copy.edition  # first: see Replica
+        if now >= copy.usable_until or copy.may_refuse(entry.marks):
+            edition, refusal = copy.judge(entry.marks, now)
+            if refusal is not None:
+                raise refusal
+        entry.seen, entry.look_at = edition, until if until < entry.over else entry.over
         return True
 
     def _read(self, data: bytes) -> tuple[Signed, _Times]:
@@ -409,11 +412,11 @@ class Guard:
         self._settled = True
         payload, claims = signed.payload, signed.claims
         token = token_of(payload, digest, self.permissions_as_scopes, claims)
-        marks, seen, refusal = (None, None, None) if self._copy is None else self._compare(token, self._copy)
+        marks, refusal = (None, None) if self._copy is None else self._compare(token, self._copy)
         if self._remembers:
             size = size_of(payload, claims, self.permissions_as_scopes)
             # The edition, not the set: an entry outlives it, and it may be large.
-            self._cache.put(digest, Entry(token, signed.store, key, signed.edition, times, size, marks, seen))
+            self._cache.put(digest, Entry(token, signed.store, key, signed.edition, times, size, marks))
         else:
             self._cache.count_miss()
         if refusal is not None:
@@ -422,16 +425,13 @@ class Guard:
             self._emit(verdicts.verified(token, remembered=False))
         return token
 
-    def _compare(
-        self, token: AccessToken, copy: Replica
-    ) -> tuple[Marks, object | None, InvalidToken | Unavailable | None]:
+    def _compare(self, token: AccessToken, copy: Replica) -> tuple[Marks, InvalidToken | Unavailable | None]:
         """The marks of *token*, and what the copy of the revocations says of them."""
         marks = copy.marks_of(token)
         life = token.expires_at - marks.issued_at
         if self._lifetime - self.settings.leeway < life < math.inf and self._told_of_lifetime.is_first():
             log.warning(LIVES_LONGER, life, extra={"event": "token_lifetime"})
-        seen, refusal = copy.judge(marks, self._age())
-        return marks, seen, refusal
+        return marks, copy.judge(marks, self._age())[1]
 
     def _end_of_life(self, claims: jws.Json, wall: float) -> float:
         """When the revocations of a token with these *claims* are forgotten, at the earliest; raises if it is past."""

@@ -29,6 +29,8 @@ MOST_OF_ONE = 16
 PRUNED_AT_ONCE = 1_000
 MERGED = "merged-"
 """What the ids of entries begin with that stand for several."""
+_BY_MARK: tuple[Kind, ...] = ("token", "subject", "client", "org", "member")
+"""The kinds, as the marks of a token come."""
 _Records = str | tuple[str, ...]
 """Those about one thing, the latest T first; nearly always it is one."""
 
@@ -39,6 +41,8 @@ class Replica:
 
     edition: object
     """Another one after each change: compared by identity, at each request."""
+    usable_until: float
+    """By the same clock: from then on nobody can be judged."""
     look_at: float
     """Until then, by ``clocks.monotonic``, whoever knows this edition need not look again."""
 
@@ -47,14 +51,12 @@ class Replica:
     ) -> None:
         self._lifetime, self.most = lifetime, max_entries
         self.usable_for = max(usable_for, FRESH_FOR)
-        self._usable_until = math.inf if accept_unloaded else -math.inf
+        self.usable_until = math.inf if accept_unloaded else -math.inf
         self.tell_time_by(clocks)
         self.drift: Callable[[], float] = lambda: 0.0
         self.heard_at: float | None = None
         self.fresh_since = 0.0
         self._of: dict[Kind, dict[About, _Records]] = {kind: {} for kind in KINDS}
-        self._tokens, self._subjects, self._members = self._of["token"], self._of["subject"], self._of["member"]
-        self._clients, self._orgs, self._all = self._of["client"], self._of["org"], self._of["all"]
         self._arrivals: dict[Kind, deque[About]] = {kind: deque() for kind in KINDS}
         self._lifted: dict[str, None] = {}
         self._floor = -math.inf
@@ -70,6 +72,7 @@ class Replica:
     def renew(self) -> None:
         """Begin anew in a forked child, which nobody keeps up to date yet. Its parent may just have changed the maps,
         and not yet the edition."""
+        self._screen()
         self.edition = object()
         self.look_at = self.outcome_at = math.inf if self._rests else -math.inf
 
@@ -85,27 +88,22 @@ class Replica:
     def judge(self, marks: Marks, now: float) -> tuple[object | None, InvalidToken | RevocationsUnavailable | None]:
         """The edition in which nothing speaks against *marks*, or what does."""
         edition = self.edition  # first: see the rules of this file
-        refusal = RevocationsUnavailable(1) if now >= self._usable_until else self.refusal(marks)
+        if now >= self.usable_until:
+            return None, RevocationsUnavailable(1)
+        refusal = self.refusal(marks) if self.may_refuse(marks) else None
         return (edition, None) if refusal is None else (None, refusal)
+
+    def may_refuse(self, marks: Marks) -> bool:
+        """Whether *marks* are worth a closer look: they are not, of nearly all tokens."""
+        for number, of in self._screens:
+            if marks[number] in of:
+                return True
+        return self._for_all
 
     def refusal(self, marks: Marks) -> InvalidToken | None:
         """Why *marks* are refused, if they are, whatever the age of the copy."""
-        found = self._found(marks)
+        found = next(self._that_hold(marks), None)
         return None if found is None else InvalidToken("revoked", _hint(found))
-
-    def _found(self, marks: Marks) -> Revocation | None:
-        token, subject, client, org, member, issued_at = marks
-        if not (
-            subject in self._subjects
-            or token in self._tokens
-            or client in self._clients
-            or org in self._orgs
-            or (self._members and member in self._members)
-            or self._all
-            or issued_at < self._floor
-        ):
-            return None
-        return next(self._that_hold(marks), None)
 
     def _that_hold(self, marks: Marks) -> Iterator[Revocation]:
         abouts: tuple[tuple[Kind, About | None], ...] = (
@@ -131,11 +129,11 @@ class Replica:
             return "never_loaded"
         if now < self.heard_at + FRESH_FOR:
             return "fresh"
-        return "stale" if now < self._usable_until else "expired"
+        return "stale" if now < self.usable_until else "expired"
 
     def usable(self, now: float) -> bool:
         """Whether tokens are judged by it."""
-        return now < self._usable_until
+        return now < self.usable_until
 
     def overdue(self, now: float) -> bool:
         """Whether nothing has been heard of late, be it good or bad."""
@@ -149,18 +147,18 @@ class Replica:
         if self.state(asked_at) != "fresh":
             self.fresh_since = asked_at
         self.heard_at = self.outcome_at = asked_at
-        self._usable_until = asked_at + self.usable_for
+        self.usable_until = asked_at + self.usable_for
         self.look_at = asked_at + FRESH_FOR
 
     def failed(self, now: float) -> None:
         """Nothing could be heard. As long as the copy is usable, it is looked at again when that is a while ago."""
         self.outcome_at = now
-        self.look_at = min(now + FRESH_FOR, self._usable_until)
+        self.look_at = min(now + FRESH_FOR, self.usable_until)
 
     def rest(self) -> None:
         """It is complete for ever: nobody changes it but this process."""
         self._rests = True
-        self.heard_at = self.outcome_at = self.look_at = self._usable_until = math.inf
+        self.heard_at = self.outcome_at = self.look_at = self.usable_until = math.inf
 
     def hold(self, entry: Revocation) -> bool:
         """Take it in; false if it says nothing new. :meth:`publish` comes after."""
@@ -199,6 +197,7 @@ class Replica:
         with self._lock.now:
             changed, self._changed = self._changed, False
             if changed:
+                self._screen()
                 self.edition = object()
         for watcher in list(self.watchers.values()) if changed else ():
             watcher()
@@ -214,6 +213,12 @@ class Replica:
                     arrivals.popleft()
             if self._floor < end:
                 self._floor = -math.inf
+
+    def _screen(self) -> None:
+        """Where a token's marks need to be looked for: mostly no more than one or two kinds have entries at all."""
+        kinds = ((number, self._of[kind]) for number, kind in enumerate(_BY_MARK))
+        self._screens = tuple((number, of) for number, of in kinds if of)
+        self._for_all = bool(self._of["all"]) or self._floor > -math.inf
 
     # What others ask.
 

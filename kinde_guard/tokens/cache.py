@@ -12,6 +12,7 @@ The rules of this file:
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,7 +32,7 @@ LEAST_BOUND = 32 * 1024 * 1024  # the bound in bytes of every other
 class Entry:
     """A token that has held once, and what the guard looks at again at each hit."""
 
-    __slots__ = ("edition", "end", "key", "marks", "over", "seen", "size", "start", "store", "token", "used")
+    __slots__ = ("edition", "end", "key", "look_at", "marks", "over", "seen", "size", "start", "store", "token", "used")
 
     def __init__(
         self,
@@ -42,7 +43,6 @@ class Entry:
         times: tuple[float, float, float],
         size: int,
         marks: Marks | None = None,
-        seen: object | None = None,
     ) -> None:
         self.token = token
         self.store, self.key = store, key  # of the issuer, and the one that verified the token
@@ -50,7 +50,8 @@ class Entry:
         self.start, self.end, self.over = times  # from when until when the claims hold, and until when by ages
         self.size = size  # in bytes
         self.marks = marks  # what revocations are compared with; None if there are none
-        self.seen = seen  # the edition of the revocations in which nothing spoke against it
+        self.seen: object = None  # the edition of the revocations in which nothing spoke against it
+        self.look_at = self.over if marks is None else -math.inf  # when it has to be looked at, by ages
         self.used = False  # whether there was a hit since eviction passed by
 
 

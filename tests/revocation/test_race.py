@@ -106,15 +106,15 @@ def test_a_revocation_that_comes_while_a_token_is_looked_at_counts_at_the_next_r
     if remembered:
         guard.verify(raw)
         revocations.revoke_subject("somebody else")  # so that it is looked at again
-    refusal = Replica.refusal
+    look = Replica.may_refuse
 
-    def late(self: Replica, marks: Marks) -> InvalidToken | None:
-        found = refusal(self, marks)
-        monkeypatch.setattr(Replica, "refusal", refusal)
+    def late(self: Replica, marks: Marks) -> bool:
+        found = look(self, marks)
+        monkeypatch.setattr(Replica, "may_refuse", look)
         revocations.revoke_subject(USER["sub"])
         return found
 
-    monkeypatch.setattr(Replica, "refusal", late)
+    monkeypatch.setattr(Replica, "may_refuse", late)
     assert reason_of(guard, raw) == "accepted"
     assert [reason_of(guard, raw) for _ in range(3)] == ["revoked"] * 3
 
