@@ -29,7 +29,7 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 from . import starlette
-from .adapters import Attached, PublicPaths
+from .adapters import Attached, OnEvent, PublicPaths
 from .errors import AuthError
 from .guard import Guard, GuardSettings
 from .web.mcp_apps import demands_of, put_gates, split
@@ -87,6 +87,9 @@ class KindeGuard(starlette.KindeGuard):
         readyz: str | None = None,
         resource: str | None = None,
         pass_preflights: bool = False,
+        webhooks: str | None = None,
+        on_event: OnEvent | None = None,
+        close_expired: bool = False,
         **settings: Unpack[GuardSettings],
     ) -> None:
         self._resource = resource
@@ -100,6 +103,9 @@ class KindeGuard(starlette.KindeGuard):
             readyz=readyz,
             resource=resource,
             pass_preflights=pass_preflights,
+            webhooks=webhooks,
+            on_event=on_event,
+            close_expired=close_expired,
             **settings,
         )
 

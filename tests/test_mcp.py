@@ -17,7 +17,7 @@ from waiting import LONG
 
 from kinde_guard import ConfigurationError, Guard
 from kinde_guard.mcp import KindeGuard, requires_scope
-from kinde_guard.testing.tokens import guard_for, mint
+from kinde_guard.testing.tokens import guard_for, local_issuer, mint
 
 METADATA = "https://notes.acme.com/.well-known/oauth-protected-resource/mcp"
 VERSIONS = [MODERN, BEFORE]
@@ -35,6 +35,14 @@ def notes(kind: str) -> Iterator[Notes]:
     """What carries no demand needs no token."""
     with Notes(kind, resource=RESOURCE).running() as running:
         yield running
+
+
+def context_of(kind: str) -> Any:
+    if kind == "official":
+        from mcp.server.mcpserver import Context
+
+        return Context
+    return pytest.importorskip("fastmcp", reason="fastmcp is not installed").Context
 
 
 def scope_of(path: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
@@ -303,6 +311,27 @@ class TestBodies:
             notes.client.portal.call(notes.app, scope_of("/mcp", {**headers, **token}), receive, send)
         assert [part["type"] for part in sent] == ["http.response.start", "http.response.body"]
         assert sent[0]["status"] == 403
+
+    def test_a_stream_ends_with_its_token(self, kind: str) -> None:
+        """``close_expired=True``: of what a tool sends while it runs, nothing comes after the token has expired."""
+        now = [1_751_200_000.0]
+        issuer = local_issuer(clock=lambda: now[0])
+        notes = Notes(kind, issuer=issuer, close_expired=True)
+        tool: Registering = notes.server.tool() if kind == "official" else notes.server.tool
+
+        async def count(ctx: Any) -> str:
+            await ctx.report_progress(1, 2)
+            now[0] += 1_000
+            await ctx.report_progress(2, 2)
+            return "counted"
+
+        count.__annotations__["ctx"] = context_of(kind)
+        tool(requires_scope("notes:read")(count))
+        params = {"name": "count", "arguments": {}, "_meta": {"progressToken": 1}}
+        with notes.running():
+            answer = notes.ask("tools/call", params, {"scope": "notes:read", "lifetime": 60}, BEFORE)
+        assert '"progress":1' in answer.text.replace(".0", "")
+        assert "counted" not in answer.text
 
     def test_a_body_in_pieces(self, notes: Notes) -> None:
         body, headers = message("tools/call", {"name": "add", "arguments": {"text": "x"}}, BEFORE)
