@@ -106,8 +106,7 @@ class SharedToken:
         self._clocks = clocks
         self._whose = f"{app.client_id} of {app.issuer}"
         self._looked = -math.inf
-        self._mark = ""
-        self._untold = False
+        self._mark = self._untold = ""  # a mark that the others have yet to be told of counts here already
         self._away = False
 
     def __repr__(self) -> str:
@@ -210,7 +209,7 @@ class SharedToken:
         return outcome
 
     def _marked(self, wish: _Wish) -> Outcome:
-        mark = self._mark  # while it is fetched, another may be left
+        mark = self._untold or self._mark  # while it is fetched, another may be left
         outcome = wish.fetch()
         return replace(outcome, mark=mark) if isinstance(outcome, Held) else outcome
 
@@ -245,16 +244,20 @@ class SharedToken:
             return [None] if len(names) == 1 else [self._values([name])[0] for name in names]
 
     def _leave(self) -> None:
-        """A new mark: at once for what is fetched here."""
-        self._mark, self._untold = os.urandom(16).hex(), True
+        """A new mark, which counts at once for what is fetched here."""
+        self._untold = os.urandom(16).hex()
 
     def _tell(self) -> None:
         self._call(self._write_mark)
 
     def _write_mark(self) -> None:
-        mark = self._mark
+        mark = self._untold
+        if not mark:
+            return  # somebody else of this process has just told it
         self._client.set(self._key("mark"), self._seal.close("mark", mark), ex=_MARK_LASTS)
-        self._untold = self._mark != mark  # once more meanwhile
+        self._mark = mark
+        if self._untold == mark:  # and there has been no other meanwhile
+            self._untold = ""
 
     def _set(self, name: str, value: str, seconds: int, *, nx: bool = False) -> bool:
         return bool(self._call(lambda: self._client.set(self._key(name), value, ex=max(1, seconds), nx=nx)))

@@ -559,6 +559,72 @@ def test_the_mark_alone_is_lost(fleet: Fleet) -> None:
     assert [fleet.process().token(), looked(fleet, one)] == ["token-1", "token-1"]
 
 
+class HeldUp(redis.Redis):
+    """What it has read, it hands out only when it is let go."""
+
+    armed = False
+    has_read: threading.Event
+    go_on: threading.Event
+
+    def mget(self, *args: Any, **kwargs: Any) -> Any:
+        found = super().mget(*args, **kwargs)
+        if self.armed:
+            self.armed = False
+            self.has_read.set()
+            assert self.go_on.wait(LONG)
+        return found
+
+
+def test_forgotten_while_it_is_looked_what_the_others_have(
+    fleet: Fleet, ready: Callable[..., HeldUp], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark that was read before is none to be told of."""
+    fleet.process().forget()
+    client = ready(HeldUp)
+    client.has_read, client.go_on = threading.Event(), threading.Event()
+    one, other = fleet.process(shared=client), fleet.process()
+    assert [one.token(), other.token()] == ["token-1", "token-1"]
+    client.armed = True
+    fleet.clock.now += 5
+    one.token()
+    assert client.has_read.wait(LONG)
+    token = one._shared
+    assert token is not None
+    tell = token._tell
+
+    def told_late() -> None:
+        client.go_on.set()
+        until(lambda: token._looks.under_way is None)
+        tell()
+
+    monkeypatch.setattr(token, "_tell", told_late)
+    one.forget()
+    assert looked(fleet, other) == "token-2"
+
+
+def test_forgotten_again_while_it_is_told(fleet: Fleet, ready: Callable[..., Meddling]) -> None:
+    client = ready(Meddling)
+    one, other = fleet.process(shared=client), fleet.process()
+    assert [one.token(), other.token()] == ["token-1", "token-1"]
+    client.when, client.meddle = "mark", one.forget
+    one.forget()
+    assert looked(fleet, other) == "token-2"
+    assert one.token() == "token-2"
+
+
+def test_what_has_been_told_is_not_told_again(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who looks may be first."""
+    one = fleet.process()
+    one.token()
+    token = one._shared
+    assert token is not None
+    tell = token._tell
+    monkeypatch.setattr(token, "_tell", lambda: (tell(), tell()))
+    writes = fleet.redis.info("commandstats")["cmdstat_set"]["calls"]
+    one.forget()
+    assert fleet.redis.info("commandstats")["cmdstat_set"]["calls"] == writes + 1
+
+
 def test_told_later_where_redis_was_away(fleet: Fleet, redis_server: RedisServer) -> None:
     """What has been fetched in the meantime is not forgotten as well."""
     one = fleet.process()
