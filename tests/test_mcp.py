@@ -505,6 +505,26 @@ class TestStart:
             assert notes.call("add", text="x").status_code == 401
 
 
+def test_the_caller_as_the_sdk_knows_callers(kind: str) -> None:
+    """For code that was written for the SDK's own middleware."""
+    from mcp.server.auth.middleware.auth_context import auth_context_var, get_access_token
+
+    notes = Notes(kind)
+    tool: Registering = notes.server.tool() if kind == "official" else notes.server.tool
+
+    @tool
+    def whoami() -> str:
+        user, token = auth_context_var.get(), get_access_token()
+        if user is None or token is None:
+            return "nobody"
+        return f"{user.display_name} {user.scopes} {token.subject} {token.resource}"
+
+    with notes.running():
+        caller = {"client_id": "app_1", "scope": "b a"}
+        assert text_of(notes.call("whoami", caller)) == f"app_1 ['a', 'b'] app_1 {notes.issuer.audience}"
+        assert text_of(notes.call("whoami")) == "nobody"
+
+
 class TestSessions:
     """Before 2026-07-28 there are sessions, and a task for each that outlives the request that began it."""
 
