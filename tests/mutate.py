@@ -30,6 +30,9 @@ TESTS = {
     "keys/store": ("keys/test_store.py", "keys/test_schedule.py", "net/test_clocks.py"),
     "net/flight": ("net/test_flight.py",),
     "net/joining": ("net/test_flight.py",),
+    "webhooks/reader": ("webhooks/test_webhook_reader.py",),
+    "webhooks/receiver": ("webhooks/test_webhook_receiver.py",),
+    "webhooks/ledger": ("webhooks/test_webhook_receiver.py",),
     "web/paths": ("web/test_paths.py",),
     "web/decorators": ("web/test_decorators.py", "web/test_misplaced.py"),
 }

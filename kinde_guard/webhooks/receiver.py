@@ -2,18 +2,20 @@
 
 200 means that everything has been done. Whatever is missing, keys, the revocations' store, or a success of
 ``on_event``, is a 503: Kinde repeats for 36 hours, so an outage loses nothing. What is no event of this tenant's is a
-400, and logged at INFO: anybody may send that.
+400.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
 from ..errors import KeysUnavailable, Unavailable
 from ..events import log
 from ..guard import Guard
+from ..net.once import Once
 from ..tokens.claims import quoted
 from . import calls
 from .calls import OnEvent
@@ -35,9 +37,9 @@ class WebhookReceiver:
     """Takes the webhooks of *guard*'s tenant: its revocations, if it has any, are told of each event, and then
     *on_event*, once.
 
-    *on_event* may be ``async``. It is called once for each event id in a process, and in a fleet where the guard's
-    revocations have a *ledger* or one is given; again only after it has failed. Before it is called the signature has
-    held; who sends what has not learns nothing.
+    *on_event* may be ``async``. It is called once for each event id (which is signed, as ``webhook-id`` is not): in a
+    process, and in a fleet where the guard's revocations have a *ledger* or one is given; again only after it has
+    failed. Before it is called the signature has held; who sends what has not learns nothing.
     """
 
     def __init__(self, guard: Guard, on_event: OnEvent | None = None, *, ledger: EventLedger | None = None) -> None:
@@ -48,17 +50,19 @@ class WebhookReceiver:
         self._own_ledger = ledger or ProcessLedger()
         self._is_given = ledger is not None
         self._scope = _scope_of(guard, on_event)
+        self._refusal_said, self._has_taken = Once(), False
 
     def receive(self, method: str, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
         """The answer to a request with this *method*, these *headers* and this raw *body*, of which no more need be
         read than one byte over 64 KiB. Raises nothing that a request could cause."""
-        answer = _refused_unread(method, headers)
+        answer = self._refused_unread(method, headers)
         if answer is not None:
             return answer
         try:
             event = self._reader.read(body)
         except (InvalidWebhook, KeysUnavailable) as refusal:
-            return _answer_to(refusal)
+            return self._answer_to(refusal)
+        self._has_taken = True
         try:
             self._handle(event)
         except Exception as error:
@@ -68,13 +72,14 @@ class WebhookReceiver:
     async def areceive(self, method: str, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
         """:meth:`receive` for event loops, which it never holds up: an *on_event* that is not ``async`` runs in a
         thread."""
-        answer = _refused_unread(method, headers)
+        answer = self._refused_unread(method, headers)
         if answer is not None:
             return answer
         try:
             event = await self._reader.aread(body)
         except (InvalidWebhook, KeysUnavailable) as refusal:
-            return _answer_to(refusal)
+            return self._answer_to(refusal)
+        self._has_taken = True
         try:
             await self._ahandle(event)
         except Exception as error:
@@ -112,6 +117,27 @@ class WebhookReceiver:
                 raise
             await ledger.afinish(key)
 
+    def _refused_unread(self, method: str, headers: Mapping[str, str]) -> WebhookAnswer | None:
+        """The answer to what can be no webhook, whatever the body is."""
+        if method != METHOD:
+            answer = refused(405, "wrong_method", ("Allow", METHOD))
+            return replace(answer, body=b"") if method == "HEAD" else answer
+        content_type = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
+        if content_type.partition(";")[0].strip().lower() not in ("", MEDIA_TYPE):
+            return self._answer_to(InvalidWebhook("wrong_content_type", f"Kinde sends {MEDIA_TYPE}"))
+        return None
+
+    def _answer_to(self, refusal: InvalidWebhook | KeysUnavailable) -> WebhookAnswer:
+        """Anybody may send what is refused, so it is told at INFO; the first one so that everybody sees it, unless one
+        has been taken: settings or a clock may be wrong."""
+        facts = {"event": "webhook_refused", "reason": refusal.reason}
+        if isinstance(refusal, KeysUnavailable):
+            log.warning("cannot tell (keys_unavailable) a webhook: it has to be sent again", extra=facts)
+            return unavailable("keys_unavailable", refusal.retry_after)
+        level = logging.WARNING if not self._has_taken and self._refusal_said.is_first() else logging.INFO
+        log.log(level, "refused (%s) a webhook: %s", refusal.reason, refusal.hint, extra=facts)
+        return refused(400, refusal.reason)
+
     def _ledger(self) -> EventLedger:
         revocations = self._guard.revocations
         shared = None if self._is_given or revocations is None else revocations.ledger
@@ -131,26 +157,6 @@ def _scope_of(guard: Guard, on_event: OnEvent | None) -> str:
     """What sets the events of this API apart, in a book that several share: each is to be told of all."""
     name = getattr(on_event, "__qualname__", type(on_event).__qualname__)
     return " ".join((*guard.audiences, str(getattr(on_event, "__module__", "")), name))
-
-
-def _refused_unread(method: str, headers: Mapping[str, str]) -> WebhookAnswer | None:
-    """The answer to what can be no webhook, whatever the body is."""
-    if method != METHOD:
-        answer = refused(405, "wrong_method", ("Allow", METHOD))
-        return replace(answer, body=b"") if method == "HEAD" else answer
-    content_type = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
-    if content_type.partition(";")[0].strip().lower() not in ("", MEDIA_TYPE):
-        return _answer_to(InvalidWebhook("wrong_content_type", f"Kinde sends {MEDIA_TYPE}"))
-    return None
-
-
-def _answer_to(refusal: InvalidWebhook | KeysUnavailable) -> WebhookAnswer:
-    facts = {"event": "webhook_refused", "reason": refusal.reason}
-    if isinstance(refusal, KeysUnavailable):
-        log.warning("cannot tell (keys_unavailable) a webhook: it has to be sent again", extra=facts)
-        return unavailable("keys_unavailable", refusal.retry_after)
-    log.info("refused (%s) a webhook: %s", refusal.reason, refusal.hint, extra=facts)
-    return refused(400, refusal.reason)
 
 
 def _failed(event: WebhookEvent, error: Exception) -> WebhookAnswer:

@@ -431,12 +431,22 @@ class TestLog:
     def test_what_is_refused(self, receiver: WebhookReceiver, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, "kinde_guard")
         data = body(key=rsa_key("another"))
+        in_thread(receiver, body())
         in_thread(receiver, data)
         (record,) = [record for record in caplog.records if record.getMessage().startswith("refused")]
         assert record.levelno == logging.INFO
         assert record.getMessage().startswith("refused (bad_signature) a webhook: ")
         assert vars(record)["reason"] == "bad_signature"
         assert data.decode()[:40] not in caplog.text
+
+    def test_the_first_of_all_is_told_so_that_everybody_sees_it(
+        self, receiver: WebhookReceiver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Unless one has been taken: that the clock or the tenant is wrong should be seen before Kinde gives up."""
+        caplog.set_level(logging.INFO, "kinde_guard")
+        for _ in range(3):
+            in_thread(receiver, body({"timestamp": "2020-01-01T00:00:00Z"}))
+        assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.INFO, logging.INFO]
 
     def test_what_is_handled(self, receiver: WebhookReceiver, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, "kinde_guard")
