@@ -139,6 +139,16 @@ class RevocationsStale:
     """Seconds since the copy was complete; infinite if it never was."""
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookAnswered:
+    """A webhook, or what was sent to its path by POST, has its answer."""
+
+    event_type: str
+    """Such as ``user.updated``; empty if it was no event of this tenant's."""
+    reason: str
+    """Why it was refused, or could not be taken now; empty if all has been done."""
+
+
 Event = (
     Verified
     | Refused
@@ -150,6 +160,7 @@ Event = (
     | Revoked
     | RevocationsLoaded
     | RevocationsStale
+    | WebhookAnswered
 )
 Emit = Callable[[Event], None]
 """Passes an event to whoever observes."""

@@ -282,6 +282,11 @@ class Guard:
         return self._stores
 
     @property
+    def emit(self) -> events.Emit | None:
+        """Tells whoever observes; ``None`` if nobody does."""
+        return self._emit
+
+    @property
     def clocks(self) -> Clocks:
         """What it tells the time by."""
         return self._clocks

@@ -33,6 +33,7 @@ from .events import (
     RevocationsStale,
     Revoked,
     Verified,
+    WebhookAnswered,
 )
 from .net.clocks import ageing
 
@@ -41,6 +42,7 @@ _STATES = ("fresh", "stale", "expired", "never_loaded")
 _SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0]
 _ISSUER, _ERROR = "kinde_guard.issuer", "error.type"
 _KIND, _BY, _STATE = "kinde_guard.revocation.kind", "kinde_guard.revocation.by", "kinde_guard.revocations.state"
+_TYPE = "kinde_guard.webhook.type"
 Attributes = dict[str, str | bool]
 
 
@@ -97,6 +99,8 @@ class Telemetry:
                 self._fetched(event, {_ISSUER: event.issuer, _ERROR: event.kind})
             case KeysChanged():
                 self._note_changes(event)
+            case WebhookAnswered():
+                self._webhooks.add(1, _of_webhook(event))
             case _:
                 self._observe_revocations(event)
 
@@ -118,6 +122,7 @@ class Telemetry:
             "kinde_guard.demands.unmet", "{demand}", "Verified tokens that did not meet what a route demands"
         )
         self._changes = meter.create_counter("kinde_guard.keys.changes", "{key}", "Keys that a new key set changed")
+        self._webhooks = meter.create_counter("kinde_guard.webhooks", "{webhook}", "Webhooks that were answered")
         self._revoked = meter.create_counter(
             "kinde_guard.revocations", "{revocation}", "Revocations that came into force in this process"
         )
@@ -200,3 +205,8 @@ class Telemetry:
             current = keys.state(now)
             for state in _STATES:
                 yield Observation(int(state == current), {_ISSUER: issuer, "kinde_guard.keys.state": state})
+
+
+def _of_webhook(event: WebhookAnswered) -> Attributes:
+    named: Attributes = {_TYPE: event.event_type, _ERROR: event.reason}
+    return {name: value for name, value in named.items() if value}

@@ -45,6 +45,7 @@ from kinde_guard.events import (
     RevocationsStale,
     Revoked,
     Verified,
+    WebhookAnswered,
 )
 from kinde_guard.flask import KindeGuard
 from kinde_guard.keys import notices
@@ -279,7 +280,7 @@ def test_events_are_frozen() -> None:
     kinds = {kind for kind in vars(events).values() if dataclasses.is_dataclass(kind)}
     of_keys = {KeysFetched, KeysFailed, KeysStale, KeysChanged}
     of_revocations = {Revoked, RevocationsLoaded, RevocationsStale}
-    assert kinds == {Verified, Refused, CannotTell} | of_keys | of_revocations
+    assert kinds == {Verified, Refused, CannotTell, WebhookAnswered} | of_keys | of_revocations
 
 
 # Keys

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import webhook_bodies
 from helpers import ISSUER, M2M, NOW, Issuer, Time, guard_of, jwk, key_set, mint, reason_of, rsa_key
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
@@ -23,6 +24,7 @@ from waiting import LONG
 from kinde_guard import AuthError, Guard, KeysUnavailable, permission, scope
 from kinde_guard.net import joining
 from kinde_guard.otel import Telemetry
+from kinde_guard.webhooks import WebhookEvent, WebhookReceiver
 
 Points = dict[tuple[tuple[str, Any], ...], Any]
 
@@ -268,3 +270,22 @@ def test_it_works_without_an_sdk(time: Time) -> None:
     """The API alone does nothing, and breaks nothing."""
     issuer = Issuer()
     run(guard_of(issuer, time, observer=Telemetry()), issuer, time)
+
+
+def test_webhooks_are_counted_by_type_and_by_what_became_of_them() -> None:
+    backend = Backend(Time())
+    failing = [OSError("away")]
+
+    def on_event(event: WebhookEvent) -> None:
+        if failing:
+            raise failing.pop()
+
+    receiver = WebhookReceiver(guard_of(Issuer(), observer=backend.telemetry), on_event)
+    for body in (webhook_bodies.body(), webhook_bodies.body(), webhook_bodies.body(), b"x"):
+        receiver.receive("POST", {}, body)
+    receiver.receive("GET", {}, b"")
+    assert backend.points("kinde_guard.webhooks") == {
+        (("webhook.type", "user.updated"),): 2,
+        (("error.type", "not_handled"), ("webhook.type", "user.updated")): 1,
+        (("error.type", "malformed"),): 1,
+    }

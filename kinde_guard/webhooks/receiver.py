@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..errors import KeysUnavailable, Unavailable
-from ..events import log
+from ..events import WebhookAnswered, log
 from ..guard import Guard
 from ..net.once import Once
 from ..tokens.claims import quoted
@@ -66,8 +66,8 @@ class WebhookReceiver:
         try:
             self._handle(event)
         except Exception as error:
-            return _failed(event, error)
-        return _done(event)
+            return self._failed(event, error)
+        return self._done(event)
 
     async def areceive(self, method: str, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
         """:meth:`receive` for event loops, which it never holds up: an *on_event* that is not ``async`` runs in a
@@ -83,8 +83,8 @@ class WebhookReceiver:
         try:
             await self._ahandle(event)
         except Exception as error:
-            return _failed(event, error)
-        return _done(event)
+            return self._failed(event, error)
+        return self._done(event)
 
     def _handle(self, event: WebhookEvent) -> None:
         """Revocations first, each time: they do not mind, and what fails afterwards takes nothing of them away."""
@@ -131,12 +131,37 @@ class WebhookReceiver:
         """Anybody may send what is refused, so it is told at INFO; the first one so that everybody sees it, unless one
         has been taken: settings or a clock may be wrong."""
         facts = {"event": "webhook_refused", "reason": refusal.reason}
+        self._tell("", refusal.reason)
         if isinstance(refusal, KeysUnavailable):
             log.warning("cannot tell (keys_unavailable) a webhook: it has to be sent again", extra=facts)
             return unavailable("keys_unavailable", refusal.retry_after)
         level = logging.WARNING if not self._has_taken and self._refusal_said.is_first() else logging.INFO
         log.log(level, "refused (%s) a webhook: %s", refusal.reason, refusal.hint, extra=facts)
         return refused(400, refusal.reason)
+
+    def _failed(self, event: WebhookEvent, error: Exception) -> WebhookAnswer:
+        if isinstance(error, _BeingHandled):
+            self._tell(event.type, "being_handled")
+            return unavailable("being_handled", WAIT_FOR_OTHER)
+        self._tell(event.type, "not_handled")
+        facts = {"event": "webhook_failed", "type": event.type}
+        if isinstance(error, Unavailable):
+            words = "the event %s cannot be taken in (%s): it has to be sent again"
+            log.warning(words, quoted(event.type), error.reason, extra=facts)
+            return unavailable("not_handled", error.retry_after)
+        words = "the event %s could not be handled, and has to be sent again"
+        log.error(words, quoted(event.type), exc_info=error, extra=facts)
+        return unavailable("not_handled", WAIT_AFTER_FAILURE)
+
+    def _done(self, event: WebhookEvent) -> WebhookAnswer:
+        self._tell(event.type, "")
+        log.info("the event %s is handled", quoted(event.type), extra={"event": "webhook_handled", "type": event.type})
+        return DONE
+
+    def _tell(self, kind: str, reason: str) -> None:
+        emit = self._guard.emit
+        if emit is not None:
+            emit(WebhookAnswered(kind, reason))
 
     def _ledger(self) -> EventLedger:
         revocations = self._guard.revocations
@@ -157,21 +182,3 @@ def _scope_of(guard: Guard, on_event: OnEvent | None) -> str:
     """What sets the events of this API apart, in a book that several share: each is to be told of all."""
     name = getattr(on_event, "__qualname__", type(on_event).__qualname__)
     return " ".join((*guard.audiences, str(getattr(on_event, "__module__", "")), name))
-
-
-def _failed(event: WebhookEvent, error: Exception) -> WebhookAnswer:
-    if isinstance(error, _BeingHandled):
-        return unavailable("being_handled", WAIT_FOR_OTHER)
-    facts = {"event": "webhook_failed", "type": event.type}
-    if isinstance(error, Unavailable):
-        words = "the event %s cannot be taken in (%s): it has to be sent again"
-        log.warning(words, quoted(event.type), error.reason, extra=facts)
-        return unavailable("not_handled", error.retry_after)
-    words = "the event %s could not be handled, and has to be sent again"
-    log.error(words, quoted(event.type), exc_info=error, extra=facts)
-    return unavailable("not_handled", WAIT_AFTER_FAILURE)
-
-
-def _done(event: WebhookEvent) -> WebhookAnswer:
-    log.info("the event %s is handled", quoted(event.type), extra={"event": "webhook_handled", "type": event.type})
-    return DONE

@@ -18,6 +18,7 @@ from waiting import in_thread as in_a_thread
 from webhook_bodies import EVENT, body
 
 from kinde_guard import ConfigurationError, Guard, KeysUnavailable
+from kinde_guard.events import Event, WebhookAnswered
 from kinde_guard.webhooks import OnEvent, UserUpdated, WebhookAnswer, WebhookEvent, WebhookReceiver
 from kinde_guard.webhooks.ledger import MOST_KEPT, ProcessLedger, Turn
 
@@ -425,6 +426,30 @@ class TestSettings:
     @pytest.mark.parametrize("on_event", [lambda event, more=1: None, lambda *events: None, print, max], ids="abcd")
     def test_what_can_be_called(self, guard: Guard, on_event: Any) -> None:
         WebhookReceiver(guard, on_event)
+
+
+class TestObserver:
+    @EVERY_WAY
+    def test_it_is_told_of_each_answer(self, told: Told, receive: Receive) -> None:
+        seen: list[Event] = []
+
+        class Noting:
+            def observe(self, event: Event) -> None:
+                seen.append(event)
+
+        issuer = Issuer()
+        receiver = WebhookReceiver(guard_of(issuer, observer=Noting()), told.plain)
+        told.failing = [OSError()]
+        for data in (body(), body(), body(), b"x", body(key=rsa_key("another"))):
+            receive(receiver, data)
+        receive(receiver, b"", {}, "GET")
+        assert [event for event in seen if isinstance(event, WebhookAnswered)] == [
+            WebhookAnswered("user.updated", "not_handled"),
+            WebhookAnswered("user.updated", ""),
+            WebhookAnswered("user.updated", ""),
+            WebhookAnswered("", "malformed"),
+            WebhookAnswered("", "bad_signature"),
+        ]
 
 
 class TestLog:
