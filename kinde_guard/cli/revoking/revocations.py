@@ -9,15 +9,14 @@ from typing import Annotated
 
 import typer
 
-from ...errors import AuthError, ConfigurationError, KeysUnavailable
+from ...errors import ConfigurationError
 from ...net import joining
 from ...revocation import Revocation
-from .. import ctrl_c, verdict
+from .. import ctrl_c
 from ..messages import write_message
 from ..options import AsJson, Audiences, Domains
-from ..reading import read_token
 from . import shown
-from .store import asking_redis, guard_without, issuers_of, revocations_of
+from .store import asking_redis, issuers_of, revocations_of, verified
 
 LOAD = 10.0
 """Seconds that loading all revocations may take."""
@@ -101,15 +100,7 @@ def _watch(issuers: tuple[str, ...], as_json: bool) -> None:
 
 
 def _explain(issuers: tuple[str, ...], file: str, audience: list[str] | None, as_json: bool) -> None:
-    guard = guard_without(issuers, audience)
-    try:
-        token = guard.verify(read_token(file))
-    except AuthError as refusal:
-        verdict.refused(refusal, as_json)
-        raise typer.Exit(1) from None
-    except KeysUnavailable as unknown:
-        verdict.cannot_tell(unknown, guard.health(), as_json)
-        raise typer.Exit(3) from None
+    token = verified(file, issuers, audience, as_json=as_json)
     with asking_redis(as_json=as_json):
         found = revocations_of(issuers)
         if (loading := found.load_behind()) is not None:

@@ -12,15 +12,13 @@ from urllib.parse import urlsplit
 
 import typer
 
-from ...errors import AuthError, ConfigurationError, KeysUnavailable
+from ...errors import ConfigurationError
 from ...revocation import Revocation, Revocations
 from ...tokens.access_token import AccessToken
-from .. import verdict
 from ..messages import write_message
 from ..options import AsJson, Domains
-from ..reading import read_token
 from . import proof, shown
-from .store import asking_redis, drift_of, guard_without, is_confirmed, issuers_of, revocations_of
+from .store import asking_redis, drift_of, is_confirmed, issuers_of, revocations_of, verified
 
 
 def revoke(
@@ -55,10 +53,10 @@ def revoke(
         raise ConfigurationError("--before goes with --user, --client, --org and --everyone")
     if everyone:
         _confirm(issuers, time.time() if time_given is None else time_given)
-    verified = None if token is None else _verified(token, issuers, as_json)
+    known = None if token is None else verified(token, issuers, None, as_json=as_json)
     revocations = revocations_of(issuers, drift_of(issuers) if time_given is None else 0.0)
     with asking_redis(as_json=as_json):
-        entry = _revoke(revocations, verified, user, client, org, everyone, keys)(time_given, reason)
+        entry = _revoke(revocations, known, user, client, org, everyone, keys)(time_given, reason)
         if not is_confirmed(revocations):
             write_message(_UNCONFIRMED)
         found = proof.wait(revocations) if wait else None
@@ -102,18 +100,6 @@ def _confirm(issuers: Sequence[str], before: float) -> None:
     write_message(f"Type the domain, {hosts[0]}, to go on:")
     if sys.stdin.readline().strip() not in hosts:
         raise ConfigurationError("that is not the domain: nothing is revoked")
-
-
-def _verified(file: str, issuers: Sequence[str], as_json: bool) -> AccessToken:
-    guard = guard_without(issuers, None)
-    try:
-        return guard.verify(read_token(file))
-    except AuthError as refusal:
-        verdict.refused(refusal, as_json)
-        raise typer.Exit(1) from None
-    except KeysUnavailable as unknown:
-        verdict.cannot_tell(unknown, guard.health(), as_json)
-        raise typer.Exit(3) from None
 
 
 def _revoke(

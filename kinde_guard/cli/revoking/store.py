@@ -9,13 +9,16 @@ from contextlib import contextmanager
 
 import typer
 
-from ...errors import ConfigurationError, RevocationsUnavailable
+from ...errors import AuthError, ConfigurationError, KeysUnavailable, RevocationsUnavailable
 from ...guard import Guard
 from ...net.redis_client import problem_of
 from ...revocation import Revocations
 from ...settings import KINDE_AUDIENCE, issuer_urls
+from ...tokens.access_token import AccessToken
+from .. import verdict
 from ..doctor.timed_get import timed_get
 from ..messages import write_message
+from ..reading import read_token
 
 CONFIRMED_WITHIN = 1_000
 """Milliseconds."""
@@ -57,10 +60,18 @@ def is_confirmed(revocations: Revocations) -> bool:
         raise
 
 
-def guard_without(issuers: Sequence[str], audience: Sequence[str] | None) -> Guard:
-    """A guard that lets revoked tokens in: to see what there is to be said of them."""
+def verified(file: str, issuers: Sequence[str], audience: Sequence[str] | None, *, as_json: bool) -> AccessToken:
+    """The token in *file* (``-``: stdin), revoked or not. Exit status 1 where it is refused anyway, 3 without keys."""
     variables = {name: value for name, value in os.environ.items() if name != _VARIABLE}
-    return Guard(issuers, audience=audience or KINDE_AUDIENCE, variables=[variables])
+    guard = Guard(issuers, audience=audience or KINDE_AUDIENCE, variables=[variables])
+    try:
+        return guard.verify(read_token(file))
+    except AuthError as refusal:
+        verdict.refused(refusal, as_json)
+        raise typer.Exit(1) from None
+    except KeysUnavailable as unknown:
+        verdict.cannot_tell(unknown, guard.health(), as_json)
+        raise typer.Exit(3) from None
 
 
 @contextmanager
