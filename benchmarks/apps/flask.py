@@ -22,7 +22,9 @@ def users() -> dict[str, bool]:
 
 
 def app_with(view: View) -> Flask:
-    app = Flask(__name__)
+    """Each app is of a class of its own, as a guarded one is: or what Python's inline caches learn from the others
+    would be taken for a cost of the guard."""
+    app: Flask = type("App", (Flask,), {})(__name__)
     app.get("/users")(view)
     return app
 
