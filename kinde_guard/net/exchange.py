@@ -22,9 +22,11 @@ class HttpAnswer:
         self.body = body
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, HttpAnswer):
-            return NotImplemented
-        return (self.status, self.headers, self.body) == (other.status, other.headers, other.body)
+        return isinstance(other, HttpAnswer) and (self.status, self.headers, self.body) == (
+            other.status,
+            other.headers,
+            other.body,
+        )
 
     __hash__ = None  # type: ignore[assignment]  # as of everything that is equal to others and holds a dict
 
