@@ -189,3 +189,11 @@ def test_it_resists_hostile_tokens() -> None:
 
     with TestClient(app) as client:
         assert_resists_hostile_tokens(client, "/verify/scope=read:users", issuer=issuer, scope="read:users")
+
+
+def test_health_checks_and_websockets() -> None:
+    """The first need no token; the second are no way in."""
+    app = ForwardAuth(guard_of(Issuer()), healthz="/healthz", readyz="/readyz")
+    assert [ask(app, path).status for path in ("/healthz", "/readyz", "/verify/authenticated")] == [200, 503, 401]
+    closed = asgi_calls.talk(app, asgi_calls.websocket("/verify/authenticated", [bearer()]))
+    assert [message["type"] for message in closed.sent] == ["websocket.close"]
