@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,13 +33,21 @@ NO_SERVER = "there is no redis-server: apt-get install redis-server"
 
 class RedisServer:
     """A ``redis-server`` (or ``valkey-server``) on 127.0.0.1, in *folder*. *keeps*: whether it writes each command to
-    disk, and so has its data after a kill. *options*: more of its command line."""
+    disk, and so has its data after a kill. *options*: more of its command line. *sentinel*: lines of the
+    configuration of a Sentinel, which it is then."""
 
-    def __init__(self, folder: Path, *options: str, keeps: bool = False, program: str | None = PROGRAM) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        keeps: bool = False,
+        program: str | None = PROGRAM,
+        sentinel: Sequence[str] = (),
+    ) -> None:
         if program is None:
             pytest.skip(NO_SERVER)
         self._program, self._folder, self._options = program, folder, options
-        self._keeps = keeps
+        self._keeps, self._sentinel = keeps, sentinel
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
 
@@ -97,10 +105,13 @@ class RedisServer:
     def _comes_up(self) -> bool:
         disk = ("--appendonly", "yes", "--appendfsync", "always") if self._keeps else ("--appendonly", "no")
         folder = ("--dir", str(self._folder), "--logfile", str(self._folder / "log"))
+        settings = (*_ALONE, *disk, *folder, *self._options)
+        if self._sentinel:
+            config = self._folder / "sentinel.conf"  # which it changes itself
+            config.write_text("\n".join(self._sentinel))
+            settings = (str(config), "--sentinel")
         self._process = subprocess.Popen(
-            [self._program, "--port", str(self.port), *_ALONE, *disk, *folder, *self._options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            [self._program, *settings, "--port", str(self.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         while self._process.poll() is None:  # it ends by itself where the port is not free yet
             if _pings(self.port):
@@ -118,9 +129,11 @@ class RedisServer:
 
 
 @contextmanager
-def running_redis(folder: Path, *options: str, keeps: bool = False) -> Iterator[RedisServer]:
+def running_redis(
+    folder: Path, *options: str, keeps: bool = False, sentinel: Sequence[str] = ()
+) -> Iterator[RedisServer]:
     """A server that runs for as long as the block; see :class:`RedisServer`."""
-    server = RedisServer(folder, *options, keeps=keeps)
+    server = RedisServer(folder, *options, keeps=keeps, sentinel=sentinel)
     try:
         server.start()
         yield server

@@ -224,6 +224,40 @@ def test_a_change_is_told_of_to_watchers_and_nothing_else_is() -> None:
     assert (entry, told) == (True, [1])
 
 
+def test_what_somebody_else_has_put_back_meanwhile_is_not_put_back_twice(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    revocations = Revocations(redis_server.url).bind([ISSUER])
+    revocations.load_behind()
+    until(lambda: revocations.health().state == "fresh")
+    entry = revocations.revoke_subject("kp_1")
+    lock = RedisStreams.lock
+
+    def late(self: RedisStreams, issuer: str, name: str) -> bool:
+        monkeypatch.setattr(RedisStreams, "lock", lock)
+        self.client.xadd(STREAM, fields_of(entry, ISSUER))
+        return lock(self, issuer, name)
+
+    with redis_server.client() as client:
+        until(lambda: client.xlen(STREAM) == 1)
+        monkeypatch.setattr(RedisStreams, "lock", late)
+        client.delete(STREAM)
+        until(lambda: client.xlen(STREAM) == 1 and not client.exists(mending_of(ISSUER)))
+        follower = revocations._follower
+        assert follower is not None
+        until(lambda: not follower._there)
+        assert client.xlen(STREAM) == 1
+    assert "put back" not in caplog.text
+    revocations.close()
+
+
+def test_a_loss_that_stays_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    notices = RevocationNotices()
+    for _ in range(3):
+        notices.of_loss_that_stays("Redis has lost all")
+    assert caplog.text.count("Redis has lost all") == 1
+
+
 # Errands.
 
 

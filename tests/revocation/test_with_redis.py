@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -563,6 +564,66 @@ def test_a_ready_client_with_or_without_texts(redis_server: RedisServer, workers
     for worker, client in zip(fleet, kinds, strict=True):
         worker.ends()
         client.close()
+
+
+def test_a_client_of_valkey_s(redis_server: RedisServer, workers: Make) -> None:
+    valkey = pytest.importorskip("valkey", reason="there is no valkey-py: pip install valkey")
+    client = valkey.Valkey(port=redis_server.port, socket_timeout=5)
+    one, two = workers(client).follows(), workers(redis_server.url).follows()
+    one.revocations.revoke_subject("kp_1")
+    two.revocations.revoke_subject("kp_2")
+    for worker in (one, two):
+        worker.knows("kp_1", "kp_2")
+    with redis_server.client() as other:
+        other.flushall()
+    until(lambda: names(redis_server) == ["kp_1", "kp_2"])
+    assert len(one.revocations.workers()) >= 1
+    one.ends()
+    client.close()
+
+
+def test_sentinel_hands_over_to_a_replica(redis_server: RedisServer, tmp_path: Path, workers: Make) -> None:
+    """The primary is killed; what was acknowledged is there, and what comes later is heard from the new one."""
+    import redis.sentinel
+
+    watched = (
+        f"sentinel monitor kinde 127.0.0.1 {redis_server.port} 1",
+        "sentinel down-after-milliseconds kinde 300",
+        "sentinel failover-timeout kinde 1000",
+    )
+    with redis_server.replica() as replica, running_redis(tmp_path / "sentinel", sentinel=watched) as watcher:
+        sentinel: Any = redis.sentinel.Sentinel([("127.0.0.1", watcher.port)], socket_timeout=2)  # type: ignore[no-untyped-call]
+        until(lambda: len(sentinel.discover_slaves("kinde")) == 1)
+        clients = [sentinel.master_for("kinde", socket_timeout=2) for _ in range(2)]
+        one, two = (workers(client).follows() for client in clients)
+        one.revocations.revoke_subject("kp_1")
+        two.knows("kp_1")
+        redis_server.kill()
+        until(lambda: _primary(sentinel) == replica.port)
+        until(lambda: _is_written(one, "kp_2"))
+        two.knows("kp_1", "kp_2")
+        until(lambda: names(replica) == ["kp_1", "kp_2"])
+        for worker, client in zip((one, two), clients, strict=True):
+            worker.ends()
+            client.close()
+        for each in sentinel.sentinels:
+            each.close()
+
+
+def _primary(sentinel: Any) -> int:
+    import redis
+
+    with suppress(redis.ConnectionError):  # there is none, for a moment
+        return int(sentinel.discover_master("kinde")[1])
+    return 0
+
+
+def _is_written(worker: Worker, subject: str) -> bool:
+    try:
+        worker.revocations.revoke_subject(subject)
+    except RevocationsUnavailable:
+        return False
+    return True
 
 
 def test_an_async_client_is_refused() -> None:

@@ -302,6 +302,43 @@ def test_under_trio_as_well(api: Api) -> None:
     assert api.seen == ["the socket ended"]
 
 
+def test_who_does_not_listen_is_cancelled_and_who_goes_on_is_told_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_asgi, "PATIENCE", 0.01)
+
+    async def deaf(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+            api.revocations.revoke_subject(SUBJECT)
+            await anyio.sleep_forever()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        for _ in range(3):
+            with pytest.raises(open_asgi.Cut):
+                await send({"type": "http.response.body", "body": b"two", "more_body": True})
+
+    async def receive() -> Any:
+        raise AssertionError
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def send_and_expire(message: Message) -> None:
+        await send(message)
+        api.time.passes(86_031 if message["type"] == "http.response.body" else 0)
+
+    app = GuardMiddleware(deaf, api.guard, close_expired=True)
+    scope = {"path": "/", "method": "GET", "headers": [(b"authorization", f"Bearer {RAW}".encode())]}
+    asyncio.run(app({"type": "http", **scope}, receive, send_and_expire))
+    api.time.passes(-86_031)
+    asyncio.run(app({"type": "websocket", **scope}, receive, send))
+    kinds = [message["type"] for message in sent]
+    assert kinds == ["http.response.start", "http.response.body", "websocket.accept", "websocket.close"]
+
+
 # WSGI.
 
 
