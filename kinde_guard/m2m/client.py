@@ -44,7 +44,8 @@ with suppress(ImportError):
     _LIBRARIES.append(httpx2)
 
 if TYPE_CHECKING:
-    from .shared import RedisClient, SharedToken
+    from .shared import SharedToken
+    from .shared_store import RedisClient
 
     SharedWhere = str | RedisClient | Literal[False] | None
 

@@ -28,14 +28,14 @@ from token_endpoint import API, APP, DAY, SECRET, Api, Clock, Kinde, credentials
 from waiting import LONG, until
 
 from kinde_guard import ConfigurationError
-from kinde_guard.m2m import ClientCredentials, TokenEndpointUnavailable, client, shared
+from kinde_guard.m2m import ClientCredentials, TokenEndpointUnavailable, client, shared, shared_store
 from kinde_guard.net.fetch import TOTAL_TIMEOUT
 
 PATIENT = (0.01,) * 10_000
 """Pauses of somebody who never has the next turn."""
 
 
-AS_SHIPPED = shared.TURN_LASTS
+AS_SHIPPED = shared_store.TURN_LASTS
 
 
 @pytest.fixture(autouse=True)
@@ -46,10 +46,10 @@ def _no_environment(no_settings: None) -> None:
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine, too, Redis answers in time, and the one whose turn it is gets a token in his turn."""
-    monkeypatch.setattr(shared, "CALL_TIMEOUT", LONG)
-    monkeypatch.setattr(shared, "ANSWER_TIMEOUT", LONG)
+    monkeypatch.setattr(shared_store, "CALL_TIMEOUT", LONG)
+    monkeypatch.setattr(shared_store, "ANSWER_TIMEOUT", LONG)
     monkeypatch.setattr(shared, "PAUSES", PATIENT)
-    monkeypatch.setattr(shared, "TURN_LASTS", 1_000)
+    monkeypatch.setattr(shared_store, "TURN_LASTS", 1_000)
     monkeypatch.setattr(client, "TOTAL_TIMEOUT", LONG)
     monkeypatch.setattr(client, "WAIT", LONG)
 
@@ -117,8 +117,8 @@ def test_one_fetches_and_all_use_it(fleet: Fleet) -> None:
 
 EIGHT = """
 import os
-from kinde_guard.m2m import ClientCredentials, client, shared
-client.TOTAL_TIMEOUT = client.WAIT = shared.CALL_TIMEOUT = shared.ANSWER_TIMEOUT = {patience}
+from kinde_guard.m2m import ClientCredentials, client, shared, shared_store
+client.TOTAL_TIMEOUT = client.WAIT = shared_store.CALL_TIMEOUT = shared_store.ANSWER_TIMEOUT = {patience}
 shared.PAUSES = (0.02,) * 10_000
 reader, writer = os.pipe()
 for _ in range(8):
@@ -590,14 +590,14 @@ def test_forgotten_while_it_is_looked_what_the_others_have(
     assert client.has_read.wait(LONG)
     token = one._shared
     assert token is not None
-    tell = token._tell
+    tell = token._store.tell
 
     def told_late() -> None:
         client.go_on.set()
         until(lambda: token._looks.under_way is None)
         tell()
 
-    monkeypatch.setattr(token, "_tell", told_late)
+    monkeypatch.setattr(token._store, "tell", told_late)
     one.forget()
     assert looked(fleet, other) == "token-2"
 
@@ -618,8 +618,8 @@ def test_what_has_been_told_is_not_told_again(fleet: Fleet, monkeypatch: pytest.
     one.token()
     token = one._shared
     assert token is not None
-    tell = token._tell
-    monkeypatch.setattr(token, "_tell", lambda: (tell(), tell()))
+    tell = token._store.tell
+    monkeypatch.setattr(token._store, "tell", lambda: (tell(), tell()))
     writes = fleet.redis.info("commandstats")["cmdstat_set"]["calls"]
     one.forget()
     assert fleet.redis.info("commandstats")["cmdstat_set"]["calls"] == writes + 1
@@ -689,7 +689,7 @@ def test_where_redis_is_away_all_is_as_if_there_were_none(
     caplog.set_level(logging.INFO, "kinde_guard")
     kinde, clock = Kinde(), Clock()
     where: Any = ready(socket_timeout=None) if own else redis_server.url
-    monkeypatch.setattr(shared, "CALL_TIMEOUT", 0.2)
+    monkeypatch.setattr(shared_store, "CALL_TIMEOUT", 0.2)
     one, other = (credentials(kinde, clock, shared=where) for _ in range(2))
     trouble(redis_server)
     assert [one.token(), other.token()] == ["token-1", "token-2"]
@@ -716,7 +716,7 @@ def test_a_redis_that_is_slow_is_away_as_well(
     ready: Callable[..., Slow], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """All that is asked of it for one fetch has a bound, and not each question."""
-    monkeypatch.setattr(shared, "CALL_TIMEOUT", 0.5)
+    monkeypatch.setattr(shared_store, "CALL_TIMEOUT", 0.5)
     client = ready(Slow)
     assert credentials(shared=client).token() == "token-1"
     assert client.calls <= 2

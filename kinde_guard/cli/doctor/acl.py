@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ...m2m.shared import PREFIX as SHARED
+from ...m2m.shared_store import PREFIX as SHARED
 from ...revocation import redis_streams as names
 
 READER, RECEIVER, OPERATOR, SHARER, DOCTOR = "reader", "receiver", "operator", "shared", "doctor"
