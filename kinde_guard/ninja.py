@@ -67,7 +67,8 @@ class KindeAuth(HttpAuthBase):
             return None
 
     def _bound(self, request: HttpRequest) -> Requirement:
-        return self.requirement.bound(request.resolver_match.kwargs if request.resolver_match else {})
+        found = getattr(request, "resolver_match", None)
+        return self.requirement.bound(found.kwargs if found else {})
 
 
 def _refuse(request: HttpRequest, refusal: AuthError | Unavailable) -> None:

@@ -91,7 +91,7 @@ def class_of(view: Any) -> Any:
 
 def operations_of(view: Any) -> list[Any]:
     """Ninja's operations at the path of *view*; empty for what is no view of Ninja's."""
-    for held in _held(view):
+    for held in (named(view, "__self__"), *_held(view)):
         operations = named(held, "operations")
         if type(held).__module__ == "ninja.operation" and isinstance(operations, list):
             return operations
