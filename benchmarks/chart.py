@@ -50,7 +50,7 @@ def _draw(place: Any, table: Table) -> None:
     place.set_title(table.title, fontsize=9)
     place.set_xlabel(table.columns[column], fontsize=8)
     place.tick_params(labelsize=8)
-    if table.bars:
+    if table.bars and "x " in table.columns[column]:  # bars are ratios; what is drawn may be something else
         place.axvline(table.bars[0].limit, color="#c0392b", linestyle="--", linewidth=1)
 
 
