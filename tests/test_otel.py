@@ -22,6 +22,7 @@ from prometheus_client import start_http_server
 from waiting import LONG
 
 from kinde_guard import AuthError, Guard, KeysUnavailable, permission, scope
+from kinde_guard.events import RevocationsLoaded, RevocationsStale, Revoked
 from kinde_guard.net import joining
 from kinde_guard.otel import Telemetry
 from kinde_guard.webhooks import WebhookEvent, WebhookReceiver
@@ -289,3 +290,26 @@ def test_webhooks_are_counted_by_type_and_by_what_became_of_them() -> None:
         (("error.type", "not_handled"), ("webhook.type", "user.updated")): 1,
         (("error.type", "malformed"),): 1,
     }
+
+
+def test_revocations_are_counted_and_their_state_is_a_gauge(backend: Backend) -> None:
+    assert "kinde_guard.revocations.status" not in backend.metrics()  # a guard without any has no state
+    observe = backend.telemetry.observe
+    observe(RevocationsLoaded(3, 0.1))
+    observe(Revoked("subject", "id", "webhook", 0.25))
+    assert backend.points("kinde_guard.revocations") == {
+        (("revocation.by", "webhook"), ("revocation.kind", "subject")): 1
+    }
+    assert backend.points("kinde_guard.revocations.delay") == {(("revocation.kind", "subject"),): 1}
+    states = {}
+    for event in (
+        None,
+        RevocationsStale("stale", 4.0),
+        RevocationsStale("expired", 4_000.0),
+        RevocationsLoaded(3, 0.1),
+    ):
+        if event is not None:
+            observe(event)
+        points = backend.points("kinde_guard.revocations.status")
+        states[str(event)] = [dict(names)["revocations.state"] for names, value in points.items() if value]
+    assert list(states.values()) == [["fresh"], ["stale"], ["expired"], ["fresh"]]

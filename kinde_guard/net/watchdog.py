@@ -66,7 +66,7 @@ class Watchdog:
         while True:
             while self._watched:
                 awake.clear()
-                awake.wait(min(PULSE, *map(self._look, list(self._watched))))
+                awake.wait(min([PULSE, *map(self._look, list(self._watched))]))  # the last may just have left
             if self._seat.get(None) is awake:  # pragma: no cover  # mostly the last that leaves is faster
                 self._seat.pop(None, None)
             # Something may have come in this very moment: see to it, unless somebody else does.

@@ -181,7 +181,7 @@ class Revocations:
                 log.warning("unloaded='accept': tokens that are revoked may be let in until revocations are loaded")
             self._issuers, self._by = issuers, by
             if clocks is not None and self._follower is None:
-                self._clocks = clocks
+                self._clocks, self._since = clocks, clocks.wall()
                 self.copy.tell_time_by(clocks)
             self.copy.drift = self._drift
             if self._make_client is not None:

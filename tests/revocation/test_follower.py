@@ -251,6 +251,23 @@ def test_what_somebody_else_has_put_back_meanwhile_is_not_put_back_twice(
     revocations.close()
 
 
+def test_who_does_not_get_the_lock_looks_again_when_it_is_free(redis_server: RedisServer) -> None:
+    revocations = Revocations(redis_server.url).bind([ISSUER])
+    revocations.load_behind()
+    until(lambda: revocations.health().state == "fresh")
+    revocations.revoke_subject("kp_1")
+    follower = revocations._follower
+    assert follower is not None
+    with redis_server.client() as client:
+        client.set(mending_of(ISSUER), "somebody else", px=60_000)
+        client.delete(STREAM)
+        until(lambda: follower._there.get(ISSUER, ()) is None)  # it has asked for the lock
+        assert client.xlen(STREAM) == 0
+        client.delete(mending_of(ISSUER))
+        until(lambda: client.xlen(STREAM) == 1)
+    revocations.close()
+
+
 def test_a_loss_that_stays_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     notices = RevocationNotices()
     for _ in range(3):

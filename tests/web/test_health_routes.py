@@ -10,7 +10,7 @@ import pytest
 from asgi_calls import ask, bearing, http, talk
 from fastapi import FastAPI
 from flask import Flask, abort
-from helpers import ISSUER, Issuer, Time, guard_of, mint
+from helpers import ISSUER, NOW, Issuer, Time, guard_of, mint
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -25,6 +25,8 @@ import kinde_guard.flask
 import kinde_guard.starlette
 import kinde_guard.wsgi
 from kinde_guard import ConfigurationError, Guard
+from kinde_guard.errors import RevocationsUnavailable
+from kinde_guard.revocation import Revocations
 from kinde_guard.testing import caller
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -245,3 +247,20 @@ def test_a_guard_that_stands_in_is_ready() -> None:
     kinde_guard.starlette.KindeGuard(app, guard=guard_of(Issuer()), **PATHS)
     with caller(app):
         assert ask(app, "/readyz").json == {"status": "ready", "keys": {}}
+
+
+def test_readyz_waits_for_the_revocations_too() -> None:
+    """Who cannot know who is revoked is sent no requests; and has the copy loaded meanwhile."""
+    away = Revocations("redis://127.0.0.1:1/0")
+    guard = guard_of(Issuer(), revocations=away)
+    with pytest.raises(RevocationsUnavailable):
+        guard.warm()
+    status, _, body = asgi_middleware(guard, **PATHS)("/readyz")
+    found = json.loads(body)
+    assert (status, found["status"], found["no_keys_of"]) == (503, "not_ready", [])
+    assert found["revocations"] == {"state": "never_loaded", "since": NOW, "entries": 0}
+    away.close()
+    here = guard_of(Issuer(), revocations=Revocations.in_memory())
+    here.warm()
+    status, _, body = asgi_middleware(here, **PATHS)("/readyz")
+    assert (status, json.loads(body)["revocations"]["state"]) == (200, "fresh")
