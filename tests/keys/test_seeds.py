@@ -184,6 +184,17 @@ def test_its_date_counts_where_the_other_clock_stood_still(issuer: Issuer, time:
     assert state_of(guard) == "fresh"
 
 
+def test_the_other_clock_counts_where_the_one_of_dates_is_set_back(issuer: Issuer, time: Time) -> None:
+    issuer.status = 503
+    guard = guard_of(issuer, time, jwks=seed(DAY - 100))
+    assert reason_of(guard, mint()) == "accepted"
+    settle(guard)
+    time.monotonic += 100
+    time.wall -= 3_600
+    assert state_of(guard) == "expired"
+    assert verdict(guard, mint({"exp": NOW + DAY})).startswith("again in")
+
+
 @pytest.mark.parametrize(("age", "why"), [
     pytest.param(DAY, "keys are usable for 86400 s", id="as old as that"),
     pytest.param(400 * DAY, "keys are usable for 86400 s", id="older"),
