@@ -267,6 +267,23 @@ class TestOtherWaysIn:
             for number in range(5):
                 assert notes.read(f"notes://of/{number}").status_code == 401
 
+    def test_strangers_fill_no_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A URI may be as large as a body, and a server is asked for it before its caller is known."""
+        from kinde_guard.web.mcp_operations import FastMCPOperations
+
+        asked: list[FastMCPOperations] = []
+        find = FastMCPOperations.find
+
+        def finding(self: FastMCPOperations, method: str, name: str, params: Any) -> Any:
+            asked.append(self)
+            return find(self, method, name, params)
+
+        monkeypatch.setattr(FastMCPOperations, "find", finding)
+        with Notes("fastmcp").running() as notes:
+            assert notes.read("notes://of/" + "a" * 100_000).status_code == 401
+            assert notes.read("notes://of/a").status_code == 401
+        assert [name for _, name in asked[0]._found] == ["notes://of/a"]
+
     def test_a_tool_that_is_replaced(self, kind: str) -> None:
         """What was found before is remembered; the new function judges itself."""
         with Notes(kind).running() as notes:

@@ -141,6 +141,8 @@ class FastMCPOperations:
     what was found is remembered. Should it change, its own decorator still judges."""
 
     MOST = 1_000
+    LONGEST = 1_000
+    """Characters of a name that is remembered: whoever asks, and how long the name is, is up to strangers."""
 
     def __init__(self, server: Any) -> None:
         self._server = server
@@ -153,10 +155,15 @@ class FastMCPOperations:
         known = self._found.get((method, name))
         if known is None and (found := await _component(self._server, method, name)) is not None:
             known = Operation(method, name, await _function_of(found, method))
-            if len(self._found) == self.MOST:  # a template has as many URIs as there are
-                self._found.clear()
-            self._found[method, name] = known
+            self._remember(known)
         return known
+
+    def _remember(self, operation: Operation) -> None:
+        if len(operation.name) > self.LONGEST:
+            return
+        if len(self._found) >= self.MOST:  # a template has as many URIs as there are
+            self._found.clear()
+        self._found[operation.method, operation.name] = operation
 
     async def every(self) -> list[Operation]:
         server = self._server
