@@ -268,6 +268,31 @@ def test_who_does_not_get_the_lock_looks_again_when_it_is_free(redis_server: Red
     revocations.close()
 
 
+def test_an_answer_that_lay_about_while_the_process_was_frozen_is_no_news(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts from when the question was put."""
+    from helpers import Time
+
+    clock, facts = Time(), RedisStreams.facts
+    revocations = Revocations(redis_server.url).bind([ISSUER], clocks=clock.clocks)
+
+    def frozen(self: RedisStreams, name: str) -> StreamFacts:
+        found = facts(self, name)
+        clock.passes(100)
+        return found
+
+    follower = revocations._follower
+    assert follower is not None
+    monkeypatch.setattr(RedisStreams, "facts", frozen)
+    follower._compare()
+    assert revocations.health().state == "stale"
+    monkeypatch.setattr(RedisStreams, "facts", facts)
+    follower._compare()
+    assert revocations.health().state == "fresh"
+    revocations.close()
+
+
 def test_a_loss_that_stays_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     notices = RevocationNotices()
     for _ in range(3):
