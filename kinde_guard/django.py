@@ -198,12 +198,42 @@ def _check(attached: DjangoGuard) -> None:
 
 
 def _sync_wrapper(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:
+    if getattr(_called_by(view), "__name__", "") == "dispatch":
+        return _dispatch_wrapper(view, requirement)
+
     @functools.wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         admit(_request_in(args), requirement, kwargs)
         return _private(view(*args, **kwargs))
 
     return wrapper
+
+
+def _dispatch_wrapper(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:
+    """``dispatch`` is ``def`` in classes whose methods are ``async def``, too, and called in the event loop then: it
+    returns something to await, and so does this, before the token is asked for."""
+
+    @functools.wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        instance = getattr(_called_by(view), "__self__", args[0] if args else None)
+        if getattr(type(instance), "view_is_async", False):
+            return _adispatch(view, requirement, args, kwargs)
+        admit(_request_in(args), requirement, kwargs)
+        return _private(view(*args, **kwargs))
+
+    return wrapper
+
+
+async def _adispatch(
+    view: Callable[..., Any], requirement: Requirement, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    await aadmit(_request_in(args), requirement, kwargs)
+    return _private(await view(*args, **kwargs))
+
+
+def _called_by(view: Callable[..., Any]) -> Any:
+    """What ``method_decorator`` has made a partial of, or *view* itself."""
+    return view.func if isinstance(view, functools.partial) else view
 
 
 def _async_wrapper(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:

@@ -119,6 +119,23 @@ class AsyncDecorated(View):
 
 
 @method_decorator(requires_scope("read:users"), name="dispatch")
+class AsyncDispatched(View):
+    """``dispatch`` itself is ``def``, and called in the event loop."""
+
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        return answer(request)
+
+
+class AsyncDispatching(View):
+    @requires_scope("read:users")
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return super().dispatch(request, *args, **kwargs)
+
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        return answer(request)
+
+
+@method_decorator(requires_scope("read:users"), name="dispatch")
 class Dispatched(View):
     """The whole class, and a method more."""
 
@@ -173,6 +190,8 @@ urlpatterns = [
     path("astats", astats),
     path("decorated", Decorated.as_view()),
     path("adecorated", AsyncDecorated.as_view()),
+    path("adispatched", AsyncDispatched.as_view()),
+    path("adispatching", AsyncDispatching.as_view()),
     path("dispatched", Dispatched.as_view()),
     path("around", requires_scope("read:users")(Undecorated.as_view())),
     path("aaround", requires_scope("read:users")(AsyncDecorated.as_view())),
@@ -238,7 +257,18 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in found if not record.message.startswith("keys of ")]
 
 
-GUARDED = ["/users", "/ausers", "/decorated", "/adecorated", "/dispatched", "/around", "/aaround", "/below/users"]
+GUARDED = [
+    "/users",
+    "/ausers",
+    "/decorated",
+    "/adecorated",
+    "/dispatched",
+    "/adispatched",
+    "/adispatching",
+    "/around",
+    "/aaround",
+    "/below/users",
+]
 
 
 @pytest.mark.parametrize("path", GUARDED)
@@ -787,9 +817,8 @@ def test_no_loop_waits_for_keys() -> None:
     issuer.transport = httpx.MockTransport(slowly)
 
     async def both(client: httpx.AsyncClient) -> list[int]:
-        waiting = [
-            asyncio.create_task(client.get(path, headers=bearer(mint(base=M2M)))) for path in ("/ausers", "/aplain")
-        ]
+        paths = ("/ausers", "/aplain", "/adispatched", "/adispatching")
+        waiting = [asyncio.create_task(client.get(path, headers=bearer(mint(base=M2M)))) for path in paths]
         while not entered.is_set():
             assert not any(task.done() for task in waiting)
             await asyncio.sleep(0.002)
@@ -798,8 +827,8 @@ def test_no_loop_waits_for_keys() -> None:
         go.set()
         return [answer.status_code for answer in (*meanwhile, *await asyncio.gather(*waiting))]
 
-    with project(guard_of(issuer), public=["/healthz"]):
-        assert with_asgi_client(both) == [200, 401, 401, 200, 200]
+    with project(guard_of(issuer), public=["/healthz", "/adispatched", "/adispatching"]):
+        assert with_asgi_client(both) == [200, 401, 401, 200, 200, 200, 200]
 
 
 def test_an_async_project_with_middleware_for_threads(app: dict[str, str]) -> None:
