@@ -41,7 +41,8 @@ _ALONE = ("authenticated", "machine", "user")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TYPED = re.compile(r"true|false|-?[0-9]+(\.[0-9]+)?")
 _ORIGINAL = (b"x-original-uri", b"x-original-url", b"x-forwarded-uri")
-_READ_IN_TWO_WAYS = re.compile(r"(^|/)\.\.?(/|$)|//|[\\;%\x00-\x1f]")
+_ENCODED_SLASH = re.compile("%2f", re.I)
+_READ_IN_TWO_WAYS = re.compile(r"(^|/)\.\.?(/|$)|//|[\\;%\x00-\x1f\ufffd]")  # U+FFFD: bytes that were not UTF-8
 _NO_STORE = (b"cache-control", b"no-store")
 _log = logging.getLogger("kinde_guard")
 
@@ -184,7 +185,9 @@ def _path_of(scope: asgi_scope.Scope) -> str:
 def is_read_in_two_ways(original: bytes) -> bool:
     """Whether proxy and app may take the path for two different ones (``..;``, ``%2f``, ``//``)."""
     text = re.sub(r"^https?://[^/?]*", "", original.decode("latin-1"), flags=re.I)
-    return _READ_IN_TWO_WAYS.search(unquote_to_bytes(text.partition("?")[0]).decode("utf-8", "replace")) is not None
+    path = text.partition("?")[0]
+    decoded = unquote_to_bytes(path).decode("utf-8", "replace")
+    return any(found is not None for found in (_ENCODED_SLASH.search(path), _READ_IN_TWO_WAYS.search(decoded)))
 
 
 async def _token_of(scope: asgi_scope.Scope, guard: Authenticator) -> AccessToken:

@@ -91,7 +91,7 @@ def test_a_route_that_requires_nothing_readable_lets_nobody_in(
     assert [text.startswith("Envoy's route requires nothing readable: ") for text in errors] == [True]
 
 
-@pytest.mark.parametrize("path", ["/x/..;/admin", "/x/..%2fadmin", "//admin", "/a\\b", "/a%252e"])
+@pytest.mark.parametrize("path", ["/x/..;/admin", "/x/..%2fadmin", "//admin", "/a\\b", "/a%252e", "/admin%2Fusers"])
 def test_a_path_that_two_read_in_two_ways_is_refused(envoy: Envoy, path: str) -> None:
     assert envoy.ask("authenticated", bearer(), path=path)[0] == 403
 

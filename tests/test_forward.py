@@ -136,6 +136,9 @@ def test_as_nginx_understands_it() -> None:
         "/a%252e",
         "/.",
         "/a%00",
+        "/admin%2fusers",
+        "/admin%2Fusers",
+        "/%c0%ae%c0%ae",
     ],
 )
 def test_a_path_that_two_read_in_two_ways_is_refused(app: ForwardAuth, name: str, original: str) -> None:
