@@ -274,11 +274,13 @@ class TestOnce:
         async def cancelled(receiver: WebhookReceiver) -> None:
             task = asyncio.ensure_future(receiver.areceive("POST", JWT, body()))
             await asyncio.to_thread(begun.wait)
-            task.cancel()
-            await asyncio.sleep(0)
-            assert not task.done()  # the thread goes on: nobody else is told meanwhile
-            assert (await receiver.areceive("POST", JWT, body())).status == 503
-            go_on.set()
+            try:
+                task.cancel()
+                await asyncio.sleep(0)
+                assert not task.done()  # the thread goes on: nobody else is told meanwhile
+                assert (await receiver.areceive("POST", JWT, body())).status == 503
+            finally:
+                go_on.set()
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert (await receiver.areceive("POST", JWT, body())).status == 200
