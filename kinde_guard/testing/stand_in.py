@@ -71,6 +71,10 @@ class StandInGuard:
         return {}
 
     @property
+    def emit(self) -> None:
+        return None
+
+    @property
     def clocks(self) -> Clocks:
         return Clocks()
 
