@@ -102,7 +102,8 @@ def test_no_process_misses_any(redis_server: RedisServer) -> None:
 def test_the_interpreter_ends_while_the_thread_waits(redis_server: RedisServer) -> None:
     code = (
         "import sys; from kinde_guard.revocation import Revocations;"
-        "it = Revocations(sys.argv[1]).bind(['https://acme.kinde.com']); news = it.load_behind(); news and news.result(60);"
+        "it = Revocations(sys.argv[1]).bind(['https://acme.kinde.com']);"
+        "news = it.load_behind(); news and news.result(60);"
         "print(it.health().state)"
     )
     done = subprocess.run(
