@@ -113,7 +113,7 @@ def test_a_replica_is_no_place_to_write(doctor: Doctor, redis_server: RedisServe
     with redis_server.replica() as replica:
         found = findings(doctor("--json", KINDE_REVOCATIONS_URL=replica.url))
         assert found["role"] == ("failed", "a replica: nothing can be written there")
-        until(lambda: findings(doctor("--json"))["role"] == ("well", "a primary, with 1 replicas"))  # it has just joined
+        until(lambda: findings(doctor("--json"))["role"] == ("well", "a primary, with 1 replicas"))
 
 
 def test_it_is_not_there(doctor: Doctor, redis_server: RedisServer) -> None:
