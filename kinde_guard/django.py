@@ -198,7 +198,7 @@ def _check(attached: DjangoGuard) -> None:
 
 
 def _sync_wrapper(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:
-    if getattr(_called_by(view), "__name__", "") == "dispatch":
+    if getattr(view, "__name__", "") == "dispatch":
         return _dispatch_wrapper(view, requirement)
 
     @functools.wraps(view)
@@ -213,14 +213,18 @@ def _dispatch_wrapper(view: Callable[..., Any], requirement: Requirement) -> Cal
     """``dispatch`` is ``def`` in classes whose methods are ``async def``, too, and called in the event loop then: it
     returns something to await, and so does this, before the token is asked for."""
 
+    instance = _instance_of(view)
+
     @functools.wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        instance = getattr(_called_by(view), "__self__", args[0] if args else None)
-        if getattr(type(instance), "view_is_async", False):
+        called = args[0] if instance is None and args else instance
+        if getattr(type(called), "view_is_async", False):
             return _adispatch(view, requirement, args, kwargs)
         admit(_request_in(args), requirement, kwargs)
         return _private(view(*args, **kwargs))
 
+    if instance is not None:
+        wrapper.kinde_guard_instance = instance  # type: ignore[attr-defined]  # for a decorator around
     return wrapper
 
 
@@ -231,9 +235,15 @@ async def _adispatch(
     return _private(await view(*args, **kwargs))
 
 
-def _called_by(view: Callable[..., Any]) -> Any:
-    """What ``method_decorator`` has made a partial of, or *view* itself."""
-    return view.func if isinstance(view, functools.partial) else view
+def _instance_of(view: Any) -> Any:
+    """Whose method *view* is, where ``method_decorator`` has bound it, whatever other decorators are around it."""
+    while view is not None:
+        held = vars(view).get("kinde_guard_instance") if hasattr(view, "__dict__") else None
+        found = held or getattr(getattr(view, "func", view), "__self__", None)
+        if found is not None:
+            return found
+        view = getattr(view, "__wrapped__", None)
+    return None
 
 
 def _async_wrapper(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:
