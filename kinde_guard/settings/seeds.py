@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -105,15 +106,13 @@ def _fetched_at(document: _Document) -> float | None:
     text = document.members.get("fetched_at")
     if text is None:
         return document.changed_at
-    try:
+    with suppress(TypeError, ValueError, OverflowError):  # no date; or in UTC it is of the year 0, or 10000
         date = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        date = None
-    if date is None or date.tzinfo is None:
-        raise ConfigurationError(
-            f"jwks: fetched_at of {document.source} must be a time in UTC, such as 2026-01-31T12:00:00Z, not {text!r}"
-        )
-    return date.timestamp()
+        if date.tzinfo is not None:
+            return date.astimezone(UTC).timestamp()
+    raise ConfigurationError(
+        f"jwks: fetched_at of {document.source} must be a time in UTC, such as 2026-01-31T12:00:00Z, not {text!r}"
+    )
 
 
 def _body(document: _Document) -> bytes:

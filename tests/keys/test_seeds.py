@@ -336,6 +336,11 @@ WRONG = {
     "a number for a date": ({**bare(), "fetched_at": 1}, "must be a time in UTC"),
     "no date": ({**bare(), "fetched_at": "today"}, "must be a time in UTC"),
     "a date without a zone": ({**bare(), "fetched_at": "2025-06-29T12:00:00"}, "must be a time in UTC"),
+    "a date of the year 0 in UTC": ({**bare(), "fetched_at": "0001-01-01T00:00:00+23:59"}, "must be a time in UTC"),
+    "a date of the year 10000 in UTC": (
+        {**bare(), "fetched_at": "9999-12-31T23:59:59-23:59"},
+        "must be a time in UTC",
+    ),
     "an empty date": ({**bare(), "fetched_at": ""}, "must be a time in UTC"),
     "a document as text": (json.dumps(bare()), "json.loads(text)"),
     "a list as text": (" [" + json.dumps(bare()), "json.loads(text)"),
