@@ -75,7 +75,8 @@ SIGN_IN_SCOPES = "openid profile email offline"
 
 
 class KindeProvider(AuthProvider):
-    """``auth=`` for a server at the URL *base_url*: every request needs a token of Kinde's.
+    """``auth=`` for a server at the URL *base_url*: every request to its MCP endpoint needs a token of Kinde's. To
+    fastmcp, routes of ``@server.custom_route`` are open; ``KindeGuard(app, public=[…])`` guards them, too.
 
     Alone, it takes tokens that clients have from elsewhere, machine-to-machine ones among them. The URL that clients
     connect to, *base_url* and the server's path, has to be an audience of the guard; its metadata (RFC 9728) is served.
