@@ -433,7 +433,11 @@ class Revocations:
         self.copy.publish()
         if new:
             self._notices.of_entry(entry, max(0.0, self._clocks.wall() - entry.issued_before))
-        return entry, new and self._make_client is not None
+        if not new or self._make_client is None:
+            return entry, False
+        # Until it stands in Redis: whoever says the same meanwhile must not take it for written.
+        self._unwritten.update({(issuer, entry.id): entry for issuer in self._issuers})
+        return entry, True
 
     def _is_unwritten(self, entry: Revocation) -> bool:
         return any((issuer, entry.id) in self._unwritten for issuer in self._issuers)

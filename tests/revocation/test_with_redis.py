@@ -349,6 +349,26 @@ def test_what_cannot_be_written_holds_here_and_is_delivered_later(redis_server: 
     two.knows("kp_1", "kp_2")
 
 
+def test_who_says_the_same_while_it_is_being_written_is_not_told_that_it_is_done(
+    redis_server: RedisServer, workers: Make
+) -> None:
+    """Or a webhook that came twice at once would be answered 200, and lost if the first could not be written."""
+    one = workers(redis_server.url).follows()
+    redis_server.hang()
+    first = in_thread(lambda: _quietly(one.revocations.revoke_subject, "kp_1"))
+    until(lambda: one.revocations.copy.says("subject", "kp_1", 0) is not None)
+    with pytest.raises(RevocationsUnavailable):
+        one.revocations.revoke_subject("kp_1")
+    first.join(LONG)
+    redis_server.resume()
+    until(lambda: "kp_1" in names(redis_server))
+
+
+def _quietly(function: Callable[[str], object], argument: str) -> None:
+    with suppress(RevocationsUnavailable):
+        function(argument)
+
+
 # What Redis loses.
 
 
