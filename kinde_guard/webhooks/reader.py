@@ -158,6 +158,8 @@ def _check_kind(claims: Json) -> None:
         value = claims.get(name)
         if type(value) is not str or not 1 <= len(value) <= most:
             raise InvalidWebhook("not_an_event", f"{name} is not text of at most {most} characters")
+    if len(claims["event_id"].split()) != 1:  # it stands among other words in what a fleet is told
+        raise InvalidWebhook("not_an_event", "event_id has white space in it")
 
 
 def _time_of(claims: Json, now: float) -> float:

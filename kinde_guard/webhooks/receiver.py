@@ -50,7 +50,7 @@ class WebhookReceiver:
         self._own_ledger = ledger or ProcessLedger()
         self._is_given = ledger is not None
         self._scope = _scope_of(guard, on_event)
-        self._refusal_said, self._has_taken = Once(), False
+        self._refusal_said, self._outage_said, self._has_taken = Once(), Once(), False
 
     def receive(self, method: str, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
         """The answer to a request with this *method*, these *headers* and this raw *body*, of which no more need be
@@ -133,7 +133,9 @@ class WebhookReceiver:
         facts = {"event": "webhook_refused", "reason": refusal.reason}
         self._tell("", refusal.reason)
         if isinstance(refusal, KeysUnavailable):
-            log.warning("cannot tell (keys_unavailable) a webhook: it has to be sent again", extra=facts)
+            # The store of the keys warns of the outage; strangers may send as many as they like.
+            level = logging.WARNING if self._outage_said.is_first() else logging.INFO
+            log.log(level, "cannot tell (keys_unavailable) a webhook: it has to be sent again", extra=facts)
             return unavailable("keys_unavailable", refusal.retry_after)
         level = logging.WARNING if not self._has_taken and self._refusal_said.is_first() else logging.INFO
         log.log(level, "refused (%s) a webhook: %s", refusal.reason, refusal.hint, extra=facts)

@@ -270,6 +270,7 @@ class TestRefused:
         ({"events": {}}, "not_an_event"), ({"events": None}, "not_an_event"),
         ({"event_id": ABSENT}, "not_an_event"), ({"event_id": ""}, "not_an_event"), ({"event_id": 1}, "not_an_event"),
         ({"event_id": None}, "not_an_event"), ({"event_id": "e" * 257}, "not_an_event"),
+        ({"event_id": "a b"}, "not_an_event"), ({"event_id": " "}, "not_an_event"),
         ({"type": ABSENT}, "not_an_event"), ({"type": ""}, "not_an_event"), ({"type": ["a.b"]}, "not_an_event"),
         ({"type": "t" * 101}, "not_an_event"),
     ])  # fmt: skip
