@@ -23,6 +23,7 @@ from waiting import LONG
 
 from kinde_guard import Guard
 from kinde_guard.keys import store
+from kinde_guard.revocation.follower import Follower
 
 # A busy machine is no defect: what inputs may cost is measured by the fuzzers, in CPU time.
 settings.register_profile("kinde_guard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -33,6 +34,22 @@ AS_SHIPPED = store.WAIT_UNKNOWN
 # Where Python is told to keep no bytecode, each of the many processes that tests start would compile all it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+@pytest.fixture(autouse=True)
+def nobody_follows_any_more(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test has had follow a Redis would look for it for ever, in the middle of the tests after it."""
+    started: list[Follower] = []
+    ensure = Follower.ensure
+
+    def recorded(follower: Follower) -> None:
+        ensure(follower)
+        started.append(follower)
+
+    monkeypatch.setattr(Follower, "ensure", recorded)
+    yield
+    for follower in started:
+        follower.stop()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -82,6 +82,7 @@ class RedisServer:
     def hang(self) -> None:
         """Answers nothing from now on, and keeps every connection."""
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitpid(self.pid, os.WUNTRACED)  # until it stands still, which may take a moment
 
     def resume(self) -> None:
         """After :meth:`hang`."""
@@ -100,6 +101,8 @@ class RedisServer:
         with running_redis(self._folder.with_name(f"{self._folder.name}-replica"), *options) as server:
             with server.client() as client:
                 until(lambda: _replication(client)["master_link_status"] == "up")
+            with self.client() as client:
+                until(lambda: client.role()[2])  # the primary knows of it, too
             yield server
 
     def _comes_up(self) -> bool:

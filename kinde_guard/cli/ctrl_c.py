@@ -28,6 +28,7 @@ def heed(arguments: Sequence[str]) -> None:
     status = status_of(arguments)
 
     def end(signum: int, frame: object) -> None:
+        ignore()  # another one, while this one is answered
         if status == 0:
             _say(b"\nStopped.\n")
         os._exit(status)

@@ -41,6 +41,9 @@ PRIMARY_EVERY = 5.0
 AGAIN_WRITTEN = 60.0
 """Seconds until somebody who may not write tries again."""
 
+_CHANCE = random.SystemRandom().random
+"""Not the process's own: children that are forked alike would all come back at once."""
+
 
 class Follower:
     """Follows the streams of *issuers*, and keeps *replica* like them. *streams* gives the client of this process."""
@@ -53,7 +56,7 @@ class Follower:
         clocks: Clocks,
         notices: RevocationNotices,
         *,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = _CHANCE,
     ) -> None:
         self._replica, self._streams, self._clocks, self._notices = replica, streams, clocks, notices
         self._age, self._chance = clocks.monotonic, chance
