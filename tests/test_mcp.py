@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 pytest.importorskip("mcp", reason="the MCP SDK is not installed")
@@ -321,6 +322,10 @@ class TestBodies:
 
         async def count(ctx: Any) -> str:
             await ctx.report_progress(1, 2)
+            for _ in range(100):
+                await (
+                    anyio.lowlevel.checkpoint()
+                )  # until it is on its way: how many hands it goes through, versions say
             now[0] += 1_000
             await ctx.report_progress(2, 2)
             return "counted"

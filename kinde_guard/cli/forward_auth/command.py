@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+class Statuses(Enum):
+    """As :data:`kinde_guard.forward.Statuses`, for the command line."""
+
+    plain = "plain"
+    nginx = "nginx"
+
+
 def forward_auth(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port for HTTP; 0 picks a free one.")] = 9401,
@@ -26,8 +34,8 @@ def forward_auth(
     domain: Domains = None,
     audience: Audiences = None,
     statuses: Annotated[
-        Literal["plain", "nginx"], typer.Option(help="How refusals are answered; nginx for nginx and its ingress.")
-    ] = "plain",
+        Statuses, typer.Option(help="How refusals are answered; nginx for nginx and its ingress.")
+    ] = Statuses.plain,
     identity_headers: Annotated[
         bool, typer.Option("--identity-headers", help="Tell the proxy who calls, in headers X-Kinde-…")
     ] = False,
@@ -62,7 +70,9 @@ def forward_auth(
         return
     if require:
         raise ConfigurationError("--require belongs to --print: what is required stands in the proxy's configuration")
-    _serve(host, port, grpc, Guard(domain or None, audience=audience or KINDE_AUDIENCE), statuses, identity_headers)
+    _serve(
+        host, port, grpc, Guard(domain or None, audience=audience or KINDE_AUDIENCE), statuses.value, identity_headers
+    )
 
 
 def _serve(
