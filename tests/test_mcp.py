@@ -323,9 +323,7 @@ class TestBodies:
         async def count(ctx: Any) -> str:
             await ctx.report_progress(1, 2)
             for _ in range(100):
-                await (
-                    anyio.lowlevel.checkpoint()
-                )  # until it is on its way: how many hands it goes through, versions say
+                await anyio.lowlevel.checkpoint()  # until it is on its way, through however many hands
             now[0] += 1_000
             await ctx.report_progress(2, 2)
             return "counted"

@@ -22,8 +22,8 @@ class OpenToken:
     def __init__(self, guard: Guard, token: AccessToken) -> None:
         self._guard, self._token = guard, token
         clocks = guard.clocks
-        left = token.expires_at + guard.settings.leeway - clocks.wall()
-        self._over_at = clocks.monotonic() + left  # whatever becomes of the wall clock
+        self._end = token.expires_at + guard.settings.leeway
+        self._over_at = clocks.monotonic() + self._end - clocks.wall()  # whatever becomes of the wall clock
         self.revoked: Future[None] = Future()
         """Resolves when it is revoked, in the thread that hears of it."""
         self._copy = None if guard.revocations is None else guard.revocations.copy
@@ -34,8 +34,9 @@ class OpenToken:
 
     @property
     def seconds_left(self) -> float:
-        """How long may be waited for :attr:`revoked` before looking again."""
-        return max(0.0, min(MOST_AT_ONCE, self._over_at - self._guard.clocks.monotonic()))
+        """How long may be waited for :attr:`revoked` before looking again; 0 as soon as either clock says so."""
+        clocks = self._guard.clocks
+        return max(0.0, min(MOST_AT_ONCE, self._over_at - clocks.monotonic(), self._end - clocks.wall()))
 
     @property
     def is_over(self) -> bool:
