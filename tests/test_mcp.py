@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("mcp", reason="the MCP SDK is not installed")
 
+from helpers import older
 from servers_mcp import BEFORE, KINDS, MODERN, RESOURCE, Notes, Registering, app_of, message, result, server_of, text_of
 from starlette.testclient import TestClient
 from waiting import LONG
@@ -333,7 +334,8 @@ class TestBodies:
         params = {"name": "count", "arguments": {}, "_meta": {"progressToken": 1}}
         with notes.running():
             answer = notes.ask("tools/call", params, {"scope": "notes:read", "lifetime": 60}, BEFORE)
-        assert '"progress":1' in answer.text.replace(".0", "")
+        if not older("starlette", "1.0"):  # whose test client shows nothing of a stream that was cut
+            assert '"progress":1' in answer.text.replace(".0", "")
         assert "counted" not in answer.text
 
     def test_a_body_in_pieces(self, notes: Notes) -> None:
