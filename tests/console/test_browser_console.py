@@ -182,6 +182,7 @@ def test_a_suspension_is_seen_to_reach_an_api(visitor: Visitor) -> None:
                 guard.verify(token)
             page.get_by_role("button", name="Restore Ada Lovelace").click()
             expect(page.get_by_role("status")).to_contain_text("may sign in again.")
+            page.close()  # before there is nobody to ask
 
 
 def test_what_others_do_to_the_local_kinde_is_seen_at_once(page: Page, issuer: LocalIssuer) -> None:
