@@ -6,6 +6,8 @@ cannot hold one.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,6 +37,14 @@ def client_for(where: object, *, name: str, needs: tuple[str, ...], timeout: flo
     return where
 
 
+def load_what_connecting_needs() -> None:
+    """Now, and not in the thread that connects: a fork in the middle of an import leaves the child waiting for ever."""
+    metadata = import_module("importlib.metadata")
+    with suppress(metadata.PackageNotFoundError):
+        metadata.version("redis")  # redis-py looks its own version up, which loads some of email
+    import_module("encodings.idna")  # names of hosts are encoded
+
+
 def problem_of(error: Exception) -> str:
     """What a client has raised, in one line for a log. Not the text of an exception that nobody foresaw: it could quote
     the password."""
@@ -50,6 +60,7 @@ def problem_of(error: Exception) -> str:
 def _client_at(address: str, name: str, timeout: float) -> Any:
     check_address(address, name)
     redis = _redis(name)
+    load_what_connecting_needs()
     try:
         return redis.Redis.from_url(
             address,

@@ -11,7 +11,6 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from importlib import import_module
 from json import loads
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +19,7 @@ from ..events import Emit, log
 from ..net import errands, forks
 from ..net.clocks import Clocks
 from ..net.once import Once
-from ..net.redis_client import client_for
+from ..net.redis_client import client_for, load_what_connecting_needs
 from ..tokens.access_token import AccessToken
 from . import entry as entries
 from .entry import AHEAD, MAX_TEXT, Kind, Revocation, Unreadable, id_of, made, marks_of
@@ -107,7 +106,7 @@ class Revocations:
         self._client: Any = None
         self._is_ours = isinstance(where, str)
         self._new_client()
-        _load_what_connecting_needs()
+        load_what_connecting_needs()
 
     @classmethod
     def in_memory(
@@ -548,12 +547,6 @@ def _workers(streams: RedisStreams, issuer: str) -> Iterator[Worker]:
             yield Worker(name, issuer, applied, lifts, int(said["entries"]), str(said["state"])[:20])
         except (KeyError, TypeError, ValueError):
             continue
-
-
-def _load_what_connecting_needs() -> None:
-    """Now, and not in the thread: a fork in the middle of an import leaves the child waiting for ever."""
-    import_module("email.parser")  # redis-py looks its own version up
-    import_module("encodings.idna")  # names of hosts are encoded
 
 
 def _entry_of(event: WebhookEvent) -> Revocation | None:
