@@ -32,7 +32,7 @@ class BoundedCalls:
 
     def renew(self) -> None:
         """A forked child has none of its parent's threads, and so none that hangs."""
-        self._given_up: list[_Call[object]] = []
+        self._given_up: list[Call[object]] = []
 
     def make(self, work: Callable[[], T], seconds: float | None = None) -> T:
         """What *work* returns; waits in this thread."""
@@ -46,25 +46,22 @@ class BoundedCalls:
         await ajoin(call.future, self._deadline)
         return self._result(call, self._deadline)
 
-    def _start(self, work: Callable[[], T]) -> _Call[T]:
+    def _start(self, work: Callable[[], T]) -> Call[T]:
         self._given_up = [call for call in self._given_up if not call.future.done()]
         if len(self._given_up) >= MOST_HANGING:
             raise TimeoutError(f"{MOST_HANGING} calls before still hang")
-        call = _Call(work)
+        call = Call(work)
         workers.start(call)
         return call
 
-    def _result(self, call: _Call[T], seconds: float) -> T:
+    def _result(self, call: Call[T], seconds: float) -> T:
         if not call.future.done():
             call.wanted = False
             self._given_up.append(call)  # type: ignore[arg-type]  # of its result nothing is asked
-            raise TimeoutError(f"no answer within {seconds:.2g} s")
-        if call.error is not None:
-            raise call.error
-        return call.result
+        return call.outcome(f"no answer within {seconds:.2g} s")
 
 
-class _Call(Generic[T]):
+class Call(Generic[T]):
     """A job for the workers. The future says that it is over, and nothing else: who waits in a loop watches it."""
 
     result: T
@@ -83,7 +80,16 @@ class _Call(Generic[T]):
                 self.result = self._work()
         except Exception as error:
             self.error = error
-        self.future.set_result(None)
+        finally:
+            self.future.set_result(None)
+
+    def outcome(self, without: str) -> T:
+        """What it returned or raised; a ``TimeoutError`` that says *without* if there is neither."""
+        if self.error is not None:
+            raise self.error
+        if not hasattr(self, "result"):
+            raise TimeoutError(without)
+        return self.result
 
     def turn_down(self, error: Exception) -> None:
         """There is no thread for it."""
