@@ -26,7 +26,7 @@ from urllib.parse import quote, unquote_to_bytes
 from .adapters import AccessToken, Attached, Authenticator, Once, Requirement, WellKnownPages, asgi_scope, judge
 from .errors import AuthError, ConfigurationError, Unavailable
 from .guard import Guard, GuardSettings
-from .requirements import parse
+from .requirements import SPELLED_ALONE, SPELLED_WITH_A_NAME, parse
 
 __all__ = ["ForwardAuth", "Statuses", "identity", "is_read_in_two_ways", "requirement_in"]
 
@@ -35,9 +35,7 @@ Statuses = Literal["plain", "nginx"]
 
 _STATUSES: Mapping[Statuses, Mapping[int, int]] = {"plain": {}, "nginx": {400: 401}}
 _PREFIX = "/verify/"
-_NAMED = ("scope", "permission", "role", "org", "flag")
 _SPELLINGS = "scope=NAME, permission=KEY, role=KEY, org=CODE, flag=KEY, flag=KEY=VALUE, machine, user or authenticated"
-_ALONE = ("authenticated", "machine", "user")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TYPED = re.compile(r"true|false|-?[0-9]+(\.[0-9]+)?")
 _ORIGINAL = (b"x-original-uri", b"x-original-url", b"x-forwarded-uri")
@@ -155,9 +153,9 @@ def requirement_in(path: str) -> Requirement:
 
 def _part(segment: str) -> Requirement:
     word, equals, name = segment.partition("=")
-    if not equals and word in _ALONE:
+    if not equals and word in SPELLED_ALONE:
         return parse(word)
-    if word not in _NAMED or not name:
+    if word not in SPELLED_WITH_A_NAME or not name:
         raise ConfigurationError(f"{segment!r} is no requirement: write {_SPELLINGS}")
     key, equals, value = name.partition("=") if word == "flag" else (name, "", "")
     spelt = value if _TYPED.fullmatch(value) or not equals else json.dumps(value)
