@@ -11,7 +11,13 @@ from .forms import SentForm
 from .pages import Page, Values, View
 from .state import ConsoleState
 
-PLACES = {"keys": "keys", "token": "token endpoint", "discovery": "discovery"}
+PLACES = {
+    "keys": "keys",
+    "token": "token endpoint",
+    "discovery": "discovery",
+    "verify": "verification of API keys",
+    "api_keys": "API keys",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ For development and tests. The guard itself never imports it.
 
 from __future__ import annotations
 
+from .api_keys import ApiKey, NewApiKey
 from .faults import FAULTS, Fault
 from .keys import UNSIGNED, SigningKey
 from .local import LocalIssuer
@@ -25,11 +26,13 @@ __all__ = [
     "UNSIGNED",
     "WEBHOOK_FAULTS",
     "Api",
+    "ApiKey",
     "App",
     "ConfidentialApp",
     "Fault",
     "LocalIssuer",
     "Membership",
+    "NewApiKey",
     "Preset",
     "Request",
     "Response",

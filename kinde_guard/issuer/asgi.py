@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import control, service
 from .delivery import Message, Receive, Send, deliver, write
-from .endpoints.paths import PLACES
+from .endpoints.paths import place_of
 from .messages import MAX_BODY, Request
 from .tenant import Tenant
 
@@ -30,7 +30,7 @@ class IssuerApp:
         if request.path in control.ROUTES:
             await write(control.respond(self._tenant, request, scope.get("client")), send)
             return
-        place = PLACES.get(request.path, "discovery")
+        place = place_of(request.path) or "discovery"
         fault = self._tenant.faults.get(place)
         answer = service.answer(self._tenant, request) or service.DOWN
         await deliver(answer, receive, send, mended=lambda: self._tenant.faults.get(place) is not fault)

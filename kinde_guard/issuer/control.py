@@ -10,6 +10,9 @@ it; ``DELETE`` heals everything.
 
 ``/_local/tokens``: ``GET`` the presets, and for what a guard refuses each; ``POST`` with JSON such as ``{"preset":
 "expired"}`` gives a new token of that name.
+
+``/_local/api_keys``: ``POST`` with JSON such as ``{"name": "…", "audience": "…", "scopes": ["…"], "user": "…",
+"org_code": "…", "lifetime": 3600}``, each of which may be left out, makes an API key.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from ..errors import ConfigurationError
-from . import verdicts
+from . import api_key_administration, verdicts
 from .faults import FAULTS, break_down
 from .messages import MAX_BODY, Request, Response, error_response, json_response
 from .origin import is_our_page
@@ -30,6 +33,7 @@ from .presets import PRESETS, preset
 from .tenant import PLACE_NAMES, Tenant
 
 _NUMBER = re.compile(r"[0-9]{1,15}")
+_OF_API_KEYS = {"name", "audience", "scopes", "user", "org_code", "lifetime"}
 _UNSHARED = {  # nor as a script, an image or a frame of another page
     "cache-control": "no-store",
     "cross-origin-resource-policy": "same-origin",
@@ -103,6 +107,25 @@ def _mint(tenant: Tenant, request: Request) -> object:
     return {"access_token": preset(tenant, str(wish["preset"])), "token_type": "Bearer"}
 
 
+def _make_api_key(tenant: Tenant, request: Request) -> object:
+    wish = _json(request)
+    if not isinstance(wish, dict) or not wish.keys() <= _OF_API_KEYS:
+        raise ConfigurationError(f"the body must be a JSON object with some of {', '.join(sorted(_OF_API_KEYS))}")
+    named = {name: wish[name] for name in ("user", "org_code", "audience", "name") if name in wish}
+    if not all(isinstance(value, str) for value in named.values()) or not isinstance(wish.get("scopes", []), list):
+        raise ConfigurationError("scopes must be a list, and names, users and audiences text")
+    key = api_key_administration.create(
+        tenant,
+        named.get("name", "API key"),
+        api=tenant.registry.own_api(named.get("audience", tenant.audience)),
+        scopes=wish.get("scopes"),
+        user_id=named.get("user"),
+        org_code=named.get("org_code"),
+        lifetime=wish.get("lifetime"),
+    )
+    return {"id": key.id, "key": key.key, "type": key.key_type, "scopes": key.scopes}
+
+
 def _json(request: Request) -> Any:
     """The body; ``None`` if it cannot be read."""
     # A form of another page's, which needs nobody's leave to be sent here, cannot say this type.
@@ -119,4 +142,5 @@ ROUTES: Mapping[str, Mapping[str, Callable[[Tenant, Request], object]]] = {
     "/_local/verdicts": {"POST": _note_verdicts},
     "/_local/events": {"GET": _events},
     "/_local/tokens": {"GET": _presets, "POST": _mint},
+    "/_local/api_keys": {"POST": _make_api_key},
 }

@@ -11,7 +11,7 @@ from contextlib import suppress
 from urllib.parse import parse_qs, unquote_plus
 
 from ..tokens.digests import fingerprint, sha256
-from .endpoints.paths import PLACES, TOKEN_PATH
+from .endpoints.paths import TOKEN_PATH, VERIFY_PATH, place_of
 from .endpoints.token import GRANT_TYPES
 from .messages import MAX_BODY, Request, Response
 from .tenant import Tenant
@@ -22,9 +22,11 @@ _READING = ("GET", "HEAD")
 
 def note(tenant: Tenant, request: Request, response: Response | None) -> None:
     """Write an exchange down; *response* is ``None`` if nobody answers."""
-    place = PLACES.get(request.path)
+    place = place_of(request.path)
     if request.path == TOKEN_PATH and request.method == "POST":
         _note_token(tenant, request, response)
+    elif request.path == VERIFY_PATH and request.method == "POST":
+        _note_verification(tenant, response)
     elif place in ("keys", "discovery") and request.method in _READING:
         agent = request.headers.get("user-agent", "")
         how = _outcome(response)
@@ -54,6 +56,18 @@ def _note_token(tenant: Tenant, request: Request, response: Response | None) -> 
     tenant.journal.add(
         "token_issued" if claims else "token_refused",
         f"token issued to {name}" if claims else f"token refused to {name}: {why}",
+        **{name: value for name, value in details.items() if value},
+    )
+
+
+def _note_verification(tenant: Tenant, response: Response | None) -> None:
+    """Whether the answer lets the key in. The key itself is not read."""
+    answer, how = _object(response), _outcome(response)
+    good = answer.get("is_valid") is True
+    details = {"key_id": answer.get("key_id", ""), "status": answer.get("status", ""), "answer": how}
+    tenant.journal.add(
+        "api_key_verified" if good else "api_key_refused",
+        "an API key is good" if good else f"an API key is not good: {answer.get('status') or how}",
         **{name: value for name, value in details.items() if value},
     )
 

@@ -6,6 +6,7 @@ A fault takes the answer that would have been right and spoils it: what it says,
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -14,13 +15,15 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..errors import ConfigurationError
-from . import odd_keys
+from . import odd_api_keys, odd_keys
+from .endpoints import management
 from .messages import Delivery, Request, Response, error_response, json_response
-from .tenant import PLACE_NAMES, ActiveFault, Place, Tenant
+from .tenant import PLACE_NAMES, READ_API_KEYS, ActiveFault, Place, Tenant
 
 OTHER_HOST = "other.kinde.test"
 HTML = b"<!doctype html><title>Sign in</title><p>Please sign in to this network first."
 _MIB = 1 << 20
+_API_KEYS: tuple[Place, ...] = ("verify", "api_keys")
 _MOVED = "moved=1"
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 
@@ -103,6 +106,12 @@ def _rate_limited(good: GoodAnswer) -> Response:
     return error_response(429, "too_many_requests", "The local Kinde was told to answer so.", wait)
 
 
+def _rate_limited_reset(good: GoodAnswer) -> Response:
+    """docs.kinde.com/developer-tools/kinde-api/api-rate-limits"""
+    reset = {"ratelimit-reset": str(good.options["seconds"])}
+    return management.management_error(429, "TOO_MANY_REQUESTS", "The local Kinde was told to answer so.", reset)
+
+
 def _redirect(address: Callable[[str], str]) -> Callable[[GoodAnswer], Response]:
     """Sends the client on to where the right answer is; *address* makes the URL there of the issuer's."""
 
@@ -161,6 +170,26 @@ def _keys(summary: str, make: Callable[[Tenant], Iterable[object]]) -> Fault:
     return Fault(summary, lambda good: json_response(200, {"keys": list(make(good.tenant))}), places=("keys",))
 
 
+def _api_keys(summary: str, change: odd_api_keys.Change, *places: Place) -> Fault:
+    """A fault of what is said of API keys: errors stay what they are."""
+
+    def spoil(good: GoodAnswer) -> Response:
+        if not 200 <= good.response.status < 300:
+            return good.response
+        changed = change(good.tenant, json.loads(good.response.body))
+        body = json.dumps(changed, separators=(",", ":")).encode()
+        return replace(good.response, body=body).with_headers({"content-length": str(len(body))})
+
+    return Fault(summary, spoil, places=places)
+
+
+def _unknown_as_401(good: GoodAnswer) -> Response:
+    """One of the ways to read Kinde's documents, which have a 401 and do not say for what."""
+    if b'"is_valid":false' not in good.response.body:
+        return good.response
+    return management.management_error(401, "API_KEY_INVALID", "API key is not valid")
+
+
 def _many_keys(good: GoodAnswer) -> Response:
     return json_response(200, {"keys": odd_keys.many(good.tenant, int(good.options["count"]))})
 
@@ -208,6 +237,31 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "oct_key": _keys("a shared secret is published besides", odd_keys.with_oct),
         "unknown_kty": _keys("a key of a kind nobody knows besides", odd_keys.with_unknown_kty),
         "unknown_crv": _keys("a key on a curve nobody knows besides", odd_keys.with_unknown_crv),
+        "rate_limited_reset": Fault(
+            "429 with RateLimit-Reset, as Kinde's Management API has it",
+            _rate_limited_reset,
+            {"seconds": Option(20, 0, 1_000_000)},
+            _API_KEYS,
+        ),
+        "token_refused": Fault(
+            "401: the token of whoever asks", lambda _: management.token_refused(), places=_API_KEYS
+        ),
+        "scope_missing": Fault(
+            "403: the token of whoever asks lacks a scope",
+            lambda _: management.scope_missing(READ_API_KEYS),
+            places=_API_KEYS,
+        ),
+        "unknown_as_401": Fault("a key that is not good is a 401", _unknown_as_401, places=("verify",)),
+        "valid_yet_revoked": _api_keys(
+            "is_valid is true, and status revoked", odd_api_keys.valid_yet_revoked, "verify"
+        ),
+        "is_valid_as_text": _api_keys("is_valid is text", odd_api_keys.is_valid_as_text, "verify"),
+        "scopes_as_text": _api_keys("scopes are one text, not a list", odd_api_keys.scopes_as_text, "verify"),
+        "no_scopes": _api_keys("scopes are not mentioned", odd_api_keys.no_scopes, "verify"),
+        "other_key": _api_keys("the answer for another key that is good", odd_api_keys.other_key, *_API_KEYS),
+        "other_tenant": _api_keys("the answer for a key of somebody else's Kinde", odd_api_keys.other_tenant, "verify"),
+        "no_api_ids": _api_keys("api_ids is null", odd_api_keys.no_api_ids, "api_keys"),
+        "other_api": _api_keys("api_ids names another API", odd_api_keys.other_api, "api_keys"),
         "wrong_tls_name": Fault("a certificate for another name (see LocalIssuer.tls)", _delivered("wrong_tls_name")),
         "clock_skewed": Fault(
             "the clock is wrong: Date, and the dates of tokens", _clock_skewed, {"seconds": Option(3600.0, -1e9, 1e9)}

@@ -18,7 +18,7 @@ MAX_ENTRIES = 1_000
 MAX_TEXT = 300
 MAX_SEEN = 4 * MAX_TEXT
 MAX_ITEMS = 50
-_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)*")  # a JSON object in base64url, and more
+_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)*|\bk_(?:live|test)_\w+")  # a JWT, as far as it goes; an API key
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class Entry:
     """Seconds since the epoch."""
     kind: str
     """``keys_fetched``, ``discovery_fetched``, ``token_issued``, ``token_refused``, ``signed_in``, ``sign_in_refused``,
-    ``signed_out``, ``revoked``, ``suspended``, ``restored``, ``deleted``, ``changed``, ``webhook_sent``,
+    ``signed_out``, ``revoked``, ``api_key_created``, ``api_key_rotated``, ``api_key_revoked``, ``api_key_verified``,
+    ``api_key_refused``, ``suspended``, ``restored``, ``deleted``, ``changed``, ``webhook_sent``,
     ``webhook_failed``, ``webhook_disabled``, ``rotated``, ``published``, ``withdrawn``, ``broken``,
     ``healed``, ``down``, ``up`` or ``verdict``; a reader has to expect others, too."""
     summary: str

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..net.forks import once
 from . import administration, faults, presets, service
+from . import api_key_administration as api_keys
+from .api_keys import ApiKey, NewApiKey
 from .asgi import IssuerApp
 from .keys import SigningKey
 from .messages import Request, Response
@@ -162,6 +164,40 @@ class LocalIssuer(Tenant):
     def authorize(self, app: App, audience: str, scopes: Iterable[str] | None = None) -> None:
         """Let *app* use an API, with some of its *scopes* or (``None``) with all of them."""
         self.registry.authorize(app, audience, scopes)
+
+    def create_api_key(
+        self,
+        name: str = "API key",
+        *,
+        audience: str | None = None,
+        scopes: Iterable[str] | None = None,
+        user: User | str | None = None,
+        org_code: str | None = None,
+        lifetime: float | None = None,
+    ) -> NewApiKey:
+        """Make an API key for the API with that *audience* (the sample one). Its text is ``.key``, shown this once.
+
+        *scopes*: some of the API's, or (``None``) all. It is a user's, an organization's, or else the environment's.
+        *lifetime*: seconds, or (``None``) for ever, as in Kinde. ``ConfigurationError`` for an API, a scope or a user
+        that there is not.
+        """
+        api = self.registry.own_api(self.audience if audience is None else audience)
+        user_id = None if user is None else _id(user)
+        return api_keys.create(
+            self, name, api=api, scopes=scopes, user_id=user_id, org_code=org_code, lifetime=lifetime
+        )
+
+    def revoke_api_key(self, key: ApiKey | str) -> ApiKey:
+        """Revoke an API key: the value, its id or its text. ``api_keys/verify`` says so at once."""
+        return api_keys.revoke(self, api_keys.id_of(self, key))
+
+    def deactivate_api_key(self, key: ApiKey | str) -> ApiKey:
+        """Let an API key be ``inactive``: the value, its id or its text."""
+        return api_keys.deactivate(self, api_keys.id_of(self, key))
+
+    def rotate_api_key(self, key: ApiKey | str) -> NewApiKey:
+        """Give an API key another text under the same id; the old text opens nothing from now on."""
+        return api_keys.rotate(self, api_keys.id_of(self, key))
 
     def preset(self, name: str) -> str:
         """The token of that name in ``PRESETS``, good or wrong in one respect."""

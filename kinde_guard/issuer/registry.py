@@ -6,7 +6,7 @@ import secrets
 import string
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ..errors import ConfigurationError
@@ -25,6 +25,8 @@ class Api:
 
     audience: str
     scopes: tuple[str, ...]
+    id: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
+    """How Kinde's Management API names it, as in the ``api_ids`` of an API key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,13 @@ class ConfidentialApp(App):
 
 
 class Registry:
-    """The registry holds what is set up. Reading takes no lock: each entry is frozen and replaced whole."""
+    """The registry holds what is set up. Reading takes no lock: each entry is frozen and replaced whole.
 
-    def __init__(self) -> None:
+    *management* is Kinde's own API, which is there from the start: apps are authorised for it as for any other.
+    """
+
+    def __init__(self, management: Api) -> None:
+        self.management = management
         self._lock = forks.Lock()
         self._apis: dict[str, Api] = {}
         self._apps: dict[str, App] = {}
@@ -65,7 +71,7 @@ class Registry:
 
     @property
     def apis(self) -> tuple[Api, ...]:
-        """Every API, in the order they were added."""
+        """Every API but Kinde's own, in the order they were added."""
         return tuple(self._apis.copy().values())
 
     @property
@@ -101,7 +107,23 @@ class Registry:
         """Register an API; once more with the same audience gives it other scopes."""
         api = Api(word("an audience", audience), tuple(dict.fromkeys(word("a scope", scope) for scope in scopes)))
         with self._lock.now:
-            self._apis[audience] = api
+            older = self.api(audience)
+            api = api if older is None else replace(older, scopes=api.scopes)
+            if older is self.management:
+                self.management = api
+            else:
+                self._apis[audience] = api
+        return api
+
+    def api(self, audience: str) -> Api | None:
+        """The API with that audience, Kinde's own among them."""
+        return self.management if audience == self.management.audience else self._apis.get(audience)
+
+    def own_api(self, audience: str) -> Api:
+        """The same, of those that were added; ``ConfigurationError`` if there is none."""
+        api = self._apis.get(audience)
+        if api is None:
+            raise ConfigurationError(f"there is no API with the audience {audience!r}: add it first")
         return api
 
     def add_app(self, app: AnyApp) -> AnyApp:
@@ -112,7 +134,7 @@ class Registry:
 
     def authorize(self, app: App, audience: str, scopes: Iterable[str] | None) -> None:
         """Let *app* use the API, with some of its *scopes* or (``None``) with all, later ones included."""
-        api = self._apis.get(audience)
+        api = self.api(audience)
         if api is None:
             raise ConfigurationError(f"there is no API with the audience {audience!r}: add it first")
         chosen = None if scopes is None else frozenset(scopes)
@@ -129,7 +151,7 @@ class Registry:
 
     def granted(self, app: App, audience: str) -> tuple[str, ...] | None:
         """The scopes that *app* may have of that API; ``None`` if it may not use the API at all."""
-        api, grant = self._apis.get(audience), (app.client_id, audience)
+        api, grant = self.api(audience), (app.client_id, audience)
         if api is None or grant not in self._grants:
             return None
         chosen = self._grants[grant]

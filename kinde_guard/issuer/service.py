@@ -6,7 +6,7 @@ from email.utils import formatdate
 
 from . import exchanges
 from .endpoints import table
-from .endpoints.paths import JWKS_PATHS, TOKEN_PATH
+from .endpoints.paths import JWKS_PATHS, TOKEN_PATH, VERIFY_PATH
 from .messages import Request, Response, error_response
 from .tenant import Tenant
 
@@ -40,3 +40,5 @@ def _count(tenant: Tenant, request: Request) -> None:
         tenant.count_jwks_fetch()
     elif request.path == TOKEN_PATH and request.method == "POST":
         tenant.count_token_request()
+    elif request.path == VERIFY_PATH and request.method == "POST":
+        tenant.count_api_key_verification()

@@ -9,22 +9,26 @@ from typing import Any, Literal, Self
 
 from ..net import forks
 from ..settings import issuer_url
+from .api_keys import ApiKey, IssuedApiKeys
 from .grants import Grants
 from .journal import Journal
 from .keys import KeyRing, SigningKey
 from .messages import Response
 from .minting import Mint
 from .redirects import LOOPBACK
-from .registry import App, ConfidentialApp, Registry, new_client_id, new_client_secret
+from .registry import Api, App, ConfidentialApp, Registry, new_client_id, new_client_secret
 from .sessions import SESSION_LIFETIME, SIGN_IN_LIFETIME, ExpiringValues, Session, SignIn
 from .users import SAMPLE_USERS
 from .webhooks import Webhooks
 
 AUDIENCE = "https://api.example.com"
 SCOPES = ("read:users", "write:flags")
-Place = Literal["keys", "token", "discovery"]
-"""What of a local Kinde can be broken."""
-PLACE_NAMES: tuple[Place, ...] = ("keys", "token", "discovery")
+READ_API_KEYS = "read:api_keys"
+MANAGEMENT_SCOPES = tuple(f"{what}:api_keys" for what in ("create", "read", "update", "delete"))
+Place = Literal["keys", "token", "discovery", "verify", "api_keys"]
+"""What of a local Kinde can be broken; ``verify`` is where APIs ask whether an API key is good, ``api_keys`` all else
+that is asked about them."""
+PLACE_NAMES: tuple[Place, ...] = ("keys", "token", "discovery", "verify", "api_keys")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,14 +63,19 @@ class Tenant(Mint):
         self.refresh_returns_existing_token = False
         """Whether a refresh hands out the access token that was given out before, while it has not expired, as Kinde
         documents (docs.kinde.com/build/tokens/refresh-tokens): who is told 401 may come back with the same one."""
+        self.public_api_key_verification = False
+        """Whether ``api_keys/verify`` answers without a token, as the OpenAPI document of Kinde says; its guide says
+        that it takes one (docs.kinde.com/manage-your-apis/add-manage-api-keys/verify-api-keys-in-your-api)."""
         self.jwks_fetches = 0
         self.token_requests = 0
+        self.api_key_verifications = 0
         self._counting = forks.Lock()
         self._rotating = forks.Lock()  # another one: making a key takes long, and answering must not wait for it
         self._ring = KeyRing.of(key or SigningKey.make())
         self._faults: Mapping[Place, ActiveFault] = MappingProxyType({})  # replaced whole, so readers need no lock
         self._down = False
-        self.registry = Registry()
+        self.registry = Registry(Api(f"{self.url}/api", MANAGEMENT_SCOPES))
+        self.api_key_store = IssuedApiKeys()
         self._add_samples()
         self.sign_ins: ExpiringValues[SignIn] = ExpiringValues(SIGN_IN_LIFETIME, self.now)
         self.sessions: ExpiringValues[Session] = ExpiringValues(SESSION_LIFETIME, self.now)
@@ -176,6 +185,21 @@ class Tenant(Mint):
         with self._counting.now:
             self.token_requests += 1
 
+    def count_api_key_verification(self) -> None:
+        """One more question whether an API key is good."""
+        with self._counting.now:
+            self.api_key_verifications += 1
+
+    @property
+    def management_audience(self) -> str:
+        """The audience of Kinde's Management API."""
+        return self.registry.management.audience
+
+    @property
+    def api_keys(self) -> tuple[ApiKey, ...]:
+        """Every API key that was made, without its text, in the order they were made."""
+        return tuple(self.api_key_store)
+
     def _add_samples(self) -> None:
         registry = self.registry
         self.audience = registry.add_api(AUDIENCE, SCOPES).audience
@@ -184,5 +208,6 @@ class Tenant(Mint):
         self.app, self.front_end_app = registry.add_app(machine), registry.add_app(browser)
         for app in (self.app, self.front_end_app):
             registry.authorize(app, AUDIENCE, None)
+        registry.authorize(machine, self.management_audience, [READ_API_KEYS])
         for user in SAMPLE_USERS:
             registry.add_user(user)

@@ -628,8 +628,9 @@ def test_endpoints_are_broken_and_healed(console: TestClient, issuer: LocalIssue
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_fault_can_be_had(console: TestClient, issuer: LocalIssuer, name: str) -> None:
     assert f'<option value="{name}"' in console.get("/keys").text
-    post(console, "/keys/break", at="keys", fault=name)
-    assert issuer.fault == name
+    place = FAULTS[name].places[0]
+    post(console, "/keys/break", at=place, fault=name)
+    assert issuer.faults[place].name == name
 
 
 @pytest.mark.parametrize(("fields", "words"), [

@@ -13,9 +13,25 @@ AUTH_PATH = "/oauth2/auth"
 LOGOUT_PATH = "/logout"
 PROFILE_PATH = "/oauth2/v2/user_profile"
 REVOKE_PATH = "/oauth2/revoke"
-PLACES: Mapping[str, Place] = {
+API_KEYS_PATH = "/api/v1/api_keys"
+API_KEY_PATH = f"{API_KEYS_PATH}/{{key_id}}"
+VERIFY_PATH = f"{API_KEYS_PATH}/verify"
+_PLACES: Mapping[str, Place] = {
     **dict.fromkeys(DISCOVERY_PATHS, "discovery"),
     **dict.fromkeys(JWKS_PATHS, "keys"),
     TOKEN_PATH: "token",
+    VERIFY_PATH: "verify",
+    API_KEYS_PATH: "api_keys",
+    API_KEY_PATH: "api_keys",
 }
-"""What can be broken, by path."""
+
+
+def place_of(path: str) -> Place | None:
+    """What of a local Kinde is at *path*, if it can be broken."""
+    return _PLACES.get(route_of(path))
+
+
+def route_of(path: str) -> str:
+    """The row of the table of endpoints that *path* belongs to: itself, unless its last segment is an id."""
+    above, _, key_id = path.rpartition("/")
+    return API_KEY_PATH if above == API_KEYS_PATH and key_id and path != VERIFY_PATH else path
