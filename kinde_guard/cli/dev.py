@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,10 +10,11 @@ from urllib.parse import urlsplit
 
 import typer
 
-from ..console.variables import exports
+from ..console.variables import exports, variables
 from ..issuer import LocalIssuer
 from ..net import verdict_reporter
 from ..settings import is_loopback
+from .options import AsJson
 
 if TYPE_CHECKING:
     from .serving import App
@@ -24,13 +26,14 @@ def dev(
         str,
         typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0 in a container, whose port is then published."),
     ] = "127.0.0.1",
+    as_json: AsJson = False,
 ) -> None:
     """Run a local Kinde with sample apps, an API and people.
 
     Its console, in the browser, mints tokens and explains them, rotates keys, breaks endpoints and lists what happens.
     It serves this machine alone, and everybody on it; with --host whoever reaches it. Keys, ids and secrets are made at
     the start and forgotten at the end: export the variables anew after each start. Every request is listed on stderr,
-    but for the guards' reports.
+    but for the guards' reports. With --json the first line is a document with all that one needs to know.
 
     \b
     Example:
@@ -43,7 +46,8 @@ def dev(
         listed = reporting(issuer.asgi, _list)
         app = console(issuer, listed)
         is_open = not is_loopback(host)
-        print(greeting(issuer, has_console=app is not None, listens_at=host if is_open else ""), flush=True)
+        words = facts if as_json else greeting
+        print(words(issuer, has_console=app is not None, listens_at=host if is_open else ""), flush=True)
         serve(_for_everybody(app or listed) if is_open else app or listed, sock)
 
 
@@ -99,6 +103,21 @@ def greeting(issuer: LocalIssuer, *, has_console: bool = True, listens_at: str =
             "",
         ]
     )
+
+
+def facts(issuer: LocalIssuer, *, has_console: bool = True, listens_at: str = "") -> str:
+    """The same for a program, in one line of JSON."""
+    api = issuer.registry.apis[0]
+    document = {
+        "url": issuer.url,
+        "console": has_console,
+        "open_at": listens_at or None,
+        "app": issuer.app.name,
+        "audience": api.audience,
+        "scopes": list(api.scopes),
+        "variables": variables(issuer),
+    }
+    return json.dumps(document)
 
 
 def _opened(listens_at: str, port: int | None) -> list[str]:

@@ -18,7 +18,7 @@ from ..settings import ASYMMETRIC, issuer_urls
 from ..settings.seeds import document_of
 from .doctor.timed_get import TimedAnswer, timed_get
 from .messages import write_message
-from .options import Domains
+from .options import AsJson, Domains
 from .proxy import Proxy, through
 from .remedies import remedy
 
@@ -29,6 +29,7 @@ def keys(
         str | None, typer.Option("--save", metavar="FILE", help="Write them into this file, as a whole or not at all.")
     ] = None,
     proxy: Proxy = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fetch the keys that tokens are verified with, to be saved for a guard to begin with.
 
@@ -43,14 +44,21 @@ def keys(
     """
     issuers = issuer_urls(domain or None, (os.environ,))
     transport = through(proxy)
-    documents = [_document(issuer, transport) for issuer in issuers]
+    documents = [_document(issuer, transport, as_json=as_json) for issuer in issuers]
     text = json.dumps(documents[0] if len(documents) == 1 else documents, indent=2) + "\n"
     if save is None:
         print(text, end="")
         return
     _write(save, text)
+    if as_json:
+        print(json.dumps({"file": save, "issuers": list(map(_facts, documents))}, indent=2))
+        return
     for issuer, document in zip(issuers, documents, strict=True):
         write_message(f"{_count(document)} of {issuer} in {save}, as of {document['fetched_at']}")
+
+
+def _facts(document: dict[str, Any]) -> dict[str, object]:
+    return {"issuer": document["issuer"], "keys": len(document["keys"]), "fetched_at": document["fetched_at"]}
 
 
 def _count(document: dict[str, Any]) -> str:
@@ -58,16 +66,21 @@ def _count(document: dict[str, Any]) -> str:
     return "1 key" if number == 1 else f"{number} keys"
 
 
-def _document(issuer: str, transport: httpx.BaseTransport | None) -> dict[str, Any]:
+def _document(issuer: str, transport: httpx.BaseTransport | None, *, as_json: bool) -> dict[str, Any]:
     answered = timed_get(f"{issuer}/.well-known/jwks", transport)
     usable = _usable(answered)
     if not usable:
         problem = answered.problem or "it publishes no usable key"
-        write_message(
-            f"kinde-guard: no keys from {issuer}: {problem}. {remedy(problem, issuer, proxied=transport is not None)}"
-        )
-        raise typer.Exit(3)
+        raise _no_keys(issuer, problem, remedy(problem, issuer, proxied=transport is not None), as_json=as_json)
     return document_of(issuer, usable, _made_at(answered))
+
+
+def _no_keys(issuer: str, problem: str, fix: str, *, as_json: bool) -> typer.Exit:
+    if as_json:
+        print(json.dumps({"error": "keys_unavailable", "issuer": issuer, "problem": problem, "fix": fix}, indent=2))
+    else:
+        write_message(f"kinde-guard: no keys from {issuer}: {problem}. {fix}")
+    return typer.Exit(3)
 
 
 def _usable(answered: TimedAnswer) -> list[object]:

@@ -22,10 +22,10 @@ def print_preset(name: str, domain: str | None, as_json: bool) -> None:
     local Kinde is meant, or it has no such preset; ends with 3 if it does not answer."""
     issuer = _local_issuer(domain)
     if name == "?":
-        presets = _ask("GET", issuer, None)["presets"]
+        presets = _ask("GET", issuer, None, as_json=as_json)["presets"]
         print(json.dumps(presets, indent=2) if as_json else "\n".join(_listed(presets)))
         return
-    found = _ask("POST", issuer, {"preset": name})
+    found = _ask("POST", issuer, {"preset": name}, as_json=as_json)
     print(json.dumps(found) if as_json else found["access_token"])
 
 
@@ -46,13 +46,21 @@ def _listed(presets: dict[str, Any]) -> list[str]:
     return [f"{name:{width}}  {each['reason'] or 'let in'}: {each['summary']}" for name, each in presets.items()]
 
 
-def _ask(method: str, issuer: str, wish: object) -> Any:
+def _ask(method: str, issuer: str, wish: object, *, as_json: bool) -> Any:
     try:
         answer = httpx.request(method, f"{issuer}{_PATH}", json=wish, timeout=5, trust_env=False)
         found = answer.json()
     except (httpx.HTTPError, ValueError):
-        write_message(f"kinde-guard: no local Kinde answers at {issuer}: start it with kinde-guard dev")
-        raise typer.Exit(3) from None
+        raise _no_answer(issuer, as_json=as_json) from None
     if answer.status_code != 200:
         raise ConfigurationError(str(found.get("error_description", found)).rstrip("."))
     return found
+
+
+def _no_answer(issuer: str, *, as_json: bool) -> typer.Exit:
+    sentence = f"no local Kinde answers at {issuer}: start it with kinde-guard dev"
+    if as_json:
+        print(json.dumps({"error": "local_kinde_unavailable", "message": sentence, "retryable": True}))
+    else:
+        write_message(f"kinde-guard: {sentence}")
+    return typer.Exit(3)

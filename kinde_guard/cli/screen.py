@@ -9,16 +9,17 @@ from rich.text import Text
 _LEFT, _WIDEST = 17, 100
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False, quiet: bool = False) -> Console:
     """A console without markup and emoji: `[b]` and `write:flags:` are text, whoever wrote them. Heeds NO_COLOR."""
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    return Console(stderr=stderr, quiet=quiet, highlight=False, markup=False, emoji=False)
 
 
 class Screen:
-    """A terminal's screen, at most 100 columns wide, on which paragraphs, headings, lines and tables are written."""
+    """A terminal's screen, at most 100 columns wide, on which paragraphs, headings, lines and tables are written; a
+    *quiet* one shows nothing."""
 
-    def __init__(self) -> None:
-        self._console = console()
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = console(quiet=quiet)
         self._console.width = min(self._console.width, _WIDEST)
 
     def say(self, text: str, style: str = "") -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from ..options import AsJson
 
-def demo() -> None:
+
+def demo(as_json: AsJson = False) -> None:
     """Watch a client get a token and call a protected API.
 
     A local Kinde and an API are served on this machine alone; no account and no network is needed. Shows every request
@@ -18,5 +20,5 @@ def demo() -> None:
     """
     from .scenes import run_demo  # only now: the other commands need no server
 
-    if not run_demo():
+    if not run_demo(as_json=as_json):
         raise typer.Exit(1)

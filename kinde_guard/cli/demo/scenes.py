@@ -5,6 +5,7 @@ docs.kinde.com/machine-to-machine-applications/about-m2m/authenticate-with-m2m
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import ExitStack
 
@@ -17,10 +18,10 @@ from .api import WEBHOOKS
 from .run import AUDIENCE, OTHER_AUDIENCE, SCOPES, DemoRun, Result
 
 
-def run_demo() -> bool:
-    """Run every scene. Whether every answer was the right one."""
+def run_demo(*, as_json: bool = False) -> bool:
+    """Run every scene. Whether every answer was the right one. As JSON nothing is shown but the answers, at the end."""
     began = time.monotonic()
-    screen = Screen()
+    screen = Screen(quiet=as_json)
     with ExitStack() as resources:
         run = DemoRun(screen, resources)
         screen.say("Kinde's machine-to-machine quick start and more. Nothing leaves this machine.")
@@ -30,6 +31,8 @@ def run_demo() -> bool:
         for scene in (registration, good_call, refusals, rotation, forgeries, suspension, outage):
             scene(run)
     wrong = sum(not result.right for result in run.results)
+    if as_json:
+        print(json.dumps({"right": not wrong, "answers": list(map(_facts, run.results))}, indent=2))
     screen.table(summary(run.results))
     screen.heading(_verdict(len(run.results), wrong, time.monotonic() - began))
     return not wrong
@@ -155,6 +158,10 @@ def summary(results: list[Result]) -> Table:
         mark = Text("✓", "bold green") if result.right else Text("✗ wrong", "bold red")
         table.add_row(mark, result.what, result.expected, Text(result.seen, "" if result.right else "red"))
     return table
+
+
+def _facts(result: Result) -> dict[str, object]:
+    return {"asked": result.what, "expected": result.expected, "seen": result.seen, "right": result.right}
 
 
 def _verdict(asked: int, wrong: int, seconds: float) -> str:

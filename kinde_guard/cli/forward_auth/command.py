@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager, nullcontext
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,11 +12,11 @@ import typer
 from ...errors import ConfigurationError
 from ...guard import Guard
 from ...settings import KINDE_AUDIENCE, is_loopback
-from ..options import Audiences, Domains
-from .printed import PROXIES, Wiring, printed
+from ..options import AsJson, Audiences, Domains
+from .printed import PROXIES, Wiring, path_of, printed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class Statuses(Enum):
@@ -52,6 +53,7 @@ def forward_auth(
     app: Annotated[
         str, typer.Option(metavar="URL", help="With --print: the app behind the proxy.")
     ] = "http://127.0.0.1:8000",
+    as_json: AsJson = False,
 ) -> None:
     """Answer a reverse proxy that asks whether a caller may go on.
 
@@ -66,17 +68,30 @@ def forward_auth(
     """
     if print_for is not None:
         wiring = Wiring(tuple(require or ()), service, f"127.0.0.1:{grpc or 9402}", app)
-        print(printed(print_for, wiring), end="")
+        _print(print_for, wiring, as_json=as_json)
         return
     if require:
         raise ConfigurationError("--require belongs to --print: what is required stands in the proxy's configuration")
-    _serve(
-        host, port, grpc, Guard(domain or None, audience=audience or KINDE_AUDIENCE), statuses.value, identity_headers
-    )
+    guard = Guard(domain or None, audience=audience or KINDE_AUDIENCE)
+    _serve(host, port, grpc, guard, statuses.value, identity_headers, facts if as_json else greeting)
+
+
+def _print(proxy: str, wiring: Wiring, *, as_json: bool) -> None:
+    text = printed(proxy, wiring)
+    if as_json:
+        print(json.dumps({"proxy": proxy, "path": path_of(wiring.requires), "configuration": text}, indent=2))
+    else:
+        print(text, end="")
 
 
 def _serve(
-    host: str, port: int, grpc: int | None, guard: Guard, statuses: Literal["plain", "nginx"], identity_headers: bool
+    host: str,
+    port: int,
+    grpc: int | None,
+    guard: Guard,
+    statuses: Literal["plain", "nginx"],
+    identity_headers: bool,
+    words: Callable[[str, int, int | None], str],
 ) -> None:
     from ...forward import ForwardAuth
     from ..serving import listen, serve
@@ -86,7 +101,7 @@ def _serve(
     )
     envoy = nullcontext() if grpc is None else _envoy(guard, f"{host}:{grpc}", identity_headers)
     with listen(port, host) as sock, envoy:
-        print(_greeting(host, sock.getsockname()[1], grpc), flush=True)
+        print(words(host, sock.getsockname()[1], grpc), flush=True)
         serve(asked, sock)
 
 
@@ -104,7 +119,13 @@ def _envoy(guard: Guard, address: str, identity_headers: bool) -> Iterator[None]
         server.stop(1).wait()
 
 
-def _greeting(host: str, port: int, grpc: int | None) -> str:
+def facts(host: str, port: int, grpc: int | None) -> str:
+    """Where it is, for a program, in one line of JSON."""
+    return json.dumps({"url": f"http://{host}:{port}", "grpc": None if grpc is None else f"{host}:{grpc}"})
+
+
+def greeting(host: str, port: int, grpc: int | None) -> str:
+    """Where it is, in words."""
     reach = (
         "this machine alone can reach it"
         if is_loopback(host)
