@@ -13,7 +13,7 @@ from .messages import write_message
 
 EXTRA = frozenset({"typer", "rich", "uvicorn", "starlette"})
 _SILENT = logging.NullHandler()  # what the library warns of is said here in the command's own words
-_TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.")
+_TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.|\bk_(?:live|test)_\w{8,}")
 _SECRET_OPTION = re.compile(r"--(?:(?:client[-_])?secret|(?:access[-_])?token)(?:=|$)")
 _ARGUMENT = re.compile(r"\bpass (domain|audience|client_id)=")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ import typer
 from ..errors import ConfigurationError
 from ..m2m import ClientCredentials, TokenEndpointUnavailable, TokenRequestFailed
 from ..m2m.token_request import Application
-from .local import print_preset
+from .local import print_api_key, print_preset
 from .messages import write_message
 from .options import AsJson
 from .proxy import Proxy, through
@@ -45,6 +46,18 @@ def token(
             metavar="NAME", help="From the local Kinde: a token of this name, such as user or expired; ? lists them."
         ),
     ] = None,
+    api_key: Annotated[
+        bool, typer.Option("--api-key", help="From the local Kinde: a new API key, which is nobody's in particular.")
+    ] = False,
+    user: Annotated[
+        str | None, typer.Option(metavar="ID", help="With --api-key: a key of the user with this id.")
+    ] = None,
+    org: Annotated[
+        str | None, typer.Option(metavar="CODE", help="With --api-key: a key of the organization with this code.")
+    ] = None,
+    lifetime: Annotated[
+        int | None, typer.Option(metavar="SECONDS", min=0, help="With --api-key: how long it is good, else for ever.")
+    ] = None,
     secret_stdin: Annotated[bool, typer.Option("--secret-stdin", help="Read the client secret from stdin.")] = False,
     proxy: Proxy = None,
     as_json: AsJson = False,
@@ -59,7 +72,14 @@ def token(
     Example, with the variables that kinde-guard dev prints:
       kinde-guard token --scope read:users | kinde-guard verify
       kinde-guard token --preset expired | kinde-guard explain
+      kinde-guard token --api-key --scope read:users
     """
+    of_api_keys = {"user": user, "org_code": org, "lifetime": lifetime}
+    if api_key:
+        _leave_out("--api-key", {"--preset": preset, "--client-id": client_id, "--secret-stdin": secret_stdin or None})
+        print_api_key({**of_api_keys, "scopes": scope or None, "audience": _one(audience)}, domain, as_json)
+        return
+    _leave_out("a token", {"--user": user, "--org": org, "--lifetime": lifetime})
     if preset is not None:
         print_preset(preset, domain, as_json)
         return
@@ -67,6 +87,10 @@ def token(
     app = Application.load(
         domain, client_id=client_id, client_secret=secret, audience=audience or None, scopes=scope or None
     )
+    _print_token(app, proxy, as_json)
+
+
+def _print_token(app: Application, proxy: str | None, as_json: bool) -> None:
     credentials = ClientCredentials(
         app.issuer,
         client_id=app.client_id,
@@ -81,6 +105,20 @@ def token(
     except TokenRequestFailed as failed:
         raise _failed(failed, _fix(failed, app.issuer, proxied=proxy is not None), as_json) from None
     print(json.dumps({"access_token": text, "token_type": "Bearer"}) if as_json else text)
+
+
+def _leave_out(what: str, options: Mapping[str, object]) -> None:
+    """Raise :class:`ConfigurationError` if one of *options*, which *what* cannot have, was given."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ConfigurationError(f"{what} cannot have {given[0]}: leave one of the two out")
+
+
+def _one(audience: list[str] | None) -> str | None:
+    """The audience of a key, which is for one API."""
+    if audience and len(audience) > 1:
+        raise ConfigurationError("an API key is for one API: give one --audience")
+    return audience[0] if audience else None
 
 
 def _secret(from_stdin: bool) -> str | None:

@@ -11,6 +11,7 @@ from .registry import Api
 from .tenant import Tenant
 
 _LONGEST = 1e10  # centuries
+_SHOWN = 5
 
 
 def create(
@@ -100,7 +101,8 @@ def _scopes(api: Api, scopes: Iterable[str] | None) -> tuple[str, ...]:
     chosen = words("a scope", scopes)
     unknown = sorted(set(chosen).difference(api.scopes))
     if unknown:
-        raise ConfigurationError(f"the API {api.audience!r} has no scope {' '.join(unknown)!r}")
+        known = f"it has {' '.join(api.scopes)}" if api.scopes else "it has none"
+        raise ConfigurationError(f"the API {api.audience!r} has no scope {' '.join(unknown)!r}: {known}")
     return chosen
 
 
@@ -112,5 +114,6 @@ def _seconds(lifetime: float) -> float:
 
 def _user(tenant: Tenant, user_id: str) -> str:
     if tenant.registry.user(user_id) is None:
-        raise ConfigurationError(f"there is no user {user_id!r}: add_user(…) first")
+        known = ", ".join(user.id for user in tenant.registry.users[:_SHOWN])
+        raise ConfigurationError(f"there is no user {user_id!r}: use one of {known or 'none'}, or add_user(…) first")
     return user_id

@@ -163,6 +163,7 @@ def test_token(run: Run) -> None:
         document(run("token", KINDE_M2M_CLIENT_SECRET="another"), 1),
         document(run("token", "--preset", "user", KINDE_DOMAIN=AWAY), 3),
     )
+    assert_as_documented("token: An API key", document(run("token", "--api-key")))
     assert_as_documented("token: The list of presets", document(run("token", "--preset", "?")))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from kinde_guard import AuthError, Guard, scope
 from kinde_guard.cli import main
 from kinde_guard.cli.dev import dev
 from kinde_guard.issuer import PRESETS, LocalIssuer
+from kinde_guard.issuer.tokens import SUBJECT
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -80,6 +82,90 @@ def test_what_cannot_be_had(
     found, out, err = run("token", "--preset", name, KINDE_DOMAIN=domain or kinde.url)
     assert (found, out) == (status, "")
     assert said in err
+
+
+OPTIONS: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "the environment's": ([], {"scopes": ["read:users", "write:flags"], "org_code": None, "user_id": None}),
+    "a user's": (["--scope", "read:users", "--user", SUBJECT], {"scopes": ["read:users"], "user_id": SUBJECT}),
+    "an organization's": (["--org", "org_1"], {"org_code": "org_1", "user_id": None}),
+    "one for an hour": (["--lifetime", "3600"], {"is_valid": True}),
+    "one that is over": (["--lifetime", "0"], {"is_valid": False}),
+}
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_an_api_key(run: Run, kinde: LocalIssuer, kind: str) -> None:
+    """The key alone goes to stdout; the local Kinde knows whose it is."""
+    options, found = OPTIONS[kind]
+    status, out, err = run("token", "--api-key", *options, KINDE_DOMAIN=kinde.url)
+    assert (status, err) == (0, "")
+    assert re.fullmatch(r"k_live_[0-9a-f]{32}\n", out)
+    answer = verified(kinde, out.strip())
+    assert {name: answer.get(name) for name in found} == found
+
+
+def test_an_api_key_for_another_api(run: Run, kinde: LocalIssuer) -> None:
+    other = kinde.add_api("https://other.example.com", ["x:y"])
+    _, out, _ = run("token", "--api-key", "--json", "--audience", other.audience, "--domain", kinde.url)
+    made = json.loads(out)
+    assert (made["type"], made["scopes"]) == ("environment", ["x:y"])
+    assert kinde.api_keys[-1].id == made["id"] == verified(kinde, made["key"])["key_id"]
+    assert kinde.api_keys[-1].api_id == other.id
+
+
+def verified(kinde: LocalIssuer, key: str) -> dict[str, Any]:
+    token = kinde.m2m_token(audience=kinde.management_audience, scope="read:api_keys")
+    headers = {"Authorization": f"Bearer {token}"}
+    return dict(httpx.post(f"{kinde.url}/api/v1/api_keys/verify", json={"api_key": key}, headers=headers).json())
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (["--api-key", "--domain", "acme.kinde.com"], 2, "--api-key is for a local Kinde, and https://acme.kinde.com"),
+        (["--api-key", "--domain", "http://127.0.0.1:1"], 3, "no local Kinde answers at http://127.0.0.1:1"),
+        (["--api-key", "--user", "kp_1"], 2, f"there is no user 'kp_1': use one of {SUBJECT}, "),
+        (["--api-key", "--scope", "admin"], 2, "has no scope 'admin': it has read:users write:flags"),
+        (["--api-key", "--audience", "x"], 2, "there is no API with the audience 'x'"),
+        (["--api-key", "--audience", "x", "--audience", "y"], 2, "an API key is for one API: give one --audience"),
+        (["--api-key", "--org", "a b"], 2, "an organization's code must be text without white space"),
+        (["--api-key", "--lifetime", "-1"], 2, "'--lifetime'"),
+        (["--api-key", "--preset", "user"], 2, "--api-key cannot have --preset"),
+        (["--api-key", "--client-id", "x"], 2, "--api-key cannot have --client-id"),
+        (["--api-key", "--secret-stdin"], 2, "--api-key cannot have --secret-stdin"),
+        (["--user", "kp_1"], 2, "a token cannot have --user"),
+        (["--preset", "user", "--org", "org_1"], 2, "a token cannot have --org"),
+    ],
+)
+def test_what_key_cannot_be_had(run: Run, kinde: LocalIssuer, options: list[str], status: int, said: str) -> None:
+    before = kinde.api_keys
+    found, out, err = run("token", *options, KINDE_DOMAIN=kinde.url)
+    assert (found, out, kinde.api_keys) == (status, "", before)
+    assert said in err
+
+
+def test_a_key_on_the_command_line_is_not_repeated(run: Run, kinde: LocalIssuer) -> None:
+    """As a token is not: the shell's history has it already."""
+    key = kinde.create_api_key().key
+    for arguments in (["verify", key], ["explain", f"Bearer {key}"], ["revoke", "--reason", key]):
+        status, out, err = run(*arguments, KINDE_DOMAIN=kinde.url)
+        assert (status, key in out + err) == (2, False)
+        assert "stays in the shell's history" in err
+
+
+@pytest.mark.parametrize("wish", [[], {"more": 1}, {"user": 5}, {"scopes": "x"}, {"lifetime": "1"}, {"lifetime": True}])
+def test_what_is_no_wish_for_a_key(kinde: LocalIssuer, wish: Any) -> None:
+    before = kinde.api_keys
+    assert httpx.post(f"{kinde.url}/_local/api_keys", json=wish).status_code == 400
+    assert kinde.api_keys == before
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.example"}, {"Host": "evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
+)
+def test_keys_are_made_for_this_machine_alone(kinde: LocalIssuer, headers: dict[str, str]) -> None:
+    assert httpx.post(f"{kinde.url}/_local/api_keys", json={}, headers=headers).status_code == 403
+    assert httpx.get(f"{kinde.url}/_local/api_keys").status_code == 405
 
 
 def test_tokens_are_given_to_this_machine_alone(kinde: LocalIssuer) -> None:
