@@ -87,6 +87,6 @@ def credentials(kinde: Kinde | None = None, clock: Clock | None = None, **settin
 
 def settle(auth: ClientCredentials) -> None:
     """Wait until no fetch is under way, behind the callers' backs though it be."""
-    future = auth._flight.under_way
+    future = auth.holder._flight.under_way
     if future is not None:
         future.result(LONG)

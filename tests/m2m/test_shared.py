@@ -28,7 +28,7 @@ from token_endpoint import API, APP, DAY, SECRET, Api, Clock, Kinde, credentials
 from waiting import LONG, until
 
 from kinde_guard import ConfigurationError
-from kinde_guard.m2m import ClientCredentials, TokenEndpointUnavailable, client, shared, shared_store
+from kinde_guard.m2m import ClientCredentials, TokenEndpointUnavailable, holder, shared, shared_store
 from kinde_guard.net.fetch import TOTAL_TIMEOUT
 
 PATIENT = (0.01,) * 10_000
@@ -50,8 +50,8 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_store, "ANSWER_TIMEOUT", LONG)
     monkeypatch.setattr(shared, "PAUSES", PATIENT)
     monkeypatch.setattr(shared_store, "TURN_LASTS", 1_000)
-    monkeypatch.setattr(client, "TOTAL_TIMEOUT", LONG)
-    monkeypatch.setattr(client, "WAIT", LONG)
+    monkeypatch.setattr(holder, "TOTAL_TIMEOUT", LONG)
+    monkeypatch.setattr(holder, "WAIT", LONG)
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -117,8 +117,8 @@ def test_one_fetches_and_all_use_it(fleet: Fleet) -> None:
 
 EIGHT = """
 import os
-from kinde_guard.m2m import ClientCredentials, client, shared, shared_store
-client.TOTAL_TIMEOUT = client.WAIT = shared_store.CALL_TIMEOUT = shared_store.ANSWER_TIMEOUT = {patience}
+from kinde_guard.m2m import ClientCredentials, holder, shared, shared_store
+holder.TOTAL_TIMEOUT = holder.WAIT = shared_store.CALL_TIMEOUT = shared_store.ANSWER_TIMEOUT = {patience}
 shared.PAUSES = (0.02,) * 10_000
 reader, writer = os.pipe()
 for _ in range(8):
@@ -481,8 +481,8 @@ def looked(fleet: Fleet, process: ClientCredentials) -> str:
     """Five seconds later, the token of the second request: behind the first it is looked what the others have."""
     fleet.clock.now += 5
     process.token()
-    assert process._shared is not None
-    until(lambda: process._shared is not None and process._shared._looks.under_way is None)
+    assert process.holder._shared is not None
+    until(lambda: process.holder._shared is not None and process.holder._shared._looks.under_way is None)
     settle(process)
     return process.token()
 
@@ -512,8 +512,8 @@ def test_nobody_looks_before_five_seconds_are_over(fleet: Fleet) -> None:
     fleet.clock.now += 4.9
     for _ in range(100):
         assert one.token() == "token-1"
-    assert one._shared is not None
-    assert one._shared._looks.under_way is None
+    assert one.holder._shared is not None
+    assert one.holder._shared._looks.under_way is None
     assert fleet.redis.info("commandstats")["cmdstat_mget"]["calls"] == looks
 
 
@@ -588,7 +588,7 @@ def test_forgotten_while_it_is_looked_what_the_others_have(
     fleet.clock.now += 5
     one.token()
     assert client.has_read.wait(LONG)
-    token = one._shared
+    token = one.holder._shared
     assert token is not None
     tell = token._store.tell
 
@@ -616,7 +616,7 @@ def test_what_has_been_told_is_not_told_again(fleet: Fleet, monkeypatch: pytest.
     """Somebody who looks may be first."""
     one = fleet.process()
     one.token()
-    token = one._shared
+    token = one.holder._shared
     assert token is not None
     tell = token._store.tell
     monkeypatch.setattr(token._store, "tell", lambda: (tell(), tell()))
@@ -829,7 +829,7 @@ def test_no_secret_no_token_and_no_password_is_shown(tmp_path: Path, caplog: pyt
             process.forget()
             process.token()
     assert "WRONGPASS" in caplog.text or "invalid username-password" in caplog.text
-    shown = caplog.text + "".join(repr(process) + repr(process._shared) for process in processes)
+    shown = caplog.text + "".join(repr(process) + repr(process.holder._shared) for process in processes)
     for word in ("geheim", "gehiem", SECRET, "token-1", "token-2"):
         assert word not in shown
 

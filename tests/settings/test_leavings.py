@@ -135,7 +135,7 @@ def test_no_variable_of_the_client_half_is_read_with_it(
 def test_a_secret_may_be_made_of_odd_characters(secret: str) -> None:
     """Only what has the form of a mistake from end to end is taken for one."""
     client = ClientCredentials(DOMAIN, client_id="a", client_secret=secret, audience=AUDIENCE)
-    assert client._app.secret == secret
+    assert client.holder._app.secret == secret
 
 
 @pytest.mark.parametrize("value", [
@@ -177,9 +177,9 @@ def test_what_is_an_audience(value: str, audiences: list[str]) -> None:
     guard = Guard(DOMAIN, variables=[{"KINDE_AUDIENCE": value}])
     assert set(guard.audiences) == set(audiences)
     if value.isascii():
-        assert ClientCredentials(DOMAIN, client_id="a", client_secret="b", audience=value)._app.audience == tuple(
-            audiences
-        )
+        assert ClientCredentials(
+            DOMAIN, client_id="a", client_secret="b", audience=value
+        ).holder._app.audience == tuple(audiences)
 
 
 @pytest.mark.parametrize("value", [

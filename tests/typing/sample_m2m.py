@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import aiohttp
 import httpx
+import requests
 
-from kinde_guard.m2m import ClientCredentials
+from kinde_guard.m2m import ClientCredentials, RequestsAuth, aiohttp_middleware
 
 auth = ClientCredentials(
     "acme.kinde.com", client_id="a", client_secret="b", audience="https://api.acme.com", scopes=["read:users"]
@@ -19,7 +21,20 @@ async def call() -> str:
     return await auth.atoken()
 
 
+with requests.Session() as session:
+    session.auth = RequestsAuth(auth)
+    session.get("https://api.acme.com/users").raise_for_status()
+
+
+async def call_with_aiohttp() -> int:
+    session = aiohttp.ClientSession("https://api.acme.com", middlewares=[aiohttp_middleware(auth)])
+    async with session, session.get("/users") as response:
+        return response.status
+
+
 print(auth.token().upper())
+RequestsAuth("token")  # type: ignore[arg-type]
+aiohttp_middleware()  # type: ignore[call-arg]
 ClientCredentials(scope="read:users")  # type: ignore[call-arg]
 ClientCredentials(client_secret=b"secret")  # type: ignore[arg-type]
 auth.token("https://api.acme.com")  # type: ignore[call-arg]
