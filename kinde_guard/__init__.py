@@ -55,9 +55,27 @@ _HOME = {
     "user": "requirements",
 }
 __all__ = sorted(_HOME)
+_FRAMEWORKS = "kinde_guard.fastapi, or of .starlette, .flask, .django, .mcp, .fastmcp"
+_ELSEWHERE = {
+    **dict.fromkeys(
+        ("KindeGuard", "requires", "requires_auth", "requires_org", "requires_permission", "requires_role",
+         "requires_scope"),
+        _FRAMEWORKS,
+    ),
+    "Token": "kinde_guard.fastapi",
+    "OptionalToken": "kinde_guard.fastapi",
+    "current_token": "kinde_guard.flask",
+    "GuardMiddleware": "kinde_guard.asgi, or of .wsgi",
+    "ClientCredentials": "kinde_guard.m2m",
+    "LocalIssuer": "kinde_guard.issuer",
+    "Revocations": "kinde_guard.revocation",
+}  # fmt: skip
+"""Names that are looked for here, and where they are."""
 
 
 def __getattr__(name: str) -> typing.Any:
+    if name in _ELSEWHERE:
+        raise ImportError(f"{name} is a name of {_ELSEWHERE[name]}: import it from there", name=name)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)

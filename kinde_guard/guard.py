@@ -25,6 +25,7 @@ from .net import joining
 from .net.clocks import Clocks
 from .net.once import Once
 from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
+from .settings.elsewhere import naming_its_settings
 from .tokens import jws, rules, verdicts
 from .tokens.access_token import AccessToken, token_of
 from .tokens.alike import Alike
@@ -120,6 +121,7 @@ class Guard:
     Raises :class:`ConfigurationError` in words that say what to change. Fetches nothing: see :meth:`warm`.
     """
 
+    @naming_its_settings
     def __init__(
         self,
         domain: Domains | None = None,

@@ -6,6 +6,7 @@ import ast
 import importlib
 import json
 import pydoc
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -35,9 +36,9 @@ FRAMEWORKS = {
 HEAVY = {"asyncio", "httpx", "httpx2", "anyio", "jwt", "cryptography", "ssl", "socket", "concurrent"}
 CORE = [
     "net.once", "net.frozen", "net.clocks", "net.forks", "net.headers", "tokens.digests", "web.wording",
-    "web.log_lines",
+    "tokens.spellings", "web.log_lines",
     "errors",
-    "events", "settings.leavings", "settings.urls", "settings.variables", "settings.seeds",
+    "events", "settings.elsewhere", "settings.leavings", "settings.urls", "settings.variables", "settings.seeds",
     "settings.values", "settings", "tokens.jws",
     "tokens.claims", "tokens.access_token", "requirements.values", "requirements.text", "requirements",
     "tokens.rules", "keys.signatures", "keys.jwk", "keys.key_set", "keys.notices", "keys.seeding", "keys.health",
@@ -400,3 +401,13 @@ def test_a_command_line_without_its_extra(missing: str) -> None:
     assert done.returncode == 2
     assert done.stderr.strip() == f"kinde-guard: the command line needs {missing}: pip install 'kinde-guard[cli]'"
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["KindeGuard", "requires_scope", "Token", "GuardMiddleware", "ClientCredentials", "LocalIssuer"]
+)
+def test_names_that_are_looked_for_here_say_where_they_are(name: str) -> None:
+    with pytest.raises(ImportError, match=f"^{name} is a name of kinde_guard") as refused:
+        exec(f"from kinde_guard import {name}")
+    first = re.findall(r"kinde_guard\.\w+", str(refused.value))[0]
+    assert hasattr(importlib.import_module(first), name)

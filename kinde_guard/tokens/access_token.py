@@ -42,23 +42,6 @@ _READERS: dict[str, Callable[[Json, bool], object]] = {
     "expires_at": lambda claims, _: float(claims["exp"]),
 }
 
-_SPELT_HERE = {
-    "sub": "subject",
-    "user_id": "subject",
-    "azp": "client_id",
-    "iss": "issuer",
-    "aud": "audience",
-    "exp": "expires_at",
-    "iat": "issued_at",
-    "jti": "token_id",
-    "scope": "scopes",
-    "scp": "scopes",
-    "gty": "is_m2m",
-    "permission": "permissions",
-    "org_codes": 'claims["org_codes"]',
-}
-"""What other libraries call it."""
-
 
 class Condition(Protocol):
     """What a token may have to meet: any :class:`kinde_guard.Requirement`."""
@@ -225,7 +208,7 @@ def _read(token: AccessToken, name: str) -> Any:
     """What ``__getattr__`` does: of claims that are at hand the one attribute; where they have to be parsed, which is
     dear, all of them at once."""
     if name not in _READERS:
-        raise AttributeError(f"AccessToken has no attribute {name!r}{_spelt_here(name)}")
+        _no_attribute(name)
     claims = token._claims
     if claims is not None:
         value = _READERS[name](claims, token.permissions_as_scopes)
@@ -237,22 +220,33 @@ def _read(token: AccessToken, name: str) -> Any:
     return object.__getattribute__(token, name)
 
 
-def _spelt_here(name: object) -> str:
-    """How a claim is spelt here, for people who come from a library whose tokens are dicts of claims."""
-    if name in ("get", "items", "keys", "values"):
-        return f": write token.claims.{name}(…), a plain dict"
-    here = _SPELT_HERE.get(str(name))
-    return f": write token.{here}" if here else ""
+def _no_attribute(name: str) -> NoReturn:
+    """For people who come from a library whose tokens have other names."""
+    from .spellings import attribute_for  # only here: who writes it as it is spelt here need not load it
+
+    raise AttributeError(f"AccessToken has no attribute {name!r}{attribute_for(name)}")
 
 
 def _no_dict(token: AccessToken, name: object) -> NoReturn:
-    """What ``__getitem__`` does."""
-    raise TypeError(f"an AccessToken is no dict{_spelt_here(name) or ': write token.claims[…]'}")
+    """What ``__getitem__`` does, for people who come from a library whose tokens are dicts of claims."""
+    from .spellings import item_for
+
+    raise TypeError(f"an AccessToken is no dict: {item_for(name, frozenset(_READERS))}")
+
+
+def _holds_nothing(token: AccessToken, name: object) -> NoReturn:
+    """What ``__contains__`` does."""
+    raise TypeError(f"an AccessToken is no dict: write {name!r} in token.claims, or for a scope in token.scopes")
 
 
 # Hung on from outside: in the class, type checkers take it for a promise that whatever name is written exists.
-for _name, _value in (("__getattr__", _read), ("__getitem__", _no_dict), ("__iter__", None)):
-    setattr(AccessToken, _name, _value)  # __iter__, or __getitem__ would make it iterable
+for _name, _value in (
+    ("__getattr__", _read),
+    ("__getitem__", _no_dict),
+    ("__contains__", _holds_nothing),
+    ("__iter__", None),  # or __getitem__ would make it iterable
+):
+    setattr(AccessToken, _name, _value)
 _set, _new, _ref = object.__setattr__, object.__new__, weakref.ref
 # The slots' own setters: the quickest way around AccessToken.__setattr__, taken for every token that is verified.
 _set_made_of = AccessToken.__dict__["_made_of"].__set__

@@ -42,6 +42,7 @@ _WHITE_SPACE = " \t\r\n"  # RFC 8259 §2
 HINT_API_KEY = "this is a Kinde API key, not an access token: verify it with Kinde's api_keys/verify"
 HINT_JWE = "this is an encrypted token (JWE, five parts): Kinde's access tokens are signed (JWS, three parts)"
 HINT_JSON = "this is the JSON serialisation of a JWS: send the compact one, three parts joined by dots"
+HINT_SCHEME = "the token is what stands behind 'Bearer ' in the header: hand over that part alone"
 HINT_TOO_MANY = "a part of the token holds more objects, lists or numbers than a token of Kinde's"
 HINT_OPAQUE = "this is not a JWT: request the token with audience=…, and send the access_token of the answer"
 
@@ -72,11 +73,15 @@ def decode(segment: bytes) -> bytes:
     """base64url without padding, in its one canonical spelling (RFC 7515 §2)."""
     over = len(segment) & 3
     if over and segment[-1] not in _LAST[over]:
-        raise InvalidToken("malformed", "a part of the token is not canonical base64url")
+        _refuse_segment(segment, "a part of the token is not canonical base64url")
     try:
         return _a2b(segment.translate(_TO_BASE64) + _PADDING[over], strict_mode=True)
     except binascii.Error:
-        raise InvalidToken("malformed", "a part of the token is not base64url") from None
+        _refuse_segment(segment, "a part of the token is not base64url")
+
+
+def _refuse_segment(segment: bytes, hint: str) -> NoReturn:
+    raise InvalidToken("malformed", HINT_SCHEME if segment[:7].lower() == b"bearer " else hint) from None
 
 
 def read_object(data: bytes, room: int = 1) -> Json:

@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import math
+import re
 import typing
 from typing import Any
 from urllib.parse import urlsplit
@@ -379,3 +380,20 @@ def test_an_editor_says_of_each_setting_what_it_is() -> None:
 def test_every_kinde_guard_names_the_settings_of_a_guard(adapter: str) -> None:
     init = importlib.import_module(f"kinde_guard.{adapter}").KindeGuard.__init__
     assert init.__annotations__["settings"] == "Unpack[GuardSettings]"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"issuer": "https://acme.kinde.com"}, "Guard has no setting 'issuer': write domain=…"),
+        ({"jwks_uri": "https://acme.kinde.com/jwks"}, "write jwks_url=…"),
+        ({"secret": "geheim"}, "there is no secret: the keys are fetched from the issuer"),
+        ({"options": {"verify_signature": False}}, "there is no way to turn a check off"),
+        ({"audiense": "x"}, "did you mean audience?"),
+        ({"zzz": 1}, "there are domain, audience, "),
+    ],
+)
+def test_what_other_libraries_call_a_setting_is_answered_by_our_name(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(said)) as refused:
+        Guard("acme.kinde.com", **settings)
+    assert "geheim" not in str(refused.value)

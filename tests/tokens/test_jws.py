@@ -56,6 +56,11 @@ def test_what_is_no_compact_jws_is_told_apart_by_its_hint(guard: Guard, raw: str
     assert word in hint_of(guard, raw)
 
 
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "Bearer  "])
+def test_a_whole_header_is_told_apart(guard: Guard, scheme: str) -> None:
+    assert "hand over that part alone" in hint_of(guard, scheme + mint())
+
+
 def test_a_token_may_be_16_kib_long_and_no_longer(guard: Guard) -> None:
     """Padded inside a claim, so that it is signed and right in every other respect."""
     room = LIMIT - len(mint({"pad": ""}))
