@@ -123,7 +123,7 @@ class GuardMiddleware(Attached):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await run_lifespan(self.app, self._start, scope, receive, send)
-        attach(scope, self)
+        scope[IN_FORCE] = self
         if self.webhooks is not None and await asgi_scope.received(self, scope, receive, send):
             return None
         if self.pages is not None and await answered(self, self._requirements, scope, send):
@@ -139,7 +139,10 @@ class GuardMiddleware(Attached):
                 self._note_refusal(scope)
                 return await refuse(refusal, scope, send)
             send = private_to_caller(send)
-        return await asgi_scope.serve(self, self.app, scope, receive, send)
+        if self.close_expired:
+            return await asgi_scope.serve(self, self.app, scope, receive, send)
+        await self.app(scope, receive, send)
+        return None
 
     def _requirements(self) -> list[Requirement]:
         return [self.requires]

@@ -125,6 +125,9 @@ class Scopes(Requirement):
                 return InsufficientScope(self.names, _scope_hint(missing, token))
         return None
 
+    def met_by(self, token: AccessToken) -> bool:
+        return token.scopes.issuperset(self.names)
+
     def scopes(self) -> tuple[str, ...]:
         return self.names
 

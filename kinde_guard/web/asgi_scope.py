@@ -106,13 +106,15 @@ def guard_in_force(scope: Scope) -> Authenticator:
 def recognise(scope: Scope, guard: Authenticator) -> AccessToken | None:
     """The token of a request, if nothing has to be waited for: most requests need no more, and no coroutine. Raises
     what :func:`authenticate` does."""
-    values = authorization(scope)
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
     if _VERIFIED in scope and (seen := _seen(scope, guard, values)) is not None:
         return seen if isinstance(seen, AccessToken) else None
     if len(values) != 1:
         return None
     try:
-        token = at_once(guard, values[0])
+        # Not of a subclass: what that has in place of authenticate has to be asked.
+        at_once = guard.authenticate_at_once if type(guard) is Guard else guard.recognise
+        token = at_once(values[0])
     except (AuthError, Unavailable) as refusal:
         _remember(scope, guard, values, refusal.anew())
         raise
@@ -120,12 +122,6 @@ def recognise(scope: Scope, guard: Authenticator) -> AccessToken | None:
         scope[_VERIFIED] = guard, hash(values[0]), token, scope.get(_VERIFIED)
         scope["kinde_guard.token"] = token
     return token
-
-
-def at_once(guard: Authenticator, authorization: bytes) -> AccessToken | None:
-    """What *guard* can say of the one Authorization value of a request without waiting."""
-    # Not a subclass: what that has in place of authenticate has to be asked.
-    return guard.authenticate_at_once(authorization) if type(guard) is Guard else guard.recognise(authorization)
 
 
 def authenticate(scope: Scope, guard: Authenticator) -> AccessToken:

@@ -42,15 +42,17 @@ class GuardedApp(Flask):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         attached = self.extensions[EXTENSION]
+        if attached.leaves_all_to_flask:
+            return super().__call__(environ, start_response)
         items = _answer(self, attached, environ, start_response)
         return wsgi_environ.until_over(attached.guard, environ, items) if attached.close_expired else items
 
     def preprocess_request(self, *ctx: AppContext) -> ResponseReturnValue | None:
         """A preflight that Flask answers by itself is answered at once: no function of the app runs for a stranger."""
-        current = _request()
         answer: Any = True  # so is a refusal
         try:
-            if is_automatic_options(current) and self.extensions[EXTENSION].is_strangers_preflight(current.environ):
+            attached = self.extensions[EXTENSION]
+            if attached.public is not None and attached.is_strangers_preflight(_request()):
                 answer = self.make_default_options_response(*ctx)
             else:
                 answer = super().preprocess_request(*ctx)
@@ -59,7 +61,7 @@ class GuardedApp(Flask):
             raise refused(error) from None
         finally:
             if answer is not None:
-                current.environ[ANSWERED] = True
+                _request().environ[ANSWERED] = True
 
     def dispatch_request(self, *ctx: AppContext) -> ResponseReturnValue:
         current = _request()
@@ -78,8 +80,6 @@ class GuardedApp(Flask):
 
 def _answer(app: GuardedApp, attached: Any, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer on the way that is right for this request; no method, as the app is of a class of its user's too."""
-    if attached.leaves_all_to_flask:
-        return super(GuardedApp, app).__call__(environ, start_response)
     received = None if attached.webhooks is None else attached.webhook_answer(environ)
     if received is not None:
         return wsgi_environ.send_page(received, start_response)

@@ -105,9 +105,10 @@ class FlaskGuard:
             self._past = front, past_front(app)
         return self._past[1]
 
-    def is_strangers_preflight(self, environ: WSGIEnvironment) -> bool:
-        """Whether it is one to an app that is for callers with a good token alone."""
-        return self.public is not None and wsgi_environ.is_cors_preflight(environ) and not self.opens(environ)
+    def is_strangers_preflight(self, current: Request) -> bool:
+        """Whether it is one that Flask itself answers, in an app that is for callers with a good token alone."""
+        environ = current.environ
+        return is_automatic_options(current) and wsgi_environ.is_cors_preflight(environ) and not self.opens(environ)
 
     def is_sound(self, app: Flask) -> bool:
         """Whether there is nothing to say against serving *app*, to which requests may come that never get to Flask."""
@@ -135,7 +136,8 @@ class FlaskGuard:
                 )
         self.covered = dict(covered_requirements(app))
         self._is_checked = True
-        self.leaves_all_to_flask = self.public is None and self.pages is None and self.webhooks is None
+        alone = self.public is None and self.pages is None and self.webhooks is None
+        self.leaves_all_to_flask = alone and not self.close_expired
 
     def check_covered(self, current: Request) -> None:
         """Ask for the demand of a view ahead of the decorators around it that are not ours: a cache would answer."""
@@ -175,18 +177,27 @@ def attached_here() -> FlaskGuard:
     return attached
 
 
-def admit(requirement: Requirement) -> None:
-    """Raise what refuses the current request, if it does not meet *requirement*."""
-    attached = attached_here()
+def request_here() -> Request:
+    """The current request."""
     try:
-        current = _request()
+        return _request()
     except RuntimeError:
         raise misuse_error(
             "there is no request here: what decorates a view of Flask was called outside of one"
         ) from None
+
+
+def admit(requirement: Requirement) -> None:
+    """Raise what refuses the current request, if it does not meet *requirement*."""
+    try:
+        attached, current = _app().extensions[EXTENSION], _request()
+    except (KeyError, RuntimeError):
+        attached, current = attached_here(), request_here()  # one of them says what is wrong
     try:
         token = wsgi_environ.authenticate(current.environ, attached.guard)
-        attached.guard.demand(token, requirement.bound(current.view_args or {}))
+        requirement = requirement.bound(current.view_args or {})
+        if not requirement.met_by(token):
+            attached.guard.demand(token, requirement)
     except InsufficientScope as error:
         # RFC 6750 §3: ``scope`` names all that the resource requires, so that one more token request is enough.
         around = with_requirements_around(authenticated, current.environ)

@@ -7,10 +7,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AuthError, Unavailable
+from ..guard import Guard
 from ..requirements import Requirement
 from ..tokens.access_token import AccessToken
 from . import bearer, caching
-from .asgi_scope import at_once
 from .paths import PublicPaths, is_preflight
 from .webhook_endpoint import MOST_READ, WebhookEndpoint
 from .well_known import WellKnownPage, WellKnownPages
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from ..authenticator import Authenticator
-    from ..guard import Guard
     from ..webhooks import WebhookAnswer
 
 _VERIFIED = "kinde_guard.verified"
@@ -38,15 +37,20 @@ def authenticate(environ: WSGIEnvironment, guard: Authenticator) -> AccessToken:
         if isinstance(seen[2], AccessToken):
             return seen[2]
         raise seen[2].anew()
+    # Not of a subclass: what that has in place of authenticate has to be asked.
+    at_once = guard.authenticate_at_once if type(guard) is Guard else guard.recognise
     try:
-        token = None if header is None else at_once(guard, header.encode("latin-1", "replace"))
+        token = None if header is None else at_once(header.encode("latin-1", "replace"))
         if token is None:
             # The server has joined several headers with commas, which no bearer token contains.
             token = guard.authenticate([] if header is None else [header])
     except (AuthError, Unavailable) as refusal:
-        _remember(environ, guard, header, refusal.anew())
+        environ[_VERIFIED] = guard, hash(header), refusal.anew()
+        environ.pop("kinde_guard.token", None)
         raise
-    _remember(environ, guard, header, token)
+    # Of the header its hash alone, which Python keeps with the text: error reporters print the whole environ.
+    environ[_VERIFIED] = guard, hash(header), token
+    environ["kinde_guard.token"] = token
     return token
 
 
@@ -127,14 +131,3 @@ def _body(environ: WSGIEnvironment) -> bytes:
         body += part
         left -= len(part)
     return body
-
-
-def _remember(
-    environ: WSGIEnvironment, guard: Authenticator, header: str | None, verdict: AccessToken | bearer.Refusal
-) -> None:
-    """Keep of the header its hash alone, which Python keeps with the text: error reporters print the whole environ."""
-    environ[_VERIFIED] = guard, hash(header), verdict
-    if isinstance(verdict, AccessToken):
-        environ["kinde_guard.token"] = verdict
-    else:
-        environ.pop("kinde_guard.token", None)
