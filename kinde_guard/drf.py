@@ -86,7 +86,7 @@ class Requires(OperationHolderMixin):  # type: ignore[misc]
             return is_met
         try:
             judged(token, plain(request), requirement if is_met else _all_of(view, requirement))
-        except AuthError as refusal:
+        except (AuthError, Unavailable) as refusal:
             raise _refused(request, refusal) from None
         return True
 

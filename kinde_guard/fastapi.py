@@ -154,7 +154,7 @@ class _Check:
                 token.require(requirement)
             elif not requirement.met_by(token):
                 attached.guard.demand(token, _requirements_of_route(access_token, self.requirement, conn.scope))
-        except AuthError as error:
+        except (AuthError, Unavailable) as error:
             raise refused(error, HTTPException, asgi_scope.metadata_url(conn.scope)) from None
         return token
 
@@ -182,6 +182,8 @@ class Requires(params.Security):
     @needs_function
     def __call__(self, function: F) -> F:
         check_function(function)
+        if isinstance(self.dependency, Requirement):  # of which nothing would be demanded
+            raise ConfigurationError("write @requires(…) around a requirement, in small letters")
         requirement = stacked(function, self.requirement)
         wrapper = _inject(innermost(function), Requires.of(requirement))
         mark(function, wrapper, requirement)

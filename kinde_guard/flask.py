@@ -215,7 +215,7 @@ class _CurrentToken(LocalProxy[AccessToken]):
     def require(self, requirement: Requirement) -> None:
         try:
             self._get_current_object().require(requirement)
-        except AuthError as error:
+        except (AuthError, Unavailable) as error:
             raise refused(error) from None
 
 

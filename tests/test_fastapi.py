@@ -48,6 +48,7 @@ from kinde_guard.fastapi import (
     AccessTokenSecurity,
     KindeGuard,
     OptionalToken,
+    Requires,
     Token,
     access_token,
     optional_access_token,
@@ -895,6 +896,12 @@ def test_demand_in_depends_fails_at_import(demand: Any) -> None:
             app.get("/", dependencies=[wrong])(fresh(plain))
         with pytest.raises(ConfigurationError, match=r"without Depends"):
             app.get("/")(_with_default(wrong))
+
+
+def test_the_class_is_no_decorator_of_a_requirement() -> None:
+    """It would demand any token at all, and nobody would notice."""
+    with pytest.raises(ConfigurationError, match=r"small letters"):
+        Requires(permission("users:read"))(fresh(plain))  # type: ignore[arg-type]
 
 
 def _with_default(default: Any) -> Callable[..., Any]:

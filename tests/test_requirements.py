@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from kinde_guard import (
     AccessToken,
+    AuthError,
     ConfigurationError,
     Forbidden,
     InsufficientScope,
@@ -218,7 +219,7 @@ def test_a_hint_says_what_to_do_and_nothing_of_the_caller() -> None:
     hints = []
     for demand in demands:
         refusal = demand.refusal(token)
-        assert refusal is not None
+        assert isinstance(refusal, AuthError)
         assert "secret" not in refusal.hint
         hints.append(refusal.hint)
     words = ("permissions_as_scopes", "a b", "p", "Roles", "organization", "f", "apps")
@@ -236,7 +237,7 @@ def test_a_hint_says_what_to_do_and_nothing_of_the_caller() -> None:
 def test_what_is_said_of_a_scope_that_is_lacking(claims: Any, settings: Any, hint: str) -> None:
     """Apps are granted scopes; users have permissions, and requesting a scope of an API's does nothing for them."""
     refusal = scope("a").refusal(guard_of(Issuer(), **settings).verify(mint(claims)))
-    assert refusal is not None
+    assert isinstance(refusal, AuthError)
     assert hint in refusal.hint
 
 

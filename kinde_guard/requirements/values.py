@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from ..errors import AuthError, ConfigurationError, Forbidden, ForbiddenReason, InsufficientScope
+from ..errors import AuthError, ConfigurationError, Forbidden, ForbiddenReason, InsufficientScope, Unavailable
 from ..tokens.access_token import AccessToken
 from ..web.wording import SCOPE_TOKEN, few
 
@@ -31,7 +31,7 @@ class Requirement(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def refusal(self, token: AccessToken) -> AuthError | None:
+    def refusal(self, token: AccessToken) -> AuthError | Unavailable | None:
         """Why *token* does not do, or ``None`` if it does."""
 
     def scopes(self) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ class AllOf(Requirement):
 
     parts: tuple[Requirement, ...]
 
-    def refusal(self, token: AccessToken) -> AuthError | None:
+    def refusal(self, token: AccessToken) -> AuthError | Unavailable | None:
         for part in self.parts:
             refusal = part.refusal(token)
             if refusal is not None:
@@ -76,7 +76,7 @@ class AllOf(Requirement):
     def bound(self, parameters: Mapping[str, object]) -> Requirement:
         return AllOf(tuple(part.bound(parameters) for part in self.parts))
 
-    def _with_all_scopes(self, refusal: AuthError) -> AuthError:
+    def _with_all_scopes(self, refusal: AuthError | Unavailable) -> AuthError | Unavailable:
         """RFC 6750 §3: ``scope`` names the scope *required*, all of it, so that one more token request is enough."""
         if isinstance(refusal, InsufficientScope):
             return InsufficientScope(dict.fromkeys((*self.scopes(), *refusal.required)), refusal.hint)
@@ -93,7 +93,7 @@ class AnyOf(Requirement):
 
     parts: tuple[Requirement, ...]
 
-    def refusal(self, token: AccessToken) -> AuthError | None:
+    def refusal(self, token: AccessToken) -> AuthError | Unavailable | None:
         if any(part.met_by(token) for part in self.parts):
             return None
         return self._reported().refusal(token)

@@ -291,7 +291,12 @@ class Follower:
             if streams.marked(each.issuer):
                 self._marked.add(each.issuer)
             if each.at == START and each.issuer in self._marked and not self._replica.entries:
-                self._notices.of_loss_that_stays("Redis has lost all entries, and none is held here")
+                self._say_if_empty(streams, each)
+
+    def _say_if_empty(self, streams: RedisStreams, each: Followed) -> None:
+        """By another look: the first entry, which comes before the mark, may have been added since the last one."""
+        if streams.facts(each.name).last == START:
+            self._notices.of_loss_that_stays("Redis has lost all entries, and none is held here")
 
     def _report(self) -> None:
         """Say what has been applied here, for whoever waits until all workers have."""

@@ -22,6 +22,7 @@ from ..net.once import Once
 from ..net.redis_client import client_for, load_what_connecting_needs
 from ..tokens.access_token import AccessToken
 from . import entry as entries
+from .current import Current
 from .entry import AHEAD, MAX_TEXT, Kind, Revocation, Unreadable, id_of, made, marks_of
 from .follower import Follower, problem_of
 from .health import RevocationHealth
@@ -138,6 +139,9 @@ class Revocations:
             max_entries=int(_number("max_entries", max_entries, 1, 100_000_000)),
         )
         """This process's copy: for guards."""
+        self.current = Current(self._is_fresh)
+        """A requirement, for routes that must not be served by an old copy: 503 unless all revocations are known, as
+        of three seconds ago at most. ``@requires(scope("pay") & revocations.current)``."""
         self._issuers: tuple[str, ...] = ()
         self._by = "app"
         self._drifts: list[Callable[[], float | None]] = []
@@ -213,6 +217,9 @@ class Revocations:
         news = self._follower.news
         self._follower.ensure()
         return None if self.copy.usable(self._clocks.monotonic()) and self.copy.heard_at is not None else news
+
+    def _is_fresh(self) -> bool:
+        return self.copy.state(self._clocks.monotonic()) == "fresh"
 
     def check_usable(self) -> None:
         """Raises :class:`~kinde_guard.errors.RevocationsUnavailable` if tokens cannot be judged."""

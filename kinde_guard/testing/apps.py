@@ -14,7 +14,7 @@ from ..revocation import Revocations
 from ..routes.layers import is_a
 from ..tokens.access_token import AccessToken
 from .mcp import server_place
-from .revoking import in_force, in_memory_as
+from .revoking import current_waived, in_force, in_memory_as
 from .stand_in import StandInGuard
 from .tokens import caller_token, guard_for
 
@@ -59,11 +59,12 @@ def caller(app: Any, **options: Any) -> Iterator[AccessToken]:
 @contextmanager
 def _guarded_by(guard: Authenticator, place: Guarded) -> Iterator[None]:
     before = place.guard
-    place.guard = guard
-    try:
-        yield
-    finally:
-        place.guard = before
+    with current_waived(before, getattr(place, "settings", {})):
+        place.guard = guard
+        try:
+            yield
+        finally:
+            place.guard = before
 
 
 def _place_in(app: Any) -> Guarded:

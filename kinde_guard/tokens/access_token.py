@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol, TypeVar, dataclass_transform
 
-from ..errors import AuthError, ConfigurationError
+from ..errors import AuthError, ConfigurationError, Unavailable
 from .claims import (
     Json,
     audience_of,
@@ -46,7 +46,7 @@ _READERS: dict[str, Callable[[Json, bool], object]] = {
 class Condition(Protocol):
     """What a token may have to meet: any :class:`kinde_guard.Requirement`."""
 
-    def refusal(self, token: AccessToken) -> AuthError | None:
+    def refusal(self, token: AccessToken) -> AuthError | Unavailable | None:
         """Why *token* does not do, or ``None`` if it does."""
 
 

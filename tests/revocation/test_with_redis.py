@@ -23,7 +23,7 @@ from kinde_guard.events import Event, RevocationsLoaded, RevocationsStale, Revok
 from kinde_guard.net.clocks import Clocks, ageing
 from kinde_guard.revocation import Revocation, Revocations
 from kinde_guard.revocation.entry import Marks, fields_of, made
-from kinde_guard.revocation.redis_streams import lifts_of, marker_of, stream_of
+from kinde_guard.revocation.redis_streams import RedisStreams, lifts_of, marker_of, stream_of
 
 ISSUER = "https://acme.kinde.com"
 STREAM = stream_of(ISSUER)
@@ -502,6 +502,23 @@ def test_an_empty_stream_that_once_had_entries_is_a_problem(redis_server: RedisS
     until(lambda: "lost all entries" in worker.revocations.health().problem)
     worker.revocations.revoke_subject("kp_1")
     until(lambda: worker.revocations.health().problem == "")
+
+
+def test_the_first_entry_of_all_is_no_loss(
+    redis_server: RedisServer, workers: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is added, and marked, after a worker has looked at the stream and before it looks for the mark."""
+    marked = RedisStreams.marked
+
+    def late(self: RedisStreams, issuer: str) -> bool:
+        if not marked(self, issuer):
+            self.add(STREAM, fields_of(made("subject", "kp_1", time.time()), ISSUER), None)
+            self.mark(issuer)
+        return marked(self, issuer)
+
+    monkeypatch.setattr(RedisStreams, "marked", late)
+    workers(redis_server.url).follows().knows("kp_1")
+    assert "lost" not in caplog.text
 
 
 def test_a_server_that_hangs_is_noticed_and_heard_again(redis_server: RedisServer, workers: Make) -> None:
