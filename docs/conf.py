@@ -6,6 +6,7 @@ works without a network, its search included.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from django.conf import settings
@@ -27,6 +28,9 @@ html_show_sourcelink = False
 html_copy_source = False
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+pygments_dark_style = "github-dark"
+highlight_language = "none"  # a block that names no language is what a terminal or a log shows
 templates_path: list[str] = []
 myst_heading_anchors = 3
 myst_enable_extensions = ["deflist"]
@@ -73,8 +77,32 @@ nitpick_ignore_regex = [
 ]
 
 
+LEFT_OUT = {
+    'role="heading">': 'role="heading" aria-level="2">',
+    "<pre>": '<pre tabindex="0">',
+    'class="table-wrapper ': 'tabindex="0" class="table-wrapper ',
+    '<dl>\n<dd><em class="sig-param">': '<dl role="none">\n<dd><em class="sig-param">',
+    '<dd><em class="sig-param">': '<dd role="none"><em class="sig-param">',
+}
+"""What Sphinx and furo leave out for those who use a keyboard or a screen reader: levels of headings, a way to scroll
+what is wider than a phone; and the lines of a signature are no list of definitions."""
+
+
 def setup(app):
     app.connect("missing-reference", resolve_short_name)
+    app.connect("html-page-context", fill_in, priority=900)  # after furo, which makes the navigation
+
+
+def fill_in(app, page, template, context, doctree):
+    for part in ("body", "furo_navigation_tree"):
+        for written, meant in LEFT_OUT.items():
+            context[part] = context.get(part, "").replace(written, meant)
+    if page == "reasons":  # #wrong_audience, as logs and metrics write it, beside #wrong-audience
+        context["body"] = re.sub(r'<section id="([a-z-]+)">', by_its_own_word, context["body"])
+
+
+def by_its_own_word(section):
+    return f'{section[0]}<span id="{section[1].replace("-", "_")}"></span>' if "-" in section[1] else section[0]
 
 
 def resolve_short_name(app, env, node, contnode):

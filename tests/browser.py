@@ -67,7 +67,7 @@ _ARGUMENTS = [
     *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),  # it refuses to run as root with one
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",  # redirects and sockets as well
 ]
-_ELSEWHERE = re.compile(r"^(?!(?:https?|wss?)://(?:127\.0\.0\.1|localhost)(?:[:/]|$)|data:|blob:|about:)")
+_ELSEWHERE = re.compile(r"^(?!(?:https?|wss?)://(?:127\.0\.0\.1|localhost)(?:[:/]|$)|file:|data:|blob:|about:)")
 _TIMEOUT = 1000 * LONG  # ms
 DESKTOP = (1280, 800)
 PHONE = (360, 740)
@@ -158,7 +158,8 @@ def visitor(chromium: Browser) -> Iterator[Visitor]:
 
 def violations(page: Page) -> list[str]:
     """What axe finds on *page* that is serious or critical: the rule, and where it is broken."""
-    found: list[Mapping[str, Any]] = Axe().run(page).response["violations"]
+    options = {"resultTypes": ["violations"], "preload": False}  # it would ask for each style sheet again
+    found: list[Mapping[str, Any]] = Axe().run(page, options=options).response["violations"]
     return [
         f"{each['id']} ({each['impact']}): {each['help']}: {[node['target'] for node in each['nodes']]}"
         for each in found

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ import kinde_guard
 pytest.importorskip("sphinx", reason="the site is built by Sphinx: dependency group docs")
 from sphinx.util.inventory import InventoryFile
 
-ROOT = Path(__file__).parents[1]
+pytest_plugins = ["built_site"]
 PACKAGE = Path(kinde_guard.__file__).parent
 PRIVATE = {"cli", "console", "keys", "net", "tokens", "web", "__main__"}
 """Folders and modules that nobody imports."""
@@ -37,16 +35,6 @@ MODULES = sorted(
     for path in PACKAGE.iterdir()
     if (path.suffix == ".py" or (path / "__init__.py").exists()) and path.stem not in {*PRIVATE, "__init__"}
 )
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dead link, a heading that is not there, a name in a docstring that nobody has: each is an error."""
-    built = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "-n", "-b", "html", str(ROOT / "docs"), str(built)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return built
 
 
 @pytest.fixture(scope="module")
