@@ -19,7 +19,7 @@ from . import keys, mint, people, setup
 from .chooser import chooser
 from .csrf import Stamps
 from .files import Files
-from .forms import MAX_FORM, MEDIA_TYPE, SentForm
+from .forms import MAX_FORM, MEDIA_TYPE, FieldError, SentForm
 from .guarding import Guarded
 from .live import begin_anew, live
 from .pages import Action, Page, Renderer, View
@@ -85,9 +85,7 @@ class PageEndpoints:
             except ClientDisconnect:
                 return Response(status_code=400)
             except ConfigurationError as error:
-                problem = str(error)
-                view = View(notice=f"{problem[:1].upper()}{problem[1:]}.")
-                return self._shown(request, page, form, view, 422)
+                return self._shown(request, page, form, _refused(error, form), 422)
             return self._shown(request, page, form, view)
 
         return act
@@ -101,7 +99,14 @@ class PageEndpoints:
         if since == last and not earlier:
             return Response(status_code=204)
         anew = earlier or begin_anew(since, last)
-        values = {"issuer": issuer, "oob": True, "notice": _STALE, "wrong": True, **live(issuer, 0 if anew else since)}
+        values = {
+            "issuer": issuer,
+            "oob": True,
+            "notice": _STALE,
+            "wrong": True,
+            "error": None,
+            **live(issuer, 0 if anew else since),
+        }
         html = render("events.html", values) + render("beside.html" if earlier else "state.html", values)
         return HTMLResponse(html, headers={"hx-retarget": "#events", "hx-reswap": "innerHTML"} if anew else None)
 
@@ -109,7 +114,7 @@ class PageEndpoints:
         """A whole page; for htmx what has changed, and if something is wrong, that alone."""
         state, render, wrong = self._state, self._renderer.render, status != 200
         values = {"issuer": state.issuer, "pages": PAGES, "page": page, "notice": view.notice, "wrong": wrong}
-        values |= live(state.issuer)
+        values |= {"error": view.error, **live(state.issuer)}
         form = form if wrong or view.part else SentForm()  # what has been done need not be done again
         if "hx-request" not in request.headers:
             return HTMLResponse(render("layout.html", {**values, **page.show(state, form), **view.values}), status)
@@ -119,7 +124,8 @@ class PageEndpoints:
         if not view.part:
             return HTMLResponse(render(page.template, {**values, **page.show(state, form), **view.values}) + beside)
         headers = {"hx-retarget": view.target} if view.target else None
-        return HTMLResponse(render(view.part, {**values, **view.values}) + beside, headers=headers)
+        part = render(view.part, {**values, **view.values})
+        return HTMLResponse(part + beside if view.notice else part, headers=headers)
 
 
 async def _done(action: Action, state: ConsoleState, form: SentForm) -> View:
@@ -127,6 +133,15 @@ async def _done(action: Action, state: ConsoleState, form: SentForm) -> View:
     if inspect.iscoroutinefunction(action):
         return cast(View, await action(state, form))
     return cast(View, await run_in_threadpool(action, state, form))
+
+
+def _refused(error: ConfigurationError, form: SentForm) -> View:
+    """What is wrong in a sentence, and the field that it stands at, if one is to blame."""
+    problem = str(error)
+    text = f"{problem[:1].upper()}{problem[1:]}."
+    if not isinstance(error, FieldError):
+        return View(notice=text)
+    return View(notice=text, error={"field": error.field, "row": error.row, "text": text, "of": form.text("id")})
 
 
 async def _body(request: Request) -> bytes:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import ConfigurationError
 from ..issuer import ABSENT, UNSIGNED, App, LocalIssuer, SigningKey
 from ..issuer.minting import OIDC_SCOPES
-from .forms import SentForm
+from .forms import FieldError, SentForm
 
-KINDS = {"m2m": "an app", "user": "a user"}
+KINDS = {"m2m": "an app", "user": "a person"}
 FIELDS = ("kind", "app", "user", "org", "aud", "scopes", "lifetime", "claims", "header", "drop", "key")
 FURTHEST = 1e11  # seconds, some three thousand years
 
@@ -19,12 +19,18 @@ def made(issuer: LocalIssuer, form: SentForm) -> str:
     """The token; ``ConfigurationError`` if a field says nothing that can be made."""
     kind = form.text("kind")
     if kind not in _CLAIMS:
-        raise ConfigurationError(f"there is no kind {kind!r} of token: use one of {', '.join(_CLAIMS)}")
-    claims = {**_CLAIMS[kind](issuer, form), **form.members("claims"), **dict.fromkeys(form.words("drop"), ABSENT)}
+        raise FieldError(f"there is no kind {kind!r} of token: use one of {', '.join(_CLAIMS)}", "kind")
+    claims = {**_CLAIMS[kind](issuer, form), **_members(form, "claims"), **dict.fromkeys(form.words("drop"), ABSENT)}
+    return issuer.token(claims, header=_members(form, "header"), key=_key(issuer, form.text("key")))
+
+
+def _members(form: SentForm, name: str) -> dict[str, Any]:
+    members = form.members(name)
     try:
-        return issuer.token(claims, header=form.members("header"), key=_key(issuer, form.text("key")))
+        json.dumps(members, ensure_ascii=False).encode()
     except (UnicodeError, RecursionError):
-        raise ConfigurationError("claims or header hold what no token can") from None
+        raise FieldError(f"{name} holds what no token can hold", name) from None
+    return members
 
 
 def _m2m(issuer: LocalIssuer, form: SentForm) -> dict[str, Any]:
@@ -42,7 +48,7 @@ def _user(issuer: LocalIssuer, form: SentForm) -> dict[str, Any]:
     in."""
     user, app, lifetime = issuer.registry.user(form.text("user")), _app(issuer, form), _lifetime(form)
     if user is None:
-        raise ConfigurationError("there is no such user any more: choose another")
+        raise FieldError("there is no such person any more: choose another", "user")
     org_code = form.text("org") or next((one.org_code for one in user.memberships), None)
     membership = user.membership(org_code)
     return issuer.user_claims(
@@ -64,14 +70,14 @@ _CLAIMS: Mapping[str, Callable[[LocalIssuer, SentForm], dict[str, Any]]] = {"m2m
 def _app(issuer: LocalIssuer, form: SentForm) -> App:
     app = issuer.registry.app(form.text("app"))
     if app is None:
-        raise ConfigurationError("there is no such app: choose another")
+        raise FieldError("there is no such app: choose another", "app")
     return app
 
 
 def _lifetime(form: SentForm) -> float | None:
     lifetime = form.number("lifetime")
     if lifetime is not None and abs(lifetime) > FURTHEST:
-        raise ConfigurationError(f"lifetime must be within {FURTHEST:.0f} seconds")
+        raise FieldError(f"lifetime must be within {FURTHEST:.0f} seconds", "lifetime")
     return lifetime
 
 
@@ -81,5 +87,5 @@ def _key(issuer: LocalIssuer, choice: str) -> SigningKey | None:
         return {"": None, "stranger": issuer.stranger, "none": UNSIGNED}[choice]
     key = next((key for key in issuer.keys if key.kid == choice), None)
     if key is None:
-        raise ConfigurationError("this key is not published any more: choose another")
+        raise FieldError("this key is not published any more: choose another", "key")
     return key

@@ -22,6 +22,8 @@ class Decoded:
 
     header: Markup
     payload: Markup
+    subject: object = None
+    """What it says of whom it is for."""
 
 
 def decoded(raw: str) -> Decoded:
@@ -30,7 +32,8 @@ def decoded(raw: str) -> Decoded:
         header, payload, _, _ = jws.split(jws.to_bytes(raw))
     except InvalidToken:
         return Decoded(Markup(), Markup())
-    return Decoded(_read(header), _read(payload))
+    claims = _object(payload)
+    return Decoded(_shown(_object(header)), _shown(claims), (claims or {}).get("sub"))
 
 
 def pretty(value: object, *, width: int = 0) -> Markup:
@@ -47,8 +50,12 @@ def pretty(value: object, *, width: int = 0) -> Markup:
     return Markup().join([*parts, Markup.escape(text[end:])])
 
 
-def _read(segment: bytes) -> Markup:
+def _object(segment: bytes) -> jws.Json | None:
     try:
-        return pretty(jws.read_object(jws.decode(segment)))
+        return jws.read_object(jws.decode(segment))
     except InvalidToken:
-        return Markup()
+        return None
+
+
+def _shown(part: jws.Json | None) -> Markup:
+    return Markup() if part is None else pretty(part)

@@ -9,7 +9,7 @@ from typing import get_args
 
 from .. import requirements
 from ..errors import ForbiddenReason, InvalidToken, Reason
-from ..explain import Explanation, explain
+from ..explain import Check, Explanation, explain
 from ..explain.spelling import spelled
 from ..issuer import LocalIssuer
 from ..keys.jwk import Key, KeysRead, UnusableKeySet, read_jwk_set
@@ -17,6 +17,9 @@ from ..keys.key_set import KeySet
 from ..requirements import SPELLED_ALONE, SPELLED_WITH_A_NAME, Requirement
 from ..settings import Settings
 from ..web.bearer import TEXTS
+from .forms import at_field
+
+PASSED, NOT_REACHED = "passed", "not_reached"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,13 @@ class ExpectedAnswer:
     """``None``: the caller is let in."""
     text: str
     """The public sentence of the refusal."""
+
+    @property
+    def rows(self) -> list[tuple[Check, str]]:
+        """Every check and what became of it: first the one that decides, then what fails too, then the others as the
+        guard makes them."""
+        rows = [(check, _outcome(check)) for check in self.explanation.checks]
+        return sorted(rows, key=_rank)
 
 
 class IssuerKeys:
@@ -57,8 +67,11 @@ def expected_answer(issuer: LocalIssuer, raw: str, audience: list[str], demands:
 
     By the clock of this machine, as the API's guard reads it: the issuer's may be wrong on purpose.
     """
-    settings = Settings.load(issuer.url, audience=audience or issuer.audience)
-    explanation = explain(raw, settings, time.time(), IssuerKeys(issuer, settings), demanded(demands))
+    with at_field("audience"):
+        settings = Settings.load(issuer.url, audience=audience or issuer.audience)
+    with at_field("demands"):
+        wanted = demanded(demands)
+    explanation = explain(raw, settings, time.time(), IssuerKeys(issuer, settings), wanted)
     decisive = explanation.decisive
     if decisive is None or decisive.reason is None:
         return ExpectedAnswer(explanation, None, "")
@@ -79,6 +92,16 @@ def status_of(reason: Reason) -> int:
     if reason == "insufficient_scope" or reason in get_args(ForbiddenReason):
         return 403
     return 400 if reason == "invalid_request" else 401
+
+
+def _outcome(check: Check) -> str:
+    """In a word; a check that the guard does not reach may be known to fail, too."""
+    return "fails_too" if check.outcome == NOT_REACHED and check.also == "failed" else check.outcome
+
+
+def _rank(row: tuple[Check, str]) -> int:
+    outcome = row[1]
+    return 2 if outcome in (PASSED, NOT_REACHED) else 1 if outcome == "fails_too" else 0
 
 
 def _demand(word: str) -> Requirement:

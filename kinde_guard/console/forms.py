@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,6 +14,25 @@ from ..errors import ConfigurationError
 MAX_FORM = 128 * 1024
 MOST_FIELDS = 500
 MEDIA_TYPE = "application/x-www-form-urlencoded"
+
+
+class FieldError(ConfigurationError):
+    """What is wrong with one *field* of a form; where a form has several of that name, *row* counts them from 0."""
+
+    def __init__(self, problem: str, field: str, row: int = 0) -> None:
+        super().__init__(problem)
+        self.field, self.row = field, row
+
+
+@contextmanager
+def at_field(name: str, row: int = 0) -> Iterator[None]:
+    """Whatever is wrong within is wrong with the field *name*."""
+    try:
+        yield
+    except FieldError:
+        raise
+    except ConfigurationError as error:
+        raise FieldError(str(error), name, row) from None
 
 
 class SentForm:
@@ -59,17 +80,17 @@ class SentForm:
         except (ValueError, RecursionError):
             value = None
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
-            raise ConfigurationError(f"{name} must be a number, not {text!r}")
+            raise FieldError(f"{name} must be a number, not {text!r}", name)
         return value
 
     def members(self, name: str) -> dict[str, Any]:
         """The JSON object in *name*; empty if nothing is there."""
-        text, name = self.text(name), name.replace("_", " ")
+        text, words = self.text(name), name.replace("_", " ")
         try:
             value = json.loads(text) if text else {}
         except (ValueError, RecursionError) as error:
             problem = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
-            raise ConfigurationError(f"{name} is not JSON{problem}") from None
+            raise FieldError(f"{words}: this is not JSON{problem}", name) from None
         if not isinstance(value, dict):
-            raise ConfigurationError(f'{name} must be a JSON object, such as {{"tier": "gold"}}')
+            raise FieldError(f'{words}: this must be a JSON object, such as {{"tier": "gold"}}', name)
         return value

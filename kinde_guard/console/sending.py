@@ -14,9 +14,9 @@ from http import HTTPStatus
 import httpx
 from markupsafe import Markup
 
-from ..errors import ConfigurationError
 from ..settings import is_loopback
 from .decoded import pretty
+from .forms import FieldError
 from .state import Target
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -53,15 +53,15 @@ class ApiAnswer:
 def checked(target: Target) -> Target:
     """*target*, if a token may be sent there: an http or https URL of this machine."""
     if target.method not in METHODS:
-        raise ConfigurationError(f"the method must be one of {', '.join(METHODS)}")
+        raise FieldError(f"the method must be one of {', '.join(METHODS)}", "method")
     try:
         url = httpx.URL(target.url if "://" in target.url else f"http://{target.url}")
         here = is_loopback(url.host) and (url.port is None or 0 < url.port < 65_536)
     except (httpx.InvalidURL, UnicodeError):  # the host is read when it is asked for
-        raise ConfigurationError("the address is no URL") from None
+        raise FieldError("the address is not a URL", "url") from None
     if url.scheme not in ("http", "https") or not here or url.userinfo:
-        raise ConfigurationError(
-            "the address must be an http or https URL of this machine, such as http://127.0.0.1:8000/users"
+        raise FieldError(
+            "the address must be an http or https URL of this machine, such as http://127.0.0.1:8000/users", "url"
         )
     return replace(target, url=str(url))
 
@@ -70,22 +70,22 @@ async def send(target: Target, token: str) -> ApiAnswer:
     """Send the request; it takes :data:`TIMEOUT` seconds at most, whatever the API does. Redirects are shown, not
     followed."""
     if not _TOKEN.fullmatch(token):
-        return ApiAnswer(problem="not sent: what is there has characters that no token has")
+        return ApiAnswer(problem="it is not sent, as it has characters that no token has")
     try:
         async with asyncio.timeout(TIMEOUT):
             return await _sent(target, token)
     except TimeoutError:
-        return ApiAnswer(problem=f"no whole answer within {TIMEOUT:g} s")
+        return ApiAnswer(problem=f"the API has not given a whole answer within {TIMEOUT:g} s")
     except httpx.ConnectError as error:
         where = httpx.URL(target.url).netloc.decode("ascii")
         if _is_of_tls(error):
-            return ApiAnswer(problem=f"whoever answers at {where} does not speak TLS: try http instead of https")
+            return ApiAnswer(problem=f"the server at {where} does not speak TLS: try http instead of https")
         return ApiAnswer(problem=f"nobody answers at {where}: is the API running?")
     except httpx.RemoteProtocolError:
-        other = "; if it wants TLS, write https" if target.url.startswith("http:") else ""
-        return ApiAnswer(problem=f"whoever is there hung up or does not speak HTTP{other}")
+        other = ": if it wants TLS, write https" if target.url.startswith("http:") else ""
+        return ApiAnswer(problem=f"the server hung up, or it does not speak HTTP{other}")
     except httpx.HTTPError as error:
-        return ApiAnswer(problem=f"no answer ({type(error).__name__})")
+        return ApiAnswer(problem=f"the API gave no answer ({type(error).__name__})")
 
 
 async def _sent(target: Target, token: str) -> ApiAnswer:
@@ -113,7 +113,7 @@ def _is_of_tls(error: BaseException | None) -> bool:
 
 def _read(response: httpx.Response, body: bytes, seconds: float) -> ApiAnswer:
     shown, note = _shown(response, body[:MAX_BODY])
-    more = f"The first {MAX_BODY // 1024} KiB of it." if len(body) > MAX_BODY else ""
+    more = f"These are the first {MAX_BODY // 1024} KiB." if len(body) > MAX_BODY else ""
     return ApiAnswer(
         status=response.status_code,
         phrase=_phrase(response.status_code),
@@ -128,15 +128,15 @@ def _read(response: httpx.Response, body: bytes, seconds: float) -> ApiAnswer:
 def _shown(response: httpx.Response, body: bytes) -> tuple[str | Markup, str]:
     encoding = response.headers.get("content-encoding", "")
     if encoding:
-        return "", f"{len(body)} bytes, packed ({encoding})."
+        return "", f"The body is packed ({encoding}): {len(body)} bytes."
     try:
         text = body.decode("utf-8", "strict" if len(body) < MAX_BODY else "ignore")
     except UnicodeDecodeError:
-        return "", f"{len(body)} bytes that are no text."
+        return "", f"The body is not text: {len(body)} bytes."
     try:
         return pretty(json.loads(text), width=WIDTH), ""
     except (ValueError, RecursionError):
-        return text, "" if text else "It is empty."
+        return text, "" if text else "The body is empty."
 
 
 def _phrase(status: int) -> str:

@@ -22,7 +22,10 @@ OTHER_ISSUER = "https://other.kinde.test"
 class Preset:
     """A preset is a token that can be had by name; *mint* makes a new one."""
 
+    title: str
+    """What people call it."""
     summary: str
+    """What is special about it, in a sentence."""
     reason: Reason | None
     """Why a guard of the issuer and of its sample audience refuses it; ``None`` if it does not."""
     mint: Callable[[Tenant], str]
@@ -84,35 +87,58 @@ def _with_header(**members: object) -> Callable[[Tenant], str]:
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
-        "m2m": Preset("of the sample machine-to-machine app", None, lambda it: it.m2m_token()),
+        "m2m": Preset("Machine-to-machine app", "It is for the sample app.", None, lambda it: it.m2m_token()),
         "m2m_of_organization": Preset(
-            "of a machine-to-machine app of an organization", None, lambda it: it.m2m_token(org_code="org_ba4a2311eb1")
+            "App of an organization",
+            "It names its organization.",
+            None,
+            lambda it: it.m2m_token(org_code="org_ba4a2311eb1"),
         ),
-        "user": Preset("of a user", None, lambda it: it.user_token()),
-        "no_scope": Preset("good, and granted nothing", "insufficient_scope", lambda it: it.m2m_token(scope="")),
-        "expired": Preset("expired an hour ago", "expired", _expired),
-        "not_yet_valid": Preset("valid in an hour", "not_yet_valid", _not_yet_valid),
+        "user": Preset("User", "It is for the first of the people.", None, lambda it: it.user_token()),
+        "no_scope": Preset(
+            "No scope", "It is good, but it grants nothing.", "insufficient_scope", lambda it: it.m2m_token(scope="")
+        ),
+        "expired": Preset("Expired", "It expired an hour ago.", "expired", _expired),
+        "not_yet_valid": Preset("Not valid yet", "It will be valid in an hour.", "not_yet_valid", _not_yet_valid),
         "wrong_audience": Preset(
-            "for another API", "wrong_audience", lambda it: it.m2m_token(audience=OTHER_AUDIENCE, scope="read:users")
+            "Another API",
+            "It is for another API.",
+            "wrong_audience",
+            lambda it: it.m2m_token(audience=OTHER_AUDIENCE, scope="read:users"),
         ),
         "empty_audience": Preset(
-            "requested without an audience", "empty_audience", lambda it: it.m2m_token(audience=[])
+            "No audience",
+            "It was requested without one.",
+            "empty_audience",
+            lambda it: it.m2m_token(audience=[]),
         ),
-        "wrong_issuer": Preset("names another issuer", "unknown_issuer", lambda it: it.m2m_token(iss=OTHER_ISSUER)),
-        "id_token": Preset("an ID token, not an access token", "wrong_token_type", lambda it: it.id_token()),
-        "webhook_jwt": Preset("the body of a webhook", "wrong_token_type", lambda it: it.webhook_jwt()),
-        "unknown_key": Preset("signed with a key that is not published", "unknown_key", _unknown_key),
-        "weak_key": Preset("signed with a published RSA key of 1024 bits", "unknown_key", _weak_key),
-        "bad_signature": Preset("forged: signed with another key under the right kid", "bad_signature", _bad_signature),
-        "tampered": Preset("changed after it was signed", "bad_signature", _tampered),
-        "alg_none": Preset("not signed, and says so", "unsupported_algorithm", _alg_none),
+        "wrong_issuer": Preset(
+            "Another issuer", "It names another issuer.", "unknown_issuer", lambda it: it.m2m_token(iss=OTHER_ISSUER)
+        ),
+        "id_token": Preset("ID token", "It is not an access token.", "wrong_token_type", lambda it: it.id_token()),
+        "webhook_jwt": Preset(
+            "Webhook", "It is the body of a webhook.", "wrong_token_type", lambda it: it.webhook_jwt()
+        ),
+        "unknown_key": Preset("Unknown key", "Its key is not published.", "unknown_key", _unknown_key),
+        "weak_key": Preset("Weak key", "Its RSA key has only 1024 bits.", "unknown_key", _weak_key),
+        "bad_signature": Preset("Forged", "Another key signed it.", "bad_signature", _bad_signature),
+        "tampered": Preset("Changed", "It was changed after signing.", "bad_signature", _tampered),
+        "alg_none": Preset("Not signed", "It says so in its header.", "unsupported_algorithm", _alg_none),
         "hmac_with_public_key": Preset(
-            "HS256 with the public key as the secret", "unsupported_algorithm", _hmac_with_public_key
+            "Public key as secret",
+            "It is signed with HS256.",
+            "unsupported_algorithm",
+            _hmac_with_public_key,
         ),
-        "no_kid": Preset("does not name its key", "malformed", _with_header(kid=ABSENT)),
-        "wrong_typ": Preset("says it is another kind of token", "wrong_token_type", _with_header(typ="logout+jwt")),
+        "no_kid": Preset("No key id", "It does not name its key.", "malformed", _with_header(kid=ABSENT)),
+        "wrong_typ": Preset(
+            "Another type", "It says that it is a logout token.", "wrong_token_type", _with_header(typ="logout+jwt")
+        ),
         "unknown_crit": Preset(
-            "demands an extension nobody knows", "unsupported_header", _with_header(crit=["exp2"], exp2=1)
+            "Unknown extension",
+            "It demands one that nobody knows.",
+            "unsupported_header",
+            _with_header(crit=["exp2"], exp2=1),
         ),
     }
 )

@@ -72,7 +72,7 @@ def go_to(page: Page, title: str) -> None:
 
 def mint(page: Page, name: str) -> None:
     page.locator(f'button[name=preset][value="{name}"]').click()
-    expect(page.locator(".verdict h2")).to_have_text(re.compile(f"^{name}: "))
+    expect(page.locator(".verdict h2")).to_have_text(re.compile(f"^{re.escape(PRESETS[name].title)} "))
 
 
 def send(page: Page, url: str) -> Locator:
@@ -82,6 +82,19 @@ def send(page: Page, url: str) -> Locator:
         page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("status")).to_have_text(re.compile("^Sent: "))
     return page.locator(".answer")
+
+
+def seen(locator: Locator) -> bool:
+    """Whether the middle of it is to be seen: in the window, and under nothing else."""
+    return bool(
+        locator.evaluate(
+            """element => {
+                const box = element.getBoundingClientRect();
+                const there = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+                return there !== null && (element.contains(there) || there.contains(element));
+            }"""
+        )
+    )
 
 
 def happenings(page: Page) -> Locator:
@@ -114,6 +127,114 @@ def test_each_preset_is_refused_for_its_reason(page: Page, api: str) -> None:
     }
     for reason in {preset.reason for preset in PRESETS.values() if preset.reason is not None}:
         expect(happenings(page)).to_contain_text(f"refused: {reason}")
+
+
+@pytest.mark.parametrize("size", [(1280, 860), (1440, 900), (390, 844)])
+def test_the_check_that_fails_is_in_view_at_once(
+    visitor: Visitor, issuer: LocalIssuer, api: str, size: tuple[int, int]
+) -> None:
+    """Before anybody scrolls, and also beside the answer of an API."""
+    page = visitor.page(size=size)
+    page.goto(issuer.url)
+    for name in ("wrong_audience", "hmac_with_public_key"):
+        mint(page, name)
+        assert seen(page.locator(".failing"))
+    if size[0] > 1000:
+        send(page, f"{api}/users")
+        assert seen(page.locator(".failing"))
+
+
+def test_what_is_wrong_stands_at_its_field(page: Page, visitor: Visitor) -> None:
+    """And goes when the field is changed, or when another one is to blame."""
+    visitor.expect_error("status of 422")
+    page.get_by_text("Make one by hand").click()
+    lifetime, claims = page.get_by_label("Lifetime"), page.locator("[name=claims]")
+    lifetime.fill("soon")
+    page.get_by_role("button", name="Mint by hand").click()
+    expect(lifetime).to_have_accessible_description(re.compile("^Lifetime must be a number, not 'soon'"))
+    expect(lifetime).to_be_focused()
+    lifetime.fill("60")
+    expect(page.locator(".error")).to_have_count(0)
+    claims.fill("[]")
+    page.get_by_role("button", name="Mint by hand").click()
+    expect(claims).to_have_accessible_description(re.compile("must be a JSON object"))
+    expect(lifetime).not_to_have_attribute("aria-invalid", "true")
+    claims.fill("")
+    page.get_by_role("button", name="Mint by hand").click()
+    expect(page.locator(".verdict")).to_contain_text("Let in.")
+    expect(page.locator("[aria-invalid]")).to_have_count(0)
+
+
+def test_no_old_answer_stands_beside_what_is_new(page: Page, visitor: Visitor, api: str) -> None:
+    """Neither beside a changed request or token, nor beside one that could not be sent."""
+    visitor.expect_error("status of 422")
+    verdict, answer = page.locator(".verdict p").first, page.locator(".answer p").first
+    mint(page, "m2m")
+    send(page, f"{api}/users")
+    expect(answer).to_be_visible()
+    page.get_by_label("Address").press("End")
+    page.get_by_label("Address").press_sequentially("/1")
+    expect(answer).to_be_hidden()
+    expect(verdict).to_be_visible()  # it is of the token, which is the same
+    send(page, f"{api}/users")
+    expect(answer).to_be_visible()
+    page.get_by_label("Requirement").fill("admin:all")
+    for each in (answer, verdict, page.locator(".checks"), page.locator(".sides pre").last):
+        expect(each).to_be_hidden()
+    expect(page.get_by_role("status")).to_have_text("This has changed: explain it.")
+    page.get_by_role("button", name="Explain").click()
+    expect(verdict).to_contain_text("403 insufficient_scope")
+    expect(answer).to_have_count(0)
+    send(page, f"{api}/me")
+    expect(answer).to_be_visible()
+    page.evaluate(
+        "document.getElementById('url').value = 'http://api.example.com/'"
+    )  # a form that no key was pressed in
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("status")).to_contain_text("The address must be")
+    expect(answer).to_be_hidden()
+
+
+def test_a_curl_line_follows_the_form(page: Page) -> None:
+    mint(page, "m2m")
+    page.get_by_text("As a curl line").click()
+    page.get_by_label("Address").fill("http://127.0.0.1:1/flags")
+    expect(page.locator("#curl")).to_contain_text("curl -gisS http://127.0.0.1:1/flags")
+    page.get_by_label("Method").select_option("DELETE")
+    expect(page.locator("#curl")).to_contain_text("-X DELETE")
+
+
+def test_a_pasted_token_is_explained_at_once(page: Page, issuer: LocalIssuer) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("token => navigator.clipboard.writeText(token)", issuer.preset("expired"))
+    page.get_by_label("Token", exact=True).focus()
+    page.keyboard.press("Control+V")
+    expect(page.locator(".verdict")).to_contain_text("Refused: 401 expired")
+
+
+@pytest.mark.parametrize("size", [(1280, 860), PHONE])
+def test_what_a_preset_is_can_be_read_to_its_end(visitor: Visitor, issuer: LocalIssuer, size: tuple[int, int]) -> None:
+    page = visitor.page(size=size)
+    page.goto(issuer.url)
+    for name, preset in PRESETS.items():
+        expect(page.locator(f"[name=preset][value={name}]")).to_have_accessible_name(f"{preset.title} {preset.summary}")
+    cut = "each => each.scrollWidth > each.clientWidth || getComputedStyle(each).textOverflow === 'ellipsis'"
+    assert page.locator(".presets :is(b, span)").evaluate_all(f"found => found.filter({cut}).length") == 0
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_on_a_phone_the_result_stands_above_the_presets(chromium: Browser, issuer: LocalIssuer, script: bool) -> None:
+    context = chromium.new_context(
+        java_script_enabled=script, viewport={"width": PHONE[0], "height": PHONE[1]}, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    page.goto(issuer.url)
+    page.get_by_role("link", name="Mint a token").click()
+    page.locator("button[name=preset][value=expired]").click()
+    expect(page.locator(".verdict")).to_contain_text("Refused: 401 expired")
+    assert seen(page.locator(".verdict"))
+    assert seen(page.get_by_label("Token", exact=True))
+    page.context.close()
 
 
 def test_keys_are_rotated_and_broken_while_an_api_runs(visitor: Visitor) -> None:
@@ -243,7 +364,7 @@ def test_minting_and_sending_by_keyboard_alone(page: Page, api: str) -> None:
     page.keyboard.press("Enter")
     tab_to(page, "[name=preset][value=user]")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("status")).to_have_text("Minted user: of a user. A guard lets it in.")
+    expect(page.get_by_role("status")).to_have_text("Minted: User. A guard lets it in.")
     tab_to(page, "#url")
     page.keyboard.type(f"{api}/me")
     page.keyboard.press("Enter")
@@ -269,7 +390,7 @@ def test_without_javascript_every_form_works_as_well(chromium: Browser, issuer: 
     page.goto(issuer.url)
     page.locator('button[name=preset][value="m2m"]').click()
     expect(page.locator(".verdict")).to_contain_text("Let in.")
-    page.get_by_label("Demands").fill("admin:all")
+    page.get_by_label("Requirement").fill("admin:all")
     page.get_by_role("button", name="Explain").click()
     expect(page.locator(".verdict")).to_contain_text("403 insufficient_scope")
     page.get_by_label("Address").fill(f"{api}/me")
@@ -365,10 +486,13 @@ def test_a_phone_shows_every_page_in_its_width(visitor: Visitor, issuer: LocalIs
     assert violations(page) == []
 
 
-def test_the_first_page_weighs_less_than_100_kb(visitor: Visitor, issuer: LocalIssuer) -> None:
-    page, answers = visitor.page(), list[Response]()
-    page.on("response", lambda response: answers.append(response))
-    page.goto(issuer.url)
-    sizes = {urlsplit(answer.url).path: len(answer.body()) for answer in answers}
+def test_the_first_page_weighs_less_than_100_kb(visitor: Visitor) -> None:
+    """With all that it loads, where nothing has happened yet."""
+    with local_kinde() as issuer:
+        page, answers = visitor.page(), list[Response]()
+        page.on("response", lambda response: answers.append(response))
+        page.goto(issuer.url)
+        sizes = {urlsplit(answer.url).path: len(answer.body()) for answer in answers}
+        page.close()  # before there is nobody to ask
     assert {"/", "/static/console.css", "/static/console.js", "/static/htmx.min.js"} <= set(sizes)
     assert sum(sizes.values()) < 100_000

@@ -77,7 +77,7 @@ def post(console: TestClient, path: str, fields: Mapping[str, Any] | None = None
 
 
 def notice(response: Any) -> str:
-    found = re.search(r'id="notice".*?>\s*<p class="\w+">(.*?)</p>', response.text, re.S)
+    found = re.search(r'id="notice".*?>\s*<p class="\w+"[^>]*>(.*?)</p>', response.text, re.S)
     return html.unescape(found[1]) if found else ""
 
 
@@ -221,12 +221,12 @@ def test_each_preset_is_explained_as_a_guard_refuses_it(console: TestClient, nam
     reason = PRESETS[name].reason
     page = post(console, "/mint/preset", preset=name)
     assert page.status_code == 200
-    assert notice(page).startswith(f"Minted {name}: ")
+    assert notice(page).startswith(f"Minted: {PRESETS[name].title}. ")
     if reason is None:
         assert "<b>Let in.</b>" in page.text
     else:
         assert f"<b>Refused: <code>{status_of(reason)} {reason}</code></b>" in page.text
-        assert notice(page).endswith(f"A guard refuses it: {status_of(reason)}, {reason}.")
+        assert notice(page).endswith(f"A guard refuses it with {status_of(reason)}, {reason}.")
 
 
 def test_a_token_is_shown_decoded(console: TestClient, issuer: LocalIssuer) -> None:
@@ -240,7 +240,7 @@ def test_htmx_gets_what_has_changed_and_others_the_page(console: TestClient) -> 
     whole, part = (post(console, "/mint/preset", preset="user", htmx=htmx) for htmx in (False, True))
     assert "<!doctype html>" in whole.text
     assert "<!doctype html>" not in part.text
-    assert "Mint a token" not in part.text
+    assert "Make one by hand" not in part.text
     assert notice(part) == notice(whole)
 
 
@@ -281,15 +281,15 @@ def test_a_token_with_another_header_and_another_key(console: TestClient, issuer
 @pytest.mark.parametrize(("fields", "words"), [
     ({"kind": "made_up"}, "There is no kind 'made_up'"),
     ({"app": "nobody"}, "There is no such app"),
-    ({"kind": "user", "user": "nobody"}, "There is no such user"),
+    ({"kind": "user", "user": "nobody"}, "There is no such person"),
     ({"lifetime": "soon"}, "Lifetime must be a number"),
     ({"lifetime": "NaN"}, "Lifetime must be a number"),
     ({"lifetime": "1e300"}, "Lifetime must be within"),
     ({"lifetime": "[" * 20_000}, "Lifetime must be a number"),
-    ({"claims": "{"}, "Claims is not JSON"),
-    ({"claims": "[]"}, "Claims must be a JSON object"),
-    ({"claims": "[" * 20_000}, "Claims is not JSON"),
-    ({"header": '{"typ": "\\ud800"}'}, "Claims or header hold what no token can"),
+    ({"claims": "{"}, "Claims: this is not JSON"),
+    ({"claims": "[]"}, "Claims: this must be a JSON object"),
+    ({"claims": "[" * 20_000}, "Claims: this is not JSON"),
+    ({"header": '{"typ": "\\ud800"}'}, "Header holds what no token can hold"),
     ({"key": "gone"}, "This key is not published any more"),
     ({"demands": "role:"}, "'role:' lacks a name"),
     ({"audience": "http://127.0.0.1:9400"}, "Audience 'http://127.0.0.1:9400' is the issuer"),
@@ -301,7 +301,84 @@ def test_what_cannot_be_minted_is_said_and_nothing_is_lost(
     assert page.status_code == 422
     assert notice(page).startswith(words)
     assert 'value="what-was-written"' in page.text
-    assert not [entry for entry in issuer.journal.since() if "by hand" in entry.summary]
+    assert not [entry for entry in issuer.journal.since() if "by hand" in entry.summary.lower()]
+
+
+def blamed(page: Any) -> tuple[str, str]:
+    """The name of the field that is marked, and the sentence that stands at it."""
+    found = re.search(
+        r'name="(\w+)"[^>]* aria-invalid="true" aria-describedby="error".*?id="error">(.*?)</span>', page.text, re.S
+    )
+    return (found[1], html.unescape(found[2])) if found else ("", "")
+
+
+@pytest.mark.parametrize(("path", "fields", "field", "words"), [
+    ("/mint/by-hand", {"kind": "user", "user": "nobody"}, "user", "There is no such person"),
+    ("/mint/by-hand", {"kind": "m2m", "app": "nobody"}, "app", "There is no such app"),
+    ("/mint/by-hand", {"kind": "m2m", "lifetime": "soon"}, "lifetime", "Lifetime must be a number"),
+    ("/mint/by-hand", {"kind": "m2m", "claims": "{"}, "claims", "Claims: this is not JSON"),
+    ("/mint/by-hand", {"kind": "m2m", "header": '{"typ": "\\ud800"}'}, "header", "Header holds what no token can"),
+    ("/mint/by-hand", {"kind": "m2m", "key": "gone"}, "key", "This key is not published"),
+    ("/explain", {"token": "x", "demands": "role:"}, "demands", "'role:' lacks a name"),
+    ("/explain", {"token": "x", "audience": URL}, "audience", f"Audience '{URL}' is the issuer"),
+    ("/explain", {"token": ""}, "token", "There is no token here"),
+    ("/send", {"token": "x", "url": "http://api.example.com/"}, "url", "The address must be"),
+    ("/send", {"token": "x", "url": URL, "method": "CONNECT"}, "method", "The method must be"),
+])  # fmt: skip
+def test_what_is_wrong_stands_at_its_field(
+    console: TestClient, issuer: LocalIssuer, path: str, fields: dict[str, str], field: str, words: str
+) -> None:
+    """Also where no script runs; for htmx the notice names the field."""
+    usual = {"app": issuer.app.client_id} if path == "/mint/by-hand" else {}
+    page = post(console, path, {**usual, **fields})
+    assert page.status_code == 422
+    assert blamed(page)[0] == field
+    assert blamed(page)[1].startswith(words)
+    assert f'data-field="{field}" data-row="0"' in post(console, path, {**usual, **fields}, htmx=True).text
+
+
+def test_what_is_code_is_shown_as_code(console: TestClient, issuer: LocalIssuer) -> None:
+    """In what the page says; no backtick is to be seen."""
+    page = post(console, "/mint/preset", preset="id_token").text
+    fix = page.partition('<p class="fix">')[2].partition("</p>")[0]
+    assert "<code>access_token</code>" in fix
+    assert "`" not in fix
+
+
+def test_the_check_that_fails_comes_first(console: TestClient) -> None:
+    """And what fails besides comes second."""
+    page = post(console, "/mint/preset", preset="wrong_audience").text
+    checks = re.findall(r'<th scope="row">.*?</i> (\w+)', page, re.S)
+    assert checks[0] == "aud"
+    assert checks[1:3] == ["size", "form"]
+    failing = page.partition('<dl class="failing">')[2].partition("</dl>")[0]
+    assert re.findall(r"<dd>(.*?)</dd>", failing) == ["aud", "https://other-api.example.com", "https://api.example.com"]
+    assert page.index('class="failing"') < page.index('name="token"')
+
+
+def test_a_title_says_what_a_person_would(console: TestClient) -> None:
+    page = post(console, "/mint/preset", preset="user").text
+    assert "<h2>User <small>It is for the first of the people." in page
+    assert "<b>Machine-to-machine app</b> <span>It is for the sample app.</span>" in page
+    assert not re.search(r"<(b|h2|span)>(\w+_)+\w+", page)
+
+
+def test_a_token_of_somebody_who_is_suspended_is_told_so(console: TestClient, issuer: LocalIssuer) -> None:
+    token = issuer.user_token(SAMPLE_USERS[0].id)
+    said = "Ada Lovelace is suspended. A guard that hears of it"
+    assert said not in post(console, "/explain", token=token).text
+    issuer.suspend(SAMPLE_USERS[0])
+    assert said in post(console, "/explain", token=token).text
+    odd = issuer.token({**issuer.m2m_claims(), "sub": ["no text"]})
+    assert said not in post(console, "/explain", token=odd).text
+
+
+def test_a_curl_line_can_be_had_alone(console: TestClient, issuer: LocalIssuer) -> None:
+    """The notice stays what it is."""
+    asked = {"token": "a.b.c", "method": "POST", "url": "http://127.0.0.1:1/x", "body": "{}"}
+    answer = post(console, "/curl", asked, htmx=True)
+    assert "curl -gisS http://127.0.0.1:1/x -H &#39;Authorization: Bearer a.b.c&#39; -X POST" in answer.text
+    assert 'id="notice"' not in answer.text
 
 
 def test_htmx_gets_a_problem_alone(console: TestClient) -> None:
@@ -313,16 +390,16 @@ def test_htmx_gets_a_problem_alone(console: TestClient) -> None:
 
 
 @pytest.mark.parametrize(("demands", "shown"), [
-    ("read:users", "the demands are met"),
-    ("scope:read:users, m2m", "the demands are met"),
+    ("read:users", "the token meets the requirement"),
+    ("scope:read:users, m2m", "the token meets the requirement"),
     ("admin:all", "403 insufficient_scope"),
     ("permission:x", "403 missing_permission"),
     ("role:admin", "403 missing_role"),
     ("org:org_1", "403 wrong_org"),
     ("flag:beta", "403 missing_flag"),
     ("user", "403 wrong_subject"),
-    ("m2m", "the demands are met"),
-    ("(scope:read:users & machine) | role:admin", "the demands are met"),
+    ("m2m", "the token meets the requirement"),
+    ("(scope:read:users & machine) | role:admin", "the token meets the requirement"),
     ("scope:admin:all | role:admin", "403 insufficient_scope"),
     ('permission:"view reports"', "403 missing_permission"),
 ])  # fmt: skip
@@ -389,7 +466,7 @@ def test_a_token_is_taken_out_of_what_was_pasted(console: TestClient, issuer: Lo
 def test_what_holds_no_token_is_explained_as_it_is(console: TestClient, text: str) -> None:
     page = post(console, "/explain", token=text)
     assert "<b>Refused: <code>401 malformed</code></b>" in page.text
-    assert notice(page) == "Explained: A guard refuses it: 401, malformed."
+    assert notice(page) == "A guard refuses it with 401, malformed."
 
 
 def test_a_token_of_an_earlier_run_is_told_so(console: TestClient, issuer: LocalIssuer) -> None:
@@ -398,16 +475,16 @@ def test_a_token_of_an_earlier_run_is_told_so(console: TestClient, issuer: Local
 
 
 def test_whose_token_was_minted_by_hand_is_said(console: TestClient, issuer: LocalIssuer) -> None:
-    assert notice(by_hand(console, issuer)).startswith("Minted by hand: of Sample machine-to-machine app.")
+    assert notice(by_hand(console, issuer)).startswith("Minted: By hand, for Sample machine-to-machine app.")
     page = by_hand(console, issuer, kind="user", user=SAMPLE_USERS[1].id)
-    assert notice(page).startswith("Minted by hand: of Grace Hopper.")
+    assert notice(page).startswith("Minted: By hand, for Grace Hopper.")
 
 
 def test_a_token_is_called_what_guards_call_it(console: TestClient, issuer: LocalIssuer) -> None:
     """In their logs and verdicts: by its fingerprint."""
     page = post(console, "/mint/preset", preset="m2m")
     called = hashlib.sha256(token_in(page).encode()).hexdigest()[:12]
-    assert f"fingerprint <code>{called}</code>" in page.text
+    assert f"Fingerprint <code>{called}</code>" in page.text
     assert issuer.journal.since()[-1].details["fingerprint"] == called
 
 
@@ -465,9 +542,9 @@ def test_a_token_is_sent_and_the_answer_shown(console: TestClient, issuer: Local
 
 @pytest.mark.parametrize(("path", "shown"), [
     ("/moved", "307 Temporary Redirect"),
-    ("/large", "The first 64 KiB of it."),
-    ("/packed", "2 bytes, packed (gzip)."),
-    ("/bytes", "2 bytes that are no text."),
+    ("/large", "These are the first 64 KiB."),
+    ("/packed", "The body is packed (gzip): 2 bytes."),
+    ("/bytes", "The body is not text: 2 bytes."),
     ("/odd", "<b>299 </b>"),
     ("/nested", '&#34;a[0]&#34;'),
 ])  # fmt: skip
@@ -490,7 +567,7 @@ def test_a_token_goes_to_this_machine_alone(console: TestClient, issuer: LocalIs
 
 @pytest.mark.parametrize(("fields", "words"), [
     ({"method": "CONNECT"}, "The method must be one of"),
-    ({"token": "two words"}, "Sent: not sent: what is there has characters that no token has"),
+    ({"token": "two words"}, "It is not sent, as it has characters that no token has"),
 ])  # fmt: skip
 def test_what_is_not_sent(
     console: TestClient, issuer: LocalIssuer, address: str, fields: dict[str, str], words: str
@@ -527,7 +604,7 @@ def test_http_where_it_is_not_spoken_is_said(console: TestClient, issuer: LocalI
     issuer.break_down("refusing", "keys")
     with served(issuer.asgi, lifespan="off") as host:
         page = send(console, issuer, f"http://{host}/.well-known/jwks")
-    assert notice(page) == "Sent: whoever is there hung up or does not speak HTTP; if it wants TLS, write https"
+    assert notice(page) == "The server hung up, or it does not speak HTTP: if it wants TLS, write https."
 
 
 def test_another_token_that_is_sent_is_explained_too(console: TestClient, issuer: LocalIssuer, address: str) -> None:
@@ -553,11 +630,11 @@ def test_an_api_that_trusts_somebody_else_is_wondered_at(
     ) as host:
         page = send(console, issuer, f"http://{host}/users", token=issuer.preset(preset))
     assert notice(page).startswith("Sent: 401 Unauthorized")
-    assert ("A guard of this Kinde lets it in." in page.text) is said
+    assert ("A guard of this Kinde lets the token in." in page.text) is said
 
 
 def test_where_nobody_answers(console: TestClient, issuer: LocalIssuer) -> None:
-    assert "nobody answers at 127.0.0.1:1: is the API running?" in send(console, issuer, "http://127.0.0.1:1/").text
+    assert "Nobody answers at 127.0.0.1:1: is the API running?" in send(console, issuer, "http://127.0.0.1:1/").text
 
 
 def test_an_api_that_never_ends_is_not_waited_for(
@@ -568,7 +645,7 @@ def test_an_api_that_never_ends_is_not_waited_for(
     issuer.break_down("dripping", "keys", seconds=0.05)
     with served(issuer.asgi, lifespan="off") as host:
         page = send(console, issuer, f"http://{host}/.well-known/jwks")
-        assert "no whole answer within 0.3 s" in page.text
+        assert "The API has not given a whole answer within 0.3 s" in page.text
 
 
 # Keys, people, apps
@@ -671,7 +748,7 @@ def test_people_are_added_changed_and_removed(console: TestClient, issuer: Local
 
 @pytest.mark.parametrize(("fields", "words"), [
     ({"email": ""}, "An email address must be text"),
-    ({"feature_flags": "{"}, "Feature flags is not JSON"),
+    ({"feature_flags": "{"}, "Feature flags: this is not JSON"),
     ({"feature_flags": '{"a": 1.5}'}, "The feature flag 'a' must be"),
     ({"org_code": ["org_1", "org_1"]}, "A user belongs to an organization once"),
     ({"roles": ["one"]}, "The rows of the organizations are incomplete"),
