@@ -30,10 +30,13 @@ InvalidTokenReason = Literal[
     "unknown_key",
     "bad_signature",
     "revoked",
+    "invalid_api_key",
+    "wrong_api",
 ]
 ForbiddenReason = Literal["missing_permission", "missing_role", "wrong_org", "missing_flag", "wrong_subject"]
 Reason = (
-    Literal["missing_token", "invalid_request", "insufficient_scope", "keys_unavailable", "revocations_unavailable"]
+    Literal["missing_token", "invalid_request", "insufficient_scope"]
+    | Literal["keys_unavailable", "revocations_unavailable", "api_keys_unavailable"]
     | InvalidTokenReason
     | ForbiddenReason
 )
@@ -133,6 +136,14 @@ class RevocationsUnavailable(Unavailable):
     reason: Reason = "revocations_unavailable"
     _lacks = "the revocations are"
     what = "copy of the revocations"
+
+
+class ApiKeysUnavailable(Unavailable):
+    """Whether an API key is good cannot be told: Kinde does not answer, or takes no more questions for now."""
+
+    reason: Reason = "api_keys_unavailable"
+    _lacks = "answers about API keys are"
+    what = "answer about the API key"
 
 
 class AuthError(_Answered):

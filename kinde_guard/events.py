@@ -41,13 +41,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class CannotTell:
-    """A token could not be judged, for want of its issuer's keys, or of news of what is revoked."""
+    """A token could not be judged, for want of its issuer's keys, or of news of what is revoked; or an API key, for
+    want of Kinde's answer."""
 
     fingerprint: str
     retry_after: int
     """Seconds."""
     reason: Reason = "keys_unavailable"
-    """Or ``revocations_unavailable``."""
+    """Or ``revocations_unavailable``, ``api_keys_unavailable``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,32 @@ class RevocationsStale:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiKeyAnswered:
+    """Kinde was asked about an API key, and has said whether it is good."""
+
+    issuer: str
+    seconds: float
+    """How long it took, until it was its turn included."""
+    reason: str
+    """Why it is refused; empty if it is good."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyUnanswered:
+    """Kinde was asked about an API key, and nothing came of it: keys that are known go on for a while."""
+
+    issuer: str
+    seconds: float
+    """How long it took, until it was its turn included."""
+    kind: str
+    """In a word, for metrics: a status, such as ``429``, or ``no_answer``, ``no_token``, ``unreadable``."""
+    problem: str
+    """In a sentence, fit for a log."""
+    retry_in: float
+    """Seconds; Kinde is asked about no key before."""
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookAnswered:
     """A webhook, or what was sent to its path by POST, has its answer."""
 
@@ -160,6 +187,8 @@ Event = (
     | Revoked
     | RevocationsLoaded
     | RevocationsStale
+    | ApiKeyAnswered
+    | ApiKeyUnanswered
     | WebhookAnswered
 )
 Emit = Callable[[Event], None]

@@ -9,6 +9,7 @@ A token's way is one straight line: header → :mod:`~.web.bearer` → here → 
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import math
 import os
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from .errors import AuthError, InvalidToken, Reason, Unavailable
+from .errors import AuthError, ConfigurationError, InvalidToken, Reason, Unavailable
 from .keys.health import IssuerHealth
 from .keys.jwk import Key
 from .keys.signed import Signed, SignedReader
@@ -27,9 +28,9 @@ from .net.once import Once
 from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
 from .settings.elsewhere import naming_its_settings
 from .tokens import jws, rules, verdicts
-from .tokens.access_token import AccessToken, token_of
+from .tokens.access_token import AccessToken, digest_of, token_of
 from .tokens.alike import Alike
-from .tokens.cache import CacheStats, Entry, TokenCache
+from .tokens.cache import CacheStats, Entry, TokenCache, VouchedFor
 from .tokens.claims import size_of
 from .tokens.digests import fingerprint, sha256
 from .web import bearer
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     import httpx
 
     from . import events
+    from .api_keys.answers import Answer
+    from .api_keys.keys import ApiKeys
     from .requirements import Requirement
     from .revocation.entry import Marks
     from .revocation.replica import Replica
@@ -97,6 +100,8 @@ class GuardSettings(TypedDict, total=False):
     revocations: Revocations | None
     """What is revoked before it expires (:mod:`kinde_guard.revocation`). Left out, it is where
     ``KINDE_REVOCATIONS_URL`` says; where that is not set, tokens are good until they expire."""
+    api_keys: ApiKeys | None
+    """Takes Kinde's API keys (``k_live_…``), too (:mod:`kinde_guard.api_keys`). Left out, tokens alone are taken."""
     clocks: Clocks | None
     """For tests: clocks of their own."""
     variables: Sequence[Variables] | None
@@ -114,7 +119,7 @@ class Guard:
     remembered, 0 for none. *transport*: an ``httpx.BaseTransport``, for a proxy or a private CA. *jwks*: keys that
     were saved earlier, to begin with. *observer*: is told what happens (:mod:`kinde_guard.events`). *revocations*: what
     is revoked before it expires (:mod:`kinde_guard.revocation`); where ``KINDE_REVOCATIONS_URL`` says, if not given.
-    *clocks*: for tests.
+    *api_keys*: takes Kinde's API keys, too (:mod:`kinde_guard.api_keys`). *clocks*: for tests.
     *variables*: where to read ``KINDE_*`` from, first to last, instead of the environment. A local Kinde is told of
     verdicts too where ``KINDE_REPORT_VERDICTS_TO`` is its URL.
 
@@ -139,6 +144,7 @@ class Guard:
         jwks: Seeds | None = None,
         observer: events.Observer | None = None,
         revocations: Revocations | None = None,
+        api_keys: ApiKeys | None = None,
         clocks: Clocks | None = None,
         variables: Sequence[Variables] | None = None,
     ) -> None:
@@ -172,6 +178,8 @@ class Guard:
         self._lifetime, self._told_of_lifetime = math.inf, Once()
         if self.revocations is not None:
             self._follow(self.revocations)
+        self.api_keys = _bound(api_keys, settings, self._clocks, self._emit)
+        """Kinde's API keys; ``None`` where access tokens alone are taken."""
         self._settled = False  # whether a token has been let in, or it was said that none is; never False again
         self._doubts = Once()
         self.permissions_as_scopes = settings.permissions_as_scopes
@@ -187,6 +195,11 @@ class Guard:
             digest = sha256(data)
             token = self._recall(digest)
             if token is None:
+                if self.api_keys is not None and data.startswith(jws.API_KEY):
+                    answer = self.api_keys.ask(data, digest)
+                    if (news := self._news()) is not None:
+                        joining.join(*news)
+                    return self._let_in(digest, answer)
                 signed, times = self._read(data)
                 key = signed.key or signed.store.get(signed.kid, signed.alg)
                 if self.revocations is not None and (news := self.revocations.awaited(self._age())) is not None:
@@ -205,6 +218,11 @@ class Guard:
             digest = sha256(data)
             token = self._recall(digest)
             if token is None:
+                if self.api_keys is not None and data.startswith(jws.API_KEY):
+                    answer = await self.api_keys.aask(data, digest)
+                    if (news := self._news()) is not None:
+                        await joining.ajoin(*news)
+                    return self._let_in(digest, answer)
                 signed, times = self._read(data)
                 key = signed.key or await signed.store.aget(signed.kid, signed.alg)
                 if self.revocations is not None and (news := self.revocations.awaited(self._age())) is not None:
@@ -295,9 +313,13 @@ class Guard:
 
     def health(self) -> dict[str, IssuerHealth]:
         """How each issuer's keys are: ``fresh``, ``stale``, ``expired`` or ``never_loaded``, since when, and why; and
-        the copy of the revocations, which is the same one for all issuers."""
+        the copy of the revocations, which is the same one for all issuers; and whether Kinde answers about API keys."""
         revocations = None if self.revocations is None else self.revocations.health()
-        return {issuer: store.health(revocations) for issuer, store in self._stores.items()}
+        health = {issuer: store.health(revocations) for issuer, store in self._stores.items()}
+        if self.api_keys is not None:
+            issuer = self.api_keys.issuer
+            health[issuer] = health[issuer]._replace(api_keys=self.api_keys.health())
+        return health
 
     def stats(self) -> CacheStats:
         """What the cache of verified tokens has done: hits, misses and evictions."""
@@ -386,6 +408,8 @@ class Guard:
     def _holds_still(self, entry: Entry, copy: Replica | None, now: float) -> bool:
         """Whether *entry* has neither expired nor been revoked. Raises if it has, and keeps it: so that the next time
         is as cheap. False if there may be news that have yet to be waited for."""
+        if now >= entry.over and entry.asks_again:
+            return False
         if now >= entry.over:  # not forgotten: by the wall clock alone it would be let in again
             raise InvalidToken(
                 "expired", "its time is up, whatever the clock here says: it has been set back meanwhile"
@@ -398,6 +422,9 @@ class Guard:
         edition = copy.edition  # first: see Replica
         if now >= copy.usable_until or copy.may_refuse(entry.marks):
             edition, refusal = copy.judge(entry.marks, now)
+            if isinstance(refusal, InvalidToken) and entry.asks_again:
+                self._doubt(digest_of(entry.token), refusal)
+                return False
             if refusal is not None:
                 raise refusal
         entry.seen, entry.look_at = edition, until if until < entry.over else entry.over
@@ -431,6 +458,36 @@ class Guard:
         if self._emit is not None:
             self._emit(verdicts.verified(token, remembered=False))
         return token
+
+    def _let_in(self, digest: bytes, answer: Answer) -> AccessToken:
+        """The token that stands for an API key, for which Kinde has vouched; it is remembered."""
+        self._settled = True
+        claims = answer.claims(self.audiences)
+        payload = json.dumps(claims).encode()
+        token = token_of(payload, digest, self.permissions_as_scopes, claims)
+        marks, refusal = (None, None) if self._copy is None else self._compare(token, self._copy)
+        if isinstance(refusal, InvalidToken):
+            self._doubt(digest, refusal)
+        if refusal is not None:
+            raise refusal
+        if self._remembers:
+            size = size_of(payload, claims, self.permissions_as_scopes)
+            self._cache.put(digest, VouchedFor(token, (-math.inf, answer.end, answer.over), size, marks))
+        else:
+            self._cache.count_miss()
+        if self._emit is not None:
+            self._emit(verdicts.verified(token, remembered=False))
+        return token
+
+    def _doubt(self, digest: bytes, why: InvalidToken) -> None:
+        """What Kinde said of an API key is from before a revocation: it is asked again."""
+        self._cache.drop(digest)
+        if self.api_keys is not None:
+            self.api_keys.doubt(digest, why)
+
+    def _news(self) -> tuple[Future[None], float] | None:
+        """What news of revocations there are to wait for."""
+        return None if self.revocations is None else self.revocations.awaited(self._age())
 
     def _compare(self, token: AccessToken, copy: Replica) -> tuple[Marks, InvalidToken | Unavailable | None]:
         """The marks of *token*, and what the copy of the revocations says of them."""
@@ -515,3 +572,11 @@ def _revocations(given: Revocations | None, settings: Settings) -> Revocations |
     from .revocation import Revocations  # only here: most guards have none
 
     return Revocations(settings.revocations_url)
+
+
+def _bound(api_keys: ApiKeys | None, settings: Settings, clocks: Clocks, emit: events.Emit | None) -> ApiKeys | None:
+    if api_keys is not None:
+        if not callable(getattr(api_keys, "bind", None)):
+            raise ConfigurationError(f"api_keys is an ApiKeys of kinde_guard.api_keys, not {type(api_keys).__name__}")
+        api_keys.bind(settings.issuers, clocks=clocks, emit=emit)
+    return api_keys

@@ -23,6 +23,8 @@ except ModuleNotFoundError as missing:
 from . import __version__
 from .errors import ForbiddenReason
 from .events import (
+    ApiKeyAnswered,
+    ApiKeyUnanswered,
     CannotTell,
     Event,
     KeysChanged,
@@ -99,6 +101,8 @@ class Telemetry:
                 self._fetched(event, {_ISSUER: event.issuer, _ERROR: event.kind})
             case KeysChanged():
                 self._note_changes(event)
+            case ApiKeyAnswered() | ApiKeyUnanswered():
+                self._api_keys.record(event.seconds, _of_api_key(event))
             case WebhookAnswered():
                 self._webhooks.add(1, _of_webhook(event))
             case _:
@@ -136,6 +140,12 @@ class Telemetry:
             "kinde_guard.keys.fetch.duration",
             "s",
             "Duration of fetches of an issuer's keys",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
+        self._api_keys = meter.create_histogram(
+            "kinde_guard.api_keys.call.duration",
+            "s",
+            "Duration of calls to Kinde about an API key",
             explicit_bucket_boundaries_advisory=_SECONDS,
         )
         gauges = (
@@ -210,3 +220,10 @@ class Telemetry:
 def _of_webhook(event: WebhookAnswered) -> Attributes:
     named: Attributes = {_TYPE: event.event_type, _ERROR: event.reason}
     return {name: value for name, value in named.items() if value}
+
+
+def _of_api_key(event: ApiKeyAnswered | ApiKeyUnanswered) -> Attributes:
+    """An answer by which a key is refused is none that went wrong."""
+    if isinstance(event, ApiKeyUnanswered):
+        return {_ISSUER: event.issuer, _ERROR: event.kind}
+    return {_ISSUER: event.issuer, "kinde_guard.api_key.reason": event.reason or "good"}

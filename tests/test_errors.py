@@ -26,8 +26,9 @@ REASONS = {
     "missing_token", "invalid_request",
     "malformed", "unsupported_algorithm", "unsupported_header", "wrong_token_type", "unknown_issuer", "wrong_audience",
     "empty_audience", "wrong_client", "expired", "not_yet_valid", "unknown_key", "bad_signature", "revoked",
+    "invalid_api_key", "wrong_api",
     "insufficient_scope", "missing_permission", "missing_role", "wrong_org", "missing_flag", "wrong_subject",
-    "keys_unavailable", "revocations_unavailable",
+    "keys_unavailable", "revocations_unavailable", "api_keys_unavailable",
 }  # fmt: skip
 
 REFUSALS: list[tuple[AuthError, str, str]] = [
@@ -190,5 +191,6 @@ def test_what_cannot_be_told_is_one_family_that_is_never_raised_itself() -> None
     assert str(errors.RevocationsUnavailable(2)) == (
         "revocations_unavailable: the revocations are not available, try again in 2 s"
     )
+    assert errors.ApiKeysUnavailable.__bases__ == (errors.Unavailable,)
     with pytest.raises(ConfigurationError, match="raise a kind of it, such as KeysUnavailable"):
         errors.Unavailable(1)

@@ -280,7 +280,8 @@ def test_events_are_frozen() -> None:
     kinds = {kind for kind in vars(events).values() if dataclasses.is_dataclass(kind)}
     of_keys = {KeysFetched, KeysFailed, KeysStale, KeysChanged}
     of_revocations = {Revoked, RevocationsLoaded, RevocationsStale}
-    assert kinds == {Verified, Refused, CannotTell, WebhookAnswered} | of_keys | of_revocations
+    of_api_keys = {events.ApiKeyAnswered, events.ApiKeyUnanswered}
+    assert kinds == {Verified, Refused, CannotTell, WebhookAnswered} | of_keys | of_revocations | of_api_keys
 
 
 # Keys

@@ -87,7 +87,7 @@ def demanded(field: str) -> list[Requirement]:
 
 def status_of(reason: Reason) -> int:
     """What a refusal for *reason* is answered with."""
-    if reason in ("keys_unavailable", "revocations_unavailable"):
+    if reason in ("keys_unavailable", "revocations_unavailable", "api_keys_unavailable"):
         return 503
     if reason == "insufficient_scope" or reason in get_args(ForbiddenReason):
         return 403

@@ -48,9 +48,9 @@ _MALFORMED: Sequence[Row] = (
     (lambda it: it.stand_in,
      "The client had no token yet and sent a word in its place. With Kinde's JavaScript SDKs, `await "
      "getAccessToken()`, and send no header while it is undefined."),
-    (lambda it: it.raw.startswith("k_live_"),
-     "This is a Kinde API key. Send an access token here; API keys are verified by asking Kinde, POST "
-     "/api/v1/api_keys/verify."),
+    (lambda it: it.raw.startswith(("k_live_", "k_test_")),
+     "This is a Kinde API key, which Kinde alone can judge. Have the guard ask: Guard(api_keys=ApiKeys(…)); or send an "
+     "access token."),
     (lambda it: it.named_twice,
      "It begins with the word Bearer, which stands there twice, or for a part of the token. Send `Authorization: "
      "Bearer`, a space, and the token alone."),
@@ -234,6 +234,15 @@ FIXES: Mapping[Reason, Sequence[Row]] = {
     "invalid_request": ((_otherwise, "Send one Authorization header: Bearer, a space, one token."),),
     "revoked": ((_otherwise, "Sign in again, or request a new token: what is issued later is accepted."),),
     "revocations_unavailable": ((_otherwise, "Look at guard.health(): it says what is wrong with Redis."),),
+    "invalid_api_key": (
+        (_otherwise, "Make another key in Kinde (the user or the organization → API keys), or rotate this one."),
+    ),
+    "wrong_api": (
+        (_otherwise, "Make a key for this API in Kinde, or name that API's id too: ApiKeys(api_ids=[…])."),
+    ),
+    "api_keys_unavailable": (
+        (_otherwise, "Look at the log, or at guard.health(): it says why Kinde does not answer about API keys."),
+    ),
     "keys_unavailable": ((_otherwise, "Ask kinde-guard doctor why the keys cannot be had."),),
 }
 # fmt: on

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .key_set import State
 
 if TYPE_CHECKING:
+    from ..api_keys.health import ApiKeysHealth
     from ..revocation.health import RevocationHealth
 
 
@@ -26,3 +27,5 @@ class IssuerHealth(NamedTuple):
     last good answer shows; ``None`` if it had none."""
     revocations: RevocationHealth | None = None
     """How this process's copy of the revocations is; ``None`` if the guard has none."""
+    api_keys: ApiKeysHealth | None = None
+    """Whether Kinde answers when it is asked about API keys; ``None`` if the guard takes none of this issuer."""

@@ -94,6 +94,8 @@ class ClientCredentials(_Auth):
         origins = Origins(api)
         fetcher = Fetcher(checked_transport(transport), tls=app.issuer.startswith("https:"))
         clocks = Clocks(wall, clock)
+        self.issuer, self.audiences = app.issuer, app.audience
+        """Which Kinde its tokens are from, and what they are for."""
         self.holder = TokenHolder(app, origins, fetcher, clocks, _shared(shared, app, clocks))
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ import itertools
 import math
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..net import forks
 
@@ -33,6 +33,8 @@ class Entry:
     """A token that has held once, and what the guard looks at again at each hit."""
 
     __slots__ = ("edition", "end", "key", "look_at", "marks", "over", "seen", "size", "start", "store", "token", "used")
+
+    asks_again: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -53,6 +55,31 @@ class Entry:
         self.seen: object = None  # the edition of the revocations in which nothing spoke against it
         self.look_at = self.over if marks is None else -math.inf  # when it has to be looked at, by ages
         self.used = False  # whether there was a hit since eviction passed by
+
+
+class _AsEver:
+    """What stands for an issuer's keys in the entry of an API key: nothing but its time counts."""
+
+    def __init__(self) -> None:
+        self.edition = object()
+
+    def current_at(self, now: float) -> Any:
+        """Itself, as of a :class:`~.keys.store.KeyStore` its keys."""
+        return self
+
+
+class VouchedFor(Entry):
+    """An API key that Kinde has vouched for. When it is over, or revoked, it is no refusal: Kinde is asked again."""
+
+    __slots__ = ()
+    asks_again = True
+
+    def __init__(self, token: AccessToken, times: tuple[float, float, float], size: int, marks: Marks | None) -> None:
+        store: Any = _AS_EVER
+        super().__init__(token, store, store, _AS_EVER.edition, times, size, marks)
+
+
+_AS_EVER = _AsEver()
 
 
 class CacheStats(NamedTuple):

@@ -39,7 +39,8 @@ _PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _NO_MARKS = bytes(set(range(256)) - set(b'"{}[],:.eE'))
 _WHITE_SPACE = " \t\r\n"  # RFC 8259 §2
 
-HINT_API_KEY = "this is a Kinde API key, not an access token: verify it with Kinde's api_keys/verify"
+API_KEY = (b"k_live_", b"k_test_")  # what a Kinde API key begins with
+HINT_API_KEY = "this is a Kinde API key, not an access token: Guard(api_keys=ApiKeys(…)) takes those, too"
 HINT_JWE = "this is an encrypted token (JWE, five parts): Kinde's access tokens are signed (JWS, three parts)"
 HINT_JSON = "this is the JSON serialisation of a JWS: send the compact one, three parts joined by dots"
 HINT_SCHEME = "the token is what stands behind 'Bearer ' in the header: hand over that part alone"
@@ -221,7 +222,7 @@ def _refuse_lone_surrogates(text: str) -> None:
 
 
 def _refuse_shape(token: bytes) -> NoReturn:
-    if token.startswith(b"k_live_"):
+    if token.startswith(API_KEY):
         raise InvalidToken("malformed", HINT_API_KEY)
     if token.lstrip().startswith(b"{"):
         raise InvalidToken("malformed", HINT_JSON)

@@ -44,7 +44,7 @@ _WITHOUT_BEARER = _Mistakes(
     (r"(?i)bearer%20", f"the space after Bearer is written as in a URL (%20): {_WRITE}"),
     (r"(?i)bearer", f"there is no space after Bearer: {_WRITE}"),
     (r"(?i)[\"'`\u2018-\u201f]+\s*bearer", f"there are quotes around the header's value: {_WRITE}"),
-    (r"k_live_", "a Kinde API key stands there, without `Bearer`: this API takes access tokens"),
+    (r"k_(?:live|test)_", f"a Kinde API key stands there, without `Bearer`: {_WRITE}"),
     (r"[\w-]+\.[\w-]+\.[\w-]*$", f"a token stands there without `Bearer` before it: {_WRITE}"),
     (r"[^\x21-\x7e]", f"the value begins with a character that cannot be seen: {_WRITE}"),
     (r"\S+$", f"one word stands there, and it is not `Bearer`: {_WRITE}"),

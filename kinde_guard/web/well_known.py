@@ -144,6 +144,8 @@ def _readyz(guard: Callable[[], Authenticator], demands: object) -> WellKnownPag
     members: dict[str, Any] = {"keys": keys}
     if revocations is not None:
         members["revocations"] = {name: getattr(revocations, name) for name in ("state", "since", "entries")}
+    for api_keys in filter(None, (issuer.api_keys for issuer in health.values())):  # tokens are judged without them
+        members["api_keys"] = {"state": api_keys.state, "since": api_keys.since}
     if missing or waiting:
         return WellKnownPage(503, (_NO_STORE,), _json({"status": "not_ready", "no_keys_of": missing, **members}))
     return WellKnownPage(200, (_NO_STORE,), _json({"status": "ready", **members}))

@@ -33,6 +33,8 @@ TEXTS = {
     "unknown_key": "The access token is signed with an unknown key.",
     "bad_signature": "The signature of the access token does not hold.",
     "revoked": "The access token has been revoked.",
+    "invalid_api_key": "The API key is not valid.",
+    "wrong_api": "The API key is for another API.",
     "insufficient_scope": "The access token lacks a scope that this resource needs.",
     "missing_permission": "The access token lacks a permission that this resource needs.",
     "missing_role": "The access token lacks a role that this resource needs.",
@@ -41,6 +43,7 @@ TEXTS = {
     "wrong_subject": "This resource is not for this kind of caller.",
     "keys_unavailable": "Access tokens cannot be verified at the moment.",
     "revocations_unavailable": "Whether access tokens have been revoked cannot be told at the moment.",
+    "api_keys_unavailable": "API keys cannot be verified at the moment.",
 }
 _TITLES = {
     400: "Bad Request",

@@ -326,7 +326,7 @@ WAYS = {
     ),
     # What is no access token at all.
     "an API key": Way(
-        lambda it: "k_live_0123456789abcdef", "form malformed", "This is a Kinde API key.",
+        lambda it: "k_live_0123456789abcdef", "form malformed", "This is a Kinde API key, which Kinde alone can",
     ),
     "a webhook": Way(
         lambda it: it.webhook_jwt(), "kind wrong_token_type", "Take webhooks at a public path of their own",
@@ -429,7 +429,10 @@ def test_no_fix_is_a_catch_all(acme: LocalIssuer) -> None:
     assert len(set(fixes)) == len(fixes)
 
 
-_OF_NO_TOKEN: tuple[Reason, ...] = ("missing_token", "invalid_request", "revoked", "revocations_unavailable")
+_OF_NO_TOKEN: tuple[Reason, ...] = (
+    "missing_token", "invalid_request", "revoked", "revocations_unavailable",
+    "invalid_api_key", "wrong_api", "api_keys_unavailable",
+)  # fmt: skip
 
 
 def test_every_fix_is_some_way_s(acme: LocalIssuer) -> None:

@@ -22,7 +22,7 @@ from kinde_guard import (
     KeysUnavailable,
     MissingToken,
 )
-from kinde_guard.errors import RevocationsUnavailable
+from kinde_guard.errors import ApiKeysUnavailable, RevocationsUnavailable
 from kinde_guard.web import bearer
 
 B64TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.A)
@@ -182,13 +182,14 @@ REFUSALS: list[tuple[bearer.Refusal, int, str, tuple[str, ...]]] = [
     *((InvalidToken(reason), 401, "invalid_token", ("realm", "error", "error_description")) for reason in (
         "malformed", "unsupported_algorithm", "unsupported_header", "wrong_token_type", "unknown_issuer",
         "wrong_audience", "empty_audience", "wrong_client", "expired", "not_yet_valid",
-        "unknown_key", "bad_signature", "revoked")),
+        "unknown_key", "bad_signature", "revoked", "invalid_api_key", "wrong_api")),
     (InsufficientScope(["read:users", "write:users"]), 403, "insufficient_scope",
      ("realm", "error", "error_description", "scope")),
     *((Forbidden(reason), 403, "insufficient_scope", ("realm", "error", "error_description")) for reason in (
         "missing_permission", "missing_role", "wrong_org", "missing_flag", "wrong_subject")),
     (KeysUnavailable(7), 503, "", ()),
     (RevocationsUnavailable(7), 503, "", ()),
+    (ApiKeysUnavailable(7), 503, "", ()),
 ]  # fmt: skip
 each_refusal = pytest.mark.parametrize(
     ("refusal", "status", "code", "names"),

@@ -10,7 +10,7 @@ import pytest
 from asgi_calls import ask, bearing, http, talk
 from fastapi import FastAPI
 from flask import Flask, abort
-from helpers import ISSUER, NOW, Issuer, Time, guard_of, mint
+from helpers import DOMAIN, ISSUER, NOW, Issuer, Time, guard_of, mint
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -25,7 +25,9 @@ import kinde_guard.flask
 import kinde_guard.starlette
 import kinde_guard.wsgi
 from kinde_guard import ConfigurationError, Guard
+from kinde_guard.api_keys import ApiKeys
 from kinde_guard.errors import RevocationsUnavailable
+from kinde_guard.m2m import ClientCredentials
 from kinde_guard.revocation import Revocations
 from kinde_guard.testing import caller
 
@@ -247,6 +249,15 @@ def test_a_guard_that_stands_in_is_ready() -> None:
     kinde_guard.starlette.KindeGuard(app, guard=guard_of(Issuer()), **PATHS)
     with caller(app):
         assert ask(app, "/readyz").json == {"status": "ready", "keys": {}}
+
+
+def test_readyz_tells_of_api_keys_and_does_not_wait_for_them() -> None:
+    """Tokens are judged without them."""
+    auth = ClientCredentials(DOMAIN, client_id="c", client_secret="s", audience=f"{ISSUER}/api")
+    guard = guard_of(Issuer(), api_keys=ApiKeys(auth, api_ids="api_1"))
+    guard.warm()
+    status, _, body = asgi_middleware(guard, **PATHS)("/readyz")
+    assert (status, json.loads(body)["api_keys"]) == (200, {"state": "never_asked", "since": NOW})
 
 
 def test_readyz_waits_for_the_revocations_too() -> None:
