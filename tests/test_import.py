@@ -46,7 +46,7 @@ CORE = [
     "net.workers", "net.attempt", "net.flight", "net.joining", "net.bounded", "net.exchange", "net.connect",
     "net.tls", "net.http1", "net.in_between", "net.direct", "net.transports", "net.fetch", "keys.jwks_request",
     "revocation.entry", "revocation.health", "keys.store", "keys.signed",
-    "tokens.cache", "net.verdict_reporter",
+    "tokens.cache", "net.request_above", "net.verdict_reporter",
     "tokens.alike", "tokens.verdicts", "net.errands", "net.redis_client", "revocation.replica",
     "revocation.redis_streams", "revocation.followed", "revocation.notices", "revocation.follower",
     "revocation.ledger", "revocation.current", "webhooks.refusals", "webhooks.events", "revocation.policy",

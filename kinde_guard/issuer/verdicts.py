@@ -10,9 +10,9 @@ from .journal import Journal
 
 _NEEDED = ("process", "pid", "verdict")
 _IN_WORDS = {
-    "verified": "verified a token of {subject}",
-    "refused": "refused: {reason}",
-    "cannot_tell": "cannot tell, for want of keys",
+    "verified": "verified a token of {subject}{for_request}",
+    "refused": "refused{a_request}: {reason}",
+    "cannot_tell": "cannot judge{a_request}, for want of {wanted}",
     "revoked": "refuses what is revoked ({reason}), {hint}",
     "keys_fetched": "has fetched the keys",
     "keys_failed": "could not fetch the keys: {hint}",
@@ -29,9 +29,16 @@ def read(body: object) -> list[dict[str, str | int]]:
 def note(journal: Journal, verdict: Mapping[str, str | int]) -> None:
     """Write a verdict down."""
     blank = dict.fromkeys(MAX_LENGTHS, "")
-    words = _IN_WORDS[str(verdict["verdict"])].format_map({**blank, **verdict})
+    words = _IN_WORDS[str(verdict["verdict"])].format_map({**blank, **_request_in_words(verdict), **verdict})
     times = f" ({verdict['times']} times)" if verdict.get("times", 1) != 1 else ""
     journal.add("verdict", f"{verdict['process']} ({verdict['pid']}) {words}{times}", **verdict)
+
+
+def _request_in_words(verdict: Mapping[str, str | int]) -> dict[str, str]:
+    """What is said of the request, where it is known, and of what is missing."""
+    request = f" {verdict['method']} {verdict['path']}" if {"method", "path"} <= verdict.keys() else ""
+    wanted = "news of revocations" if verdict.get("reason") == "revocations_unavailable" else "keys"
+    return {"a_request": request, "for_request": request and f" for{request}", "wanted": wanted}
 
 
 def _checked(verdict: object) -> dict[str, str | int]:

@@ -23,6 +23,7 @@ from ..settings import local_url
 from .attempt import Attempt
 from .fetch import Fetcher, FetchFailed
 from .flight import Callback, Flight
+from .request_above import NONE, JudgedRequest, request_above
 
 PATH = "/_local/verdicts"
 MAX_LENGTHS = {
@@ -35,6 +36,8 @@ MAX_LENGTHS = {
     "client": 100,
     "scopes": 300,
     "issuer": 200,
+    "method": 20,
+    "path": 200,
 }
 """What a verdict may say, and in how many characters."""
 COUNTS = ("pid", "times")
@@ -65,13 +68,13 @@ class Reporter:
         self._url = local_url(url, "url") + PATH
         self._process = _process_name()
         self._fetcher = Fetcher(tls=False)
-        self._waiting: deque[tuple[int, Event]] = deque(maxlen=MAX_WAITING)
+        self._waiting: deque[tuple[int, Event, JudgedRequest]] = deque(maxlen=MAX_WAITING)
         self._flight: Flight[Callback] = Flight(_as_it_is, _nothing_after, deadline=DEADLINE)
 
     def observe(self, event: Event) -> None:
         """Have *event* sent, soon; waits for nothing."""
         if type(event) in _FIELDS_OF:
-            self._waiting.append((os.getpid(), event))
+            self._waiting.append((os.getpid(), event, _request_of(event)))
             self._flight.start(self._send)
 
     def _send(self, attempt: Attempt) -> Callback:
@@ -86,15 +89,16 @@ class Reporter:
 
     def _batch(self) -> list[dict[str, str | int]]:
         """What waits, equal ones put together."""
-        pid, known, found, size = os.getpid(), dict[Event, Fields](), Counter[Fields](), 0
+        pid, known, found, size = os.getpid(), dict[tuple[Event, JudgedRequest], Fields](), Counter[Fields](), 0
         while self._waiting and len(known) < BATCH and size < FULL:
-            process, event = self._waiting.popleft()
+            process, event, request = self._waiting.popleft()
             if process != pid:
                 continue
-            if event not in known:
-                known[event] = _fields(event)
-                size += len(json.dumps([self._process, known[event]])) + 64  # for what is said of every verdict
-            found[known[event]] += 1
+            fields = known.get((event, request))
+            if fields is None:
+                fields = known[event, request] = _fields(event, request)
+                size += len(json.dumps([self._process, fields])) + 64  # for what is said of every verdict
+            found[fields] += 1
         return [{"process": self._process, "pid": pid, **dict(fields), "times": found[fields]} for fields in found]
 
     def _go_on(self) -> None:
@@ -103,8 +107,14 @@ class Reporter:
             self._flight.start(self._send)
 
 
-def _fields(event: Event) -> Fields:
-    fields = _FIELDS_OF[type(event)](event)
+def _request_of(event: Event) -> JudgedRequest:
+    if isinstance(event, Verified):
+        return request_above(event.token.fingerprint)
+    return request_above(event.fingerprint) if isinstance(event, Refused | CannotTell) else NONE
+
+
+def _fields(event: Event, request: JudgedRequest) -> Fields:
+    fields = {**_FIELDS_OF[type(event)](event), **request._asdict()}
     return tuple((name, value[: MAX_LENGTHS[name]]) for name, value in fields.items() if value)
 
 

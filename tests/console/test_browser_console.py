@@ -109,7 +109,7 @@ def test_a_token_is_minted_explained_sent_and_let_in(page: Page, api: str, issue
     answer = send(page, f"{api}/users")
     expect(answer).to_contain_text("200 OK")
     expect(answer).to_contain_text("Grace")
-    expect(happenings(page)).to_contain_text(f"verified a token of {issuer.app.name}")
+    expect(happenings(page)).to_contain_text(f"verified a token of {issuer.app.name} for GET /users")
 
 
 def test_each_preset_is_refused_for_its_reason(page: Page, api: str) -> None:
@@ -126,7 +126,8 @@ def test_each_preset_is_refused_for_its_reason(page: Page, api: str) -> None:
         name: "200" if preset.reason is None else str(status_of(preset.reason)) for name, preset in PRESETS.items()
     }
     for reason in {preset.reason for preset in PRESETS.values() if preset.reason is not None}:
-        expect(happenings(page)).to_contain_text(f"refused: {reason}")
+        asked = "/users" if reason == "insufficient_scope" else "/me"
+        expect(happenings(page)).to_contain_text(f"refused GET {asked}: {reason}")
 
 
 @pytest.mark.parametrize("size", [(1280, 860), (1440, 900), (390, 844)])
@@ -256,7 +257,7 @@ def test_keys_are_rotated_and_broken_while_an_api_runs(visitor: Visitor) -> None
         page.get_by_role("button", name="Explain").click()
         expect(page.locator(".verdict")).to_contain_text("401 unknown_key")
         expect(send(page, f"{api}/users")).to_contain_text("401 Unauthorized")
-        expect(happenings(page)).to_contain_text("refused: unknown_key")
+        expect(happenings(page)).to_contain_text("refused GET /users: unknown_key")
 
         go_to(page, "Keys")
         page.get_by_label("Fault", exact=True).select_option("server_error")

@@ -349,7 +349,17 @@ def test_since_what(client: httpx.Client, since: str) -> None:
     [
         (verdict(), "refused: expired"),
         (verdict(verdict="verified", subject="kp_1", times=1), "verified a token of kp_1"),
-        (verdict(verdict="cannot_tell"), "cannot tell, for want of keys"),
+        (verdict(method="GET", path="/users"), "refused GET /users: expired"),
+        (
+            verdict(verdict="verified", subject="kp_1", times=1, method="GET", path="/me"),
+            "verified a token of kp_1 for GET /me",
+        ),
+        (verdict(verdict="cannot_tell"), "cannot judge, for want of keys"),
+        (verdict(verdict="cannot_tell", method="GET", path="/x"), "cannot judge GET /x, for want of keys"),
+        (
+            verdict(verdict="cannot_tell", reason="revocations_unavailable"),
+            "cannot judge, for want of news of revocations",
+        ),
         (verdict(verdict="keys_fetched"), "has fetched the keys"),
         (verdict(verdict="keys_failed", hint="it answered 503"), "could not fetch the keys: it answered 503"),
         (verdict(reason="{process.__class__} {0} %s <b>"), "refused: {process.__class__} {0} %s <b>"),

@@ -27,6 +27,7 @@ from kinde_guard.events import Event, KeysStale, Refused, Revoked
 from kinde_guard.issuer import LocalIssuer, SigningKey
 from kinde_guard.issuer.journal import Entry
 from kinde_guard.net import joining, verdict_reporter
+from kinde_guard.net.request_above import NONE
 from kinde_guard.net.verdict_reporter import Reporter
 
 VARIABLE = "KINDE_REPORT_VERDICTS_TO"
@@ -363,7 +364,7 @@ def test_a_forked_child_reports_for_itself(listener: Server) -> None:
 def test_what_a_parent_has_left_is_not_sent(listener: Server) -> None:
     """As it is found in a child."""
     reporter = Reporter(listener.url)
-    reporter._waiting.append((os.getppid(), refused(1)))
+    reporter._waiting.append((os.getppid(), refused(1), NONE))
     joining.join(reporter._flight.start(reporter._send), LONG)
     assert not reporter._waiting
     assert not listener.requests
