@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import AuthError, KeysUnavailable
+from ..errors import AuthError, Unavailable
 from ..keys.health import IssuerHealth
 from ..tokens.access_token import AccessToken
 from ..web.bearer import TEXTS
@@ -23,8 +23,7 @@ def valid(token: AccessToken, as_json: bool) -> None:
     """The claims, on stdout."""
     if as_json:
         return _json({"verdict": "valid", "claims": token.claims})
-    caller = f"M2M app {token.client_id}" if token.is_m2m else f"user {token.subject}"
-    _words("valid", "green", f"{caller}, good for {span(token.expires_at - time.time())}")
+    _words("valid", "green", f"{_caller(token)}, good for {span(token.expires_at - time.time())}")
     table = Table.grid(padding=(0, 2))
     for name, value in token.claims.items():
         table.add_row(Text(_ascii(name), "bold"), Text(shown(name, value)))
@@ -42,14 +41,21 @@ def refused(refusal: AuthError, as_json: bool) -> None:
 
 
 def cannot_tell(
-    unknown: KeysUnavailable, health: Mapping[str, IssuerHealth], as_json: bool, *, proxied: bool = False
+    unknown: Unavailable, health: Mapping[str, IssuerHealth], as_json: bool, *, proxied: bool = False
 ) -> None:
-    """Why there are no keys, and what to do about it."""
-    problems = {issuer: state.problem for issuer, state in health.items() if state.problem}
+    """Why there are no keys, or no answer about an API key, and what to do about it."""
+    of_keys = {issuer: state.problem for issuer, state in health.items() if state.problem}
+    of_api_keys = {
+        issuer: state.api_keys.problem
+        for issuer, state in health.items()
+        if state.api_keys is not None and state.api_keys.problem
+    }
     if as_json:
+        problems = {**of_keys, **of_api_keys}
         return _json({"verdict": "cannot_tell", "reason": unknown.reason, "problems": problems})
-    lines = [f"No keys from {issuer}: {problem}" for issuer, problem in problems.items()]
-    fixes = dict.fromkeys(remedy(problem, issuer, proxied=proxied) for issuer, problem in problems.items())
+    lines = [f"No keys from {issuer}: {problem}" for issuer, problem in of_keys.items()]
+    lines += [f"No answer about API keys from {issuer}: {problem}" for issuer, problem in of_api_keys.items()]
+    fixes = dict.fromkeys(remedy(problem, issuer, proxied=proxied) for issuer, problem in of_keys.items())
     return _words(
         "cannot tell", "yellow", unknown.reason, TEXTS[unknown.reason], *lines, *(f"Fix: {fix}" for fix in fixes)
     )
@@ -72,6 +78,12 @@ def shown(name: str, value: object) -> str:
     distance = value - time.time()
     when = f"in {span(distance)}" if distance > 0 else f"{span(-distance)} ago"
     return f"{text}  {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(value))} UTC, {when}"
+
+
+def _caller(token: AccessToken) -> str:
+    if "api_key" in token.claims:
+        return f"API key {token.client_id}{'' if token.is_m2m else f' of user {token.subject}'}"
+    return f"M2M app {token.client_id}" if token.is_m2m else f"user {token.subject}"
 
 
 def _ascii(value: object) -> str:

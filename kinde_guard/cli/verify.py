@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import typer
 
-from ..errors import AuthError, ConfigurationError, KeysUnavailable
+from ..errors import AuthError, ConfigurationError, Unavailable
 from ..explain.spelling import spelled
 from ..guard import Guard
 from ..requirements import Requirement
@@ -13,6 +16,8 @@ from . import verdict
 from .options import AsJson, Audiences, Demands, Domains, TokenFile
 from .proxy import Proxy, through
 from .reading import read_token
+
+_KEY = re.compile(r"k_(?:live|test)_")
 
 
 def verify(
@@ -30,23 +35,35 @@ def verify(
     tell. --require takes scope:NAME, permission:KEY, role:KEY, org:CODE, flag:KEY[=VALUE], machine
     and user, and '(scope:NAME & permission:KEY) | role:KEY'.
 
+    Kinde is asked about a Kinde API key, by the application of KINDE_M2M_CLIENT_ID and KINDE_M2M_CLIENT_SECRET. The key
+    has to be for an API of KINDE_API_IDS.
+
     \b
     Example, with the variables that kinde-guard dev prints:
       kinde-guard token | kinde-guard verify --require scope:read:users
     """
     demands = [requirement(text) for text in require or ()]
-    guard = Guard(domain or None, audience=audience or KINDE_AUDIENCE, transport=through(proxy))
+    settings: dict[str, Any] = {"audience": audience or KINDE_AUDIENCE, "transport": through(proxy)}
+    guard = Guard(domain or None, **settings)
     try:
-        token = guard.verify(read_token(file))
+        raw = read_token(file)
+        guard = _asking_kinde(domain, settings) if _KEY.match(raw) else guard
+        token = guard.verify(raw)
         for demand in demands:
             token.require(demand)
     except AuthError as refusal:
         verdict.refused(refusal, as_json)
         raise typer.Exit(1) from None
-    except KeysUnavailable as unknown:
+    except Unavailable as unknown:
         verdict.cannot_tell(unknown, guard.health(), as_json, proxied=proxy is not None)
         raise typer.Exit(3) from None
     verdict.valid(token, as_json)
+
+
+def _asking_kinde(domain: list[str] | None, settings: dict[str, Any]) -> Guard:
+    from .api_keys import guard_for_keys  # tokens need none of it
+
+    return guard_for_keys(domain, **settings)
 
 
 def requirement(text: str) -> Requirement:

@@ -57,16 +57,28 @@ def asking(client: Any, path: str, method: str) -> Iterator[Ask]:
         yield ask
 
 
+def takes_api_keys(client: Any) -> bool:
+    """Whether *client*'s app takes Kinde's API keys, as far as that can be seen from here."""
+    guards = (getattr(found, "guard", None) for found in _guarded_by(client))
+    return any(getattr(guard, "api_keys", None) is not None for guard in guards)
+
+
 def webhook_path_of(client: Any) -> str | None:
     """The path that *client*'s app takes webhooks at, as far as that can be seen from here."""
-    app = getattr(client, "app", None) or getattr(client, "application", None)
-    extensions = getattr(app, "extensions", None)
-    kept = extensions.get("kinde_guard") if isinstance(extensions, dict) else None
-    for found in (kept, getattr(getattr(app, "state", None), "kinde_guard", None), app):
+    for found in _guarded_by(client):
         path = getattr(getattr(found, "webhooks", None), "path", None)
         if isinstance(path, str):
             return path
     return None
+
+
+def _guarded_by(client: Any) -> Iterator[Any]:
+    """Where *client*'s app may keep its guard."""
+    app = getattr(client, "app", None) or getattr(client, "application", None)
+    extensions = getattr(app, "extensions", None)
+    yield extensions.get("kinde_guard") if isinstance(extensions, dict) else None
+    yield getattr(getattr(app, "state", None), "kinde_guard", None)
+    yield app
 
 
 def _sender(client: Any) -> _Send:

@@ -8,10 +8,11 @@ from typing import Any
 
 from ..issuer import LocalIssuer
 from . import algorithms, authorization, claims, encoding, good, kinds, members, parsing, preflights, scopes, signatures
+from . import api_keys as hostile_api_keys
 from . import webhooks as hostile_webhooks
 from .answers import Judge
 from .cases import Benign, Hostile, Verdict
-from .clients import Ask, NotSendable, Seen, asking, webhook_path_of
+from .clients import Ask, NotSendable, Seen, asking, takes_api_keys, webhook_path_of
 from .forge import Forge
 
 AREAS = (algorithms, members, encoding, parsing, claims, kinds, scopes, signatures, authorization, preflights)
@@ -62,11 +63,15 @@ def assert_resists_hostile_tokens(
     permissions_as_scopes: bool = False,
     claims: Mapping[str, object] | None = None,
     webhooks: str | None = None,
+    api_keys: bool | None = None,
 ) -> None:
     """AssertionError with every request that *client*'s app answers wrongly on *path*, a route that demands *scope*.
 
     Where the app takes webhooks, hostile ones are posted there too, and a good one of a type that nobody knows; the
     path is *webhooks*, which need not be given if *client* is a test client of an app with a ``KindeGuard``.
+
+    Where it takes Kinde's API keys, good ones that *issuer* makes, and hostile ones, are sent too: *api_keys* says
+    whether it does, which need not be given for the same clients. All of them are revoked afterwards.
 
     *client*: a Starlette, FastAPI or Flask test client, an ``httpx.Client``, or the app's URL. The app trusts
     *issuer*, and *audience* (the issuer's sample API) is its own. ``scope=None``: any valid token will do. *leeway*
@@ -87,6 +92,9 @@ def assert_resists_hostile_tokens(
         _prove_that_it_lets_in(ask, benign_cases[:2], where)
         found = list(findings(ask, benign_cases, hostile_cases, judge(forge)))
         count = len(benign_cases) + len(hostile_cases)
+        if takes_api_keys(client) if api_keys is None else api_keys:
+            more, of_keys = api_key_findings(ask, forge, where)
+            found, count = found + more, count + of_keys
     at = webhooks or webhook_path_of(client)
     if at is not None:
         found += webhook_findings(client, at, forge)
@@ -94,6 +102,19 @@ def assert_resists_hostile_tokens(
     if found:
         report = "\n".join(map(str, found))
         raise AssertionError(f"{len(found)} of {count} requests to {where} were answered wrongly:\n{report}")
+
+
+def api_key_findings(ask: Ask, forge: Forge, where: str) -> tuple[list[Finding], int]:
+    """Every API key that is answered wrongly, and how many were sent."""
+    bench = hostile_api_keys.KeyBench.of(forge)
+    if bench is None:
+        return [], 0
+    try:
+        benign, hostile = list(hostile_api_keys.good(bench)), list(hostile_api_keys.cases(bench))
+        _prove_that_it_lets_in(ask, benign[:1], where)
+        return list(findings(ask, benign, hostile, judge(forge))), len(benign) + len(hostile)
+    finally:
+        bench.clear()
 
 
 def webhook_findings(client: Any, path: str, forge: Forge) -> list[Finding]:

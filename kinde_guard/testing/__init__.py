@@ -1,7 +1,8 @@
 """What the tests of your own app need: an issuer, tokens and headers, and callers without cryptography.
 
-Under pytest the fixtures are there without an import: ``kinde_issuer``, ``kinde_token``, ``kinde_trust`` and
-``kinde_caller``. Each is a thin caller of a function below, which unittest (``self.enterContext(…)``) can use as well.
+Under pytest the fixtures are there without an import: ``kinde_issuer``, ``kinde_token``, ``kinde_api_key``,
+``kinde_trust`` and ``kinde_caller``. Each is a thin caller of a function below, which unittest
+(``self.enterContext(…)``) can use as well.
 
 There are two ways to test a guarded app, neither of which needs a network, settings or a patch:
 
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..issuer import LocalIssuer as LocalIssuer
+    from .api_keys import api_keys_for as api_keys_for
+    from .api_keys import mint_api_key as mint_api_key
     from .apps import caller as caller
     from .apps import trust as trust
     from .assertions import assert_no_unprotected_routes as assert_no_unprotected_routes
@@ -36,6 +39,7 @@ _HOME = {
     "LocalIssuer": "kinde_guard.issuer",
     "assert_no_unprotected_routes": "kinde_guard.testing.assertions",
     "assert_requires": "kinde_guard.testing.assertions",
+    "api_keys_for": "kinde_guard.testing.api_keys",
     "as_caller": "kinde_guard.testing.fastapi",
     "assert_resists_hostile_tokens": "kinde_guard.hostile",
     "caller": "kinde_guard.testing.apps",
@@ -44,6 +48,7 @@ _HOME = {
     "headers": "kinde_guard.testing.tokens",
     "local_issuer": "kinde_guard.testing.tokens",
     "mint": "kinde_guard.testing.tokens",
+    "mint_api_key": "kinde_guard.testing.api_keys",
     "revoke": "kinde_guard.testing.revoking",
     "trust": "kinde_guard.testing.apps",
 }

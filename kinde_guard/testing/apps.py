@@ -31,10 +31,12 @@ def trust(app: Any, issuer: LocalIssuer, **settings: Any) -> Iterator[Guard]:
     """*app* trusts *issuer* and nobody else: a real guard, real tokens, no network.
 
     *app* as in :func:`caller`; *settings* are those of :class:`Guard`. Enter it before the app is started. An app that
-    has revocations has them in memory here: see :func:`revoke`.
+    has revocations has them in memory here: see :func:`revoke`. One that takes Kinde's API keys asks *issuer* about
+    them: see :func:`mint_api_key`.
     """
     place = _place_in(app)
     own = {"permissions_as_scopes": _permissions_as_scopes(place), "revocations": _revocations(place)}
+    own["api_keys"] = _api_keys(place, issuer)
     guard = guard_for(issuer, **{**own, **settings})
     with _guarded_by(guard, place), in_force(guard):
         yield guard
@@ -96,6 +98,15 @@ def _of_django(app: Any) -> Guarded | None:
 
 def _revocations(place: Guarded) -> Revocations | None:
     return in_memory_as(place.guard, getattr(place, "settings", {}))
+
+
+def _api_keys(place: Guarded, issuer: LocalIssuer) -> Any:
+    settings, guard = getattr(place, "settings", {}), place.guard
+    if settings.get("api_keys") is None and getattr(guard, "api_keys", None) is None:
+        return None  # most apps take none, and ApiKeys needs httpx
+    from .api_keys import local_api_keys
+
+    return local_api_keys(issuer, guard, settings)
 
 
 def _permissions_as_scopes(place: Guarded) -> bool:

@@ -37,6 +37,20 @@ def kinde_token(kinde_issuer: LocalIssuer) -> Callable[..., str]:
 
 
 @pytest.fixture
+def kinde_api_key(kinde_issuer: LocalIssuer) -> Callable[..., str]:
+    """``kinde_api_key(scope="read:users")``: the text of an API key by ``kinde_issuer``.
+
+    With ``subject`` it is a user's, with ``org_code`` an organization's. ``kinde_issuer.revoke_api_key(key)`` ends it.
+    """
+    from .api_keys import mint_api_key
+
+    def api_key(**options: Any) -> str:
+        return mint_api_key(kinde_issuer, **options)
+
+    return api_key
+
+
+@pytest.fixture
 def kinde_trust(kinde_issuer: LocalIssuer, _kinde_replaced: ExitStack) -> Callable[..., Guard]:
     """``kinde_trust(app)``: until the end of the test *app* trusts ``kinde_issuer``, and nobody else."""
     from .apps import trust
