@@ -481,9 +481,9 @@ class Guard:
 
     def _doubt(self, digest: bytes, why: InvalidToken) -> None:
         """What Kinde said of an API key is from before a revocation: it is asked again."""
+        assert self.api_keys is not None, "else nobody would have vouched for anything"
         self._cache.drop(digest)
-        if self.api_keys is not None:
-            self.api_keys.doubt(digest, why)
+        self.api_keys.doubt(digest, why)
 
     def _news(self) -> tuple[Future[None], float] | None:
         """What news of revocations there are to wait for."""

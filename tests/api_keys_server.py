@@ -140,6 +140,7 @@ class KindeServer:
         if found is None:
             return said(404, {"errors": {"code": "NOT_FOUND", "message": "not found"}})
         facts = {name: found[name] for name in ("id", "status", "api_ids", "scopes", "user_id")}
+        facts |= {"key_prefix": "k_live", "key_suffix": next(key for key in self.keys if self.keys[key] is found)[-4:]}
         body = {
             "code": "OK",
             "message": "Success",

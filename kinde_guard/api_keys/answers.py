@@ -53,10 +53,16 @@ class Refused(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """Which APIs a key is for."""
+    """Which APIs a key is for, and how its text ends."""
 
     api_ids: frozenset[str]
     expires_at: float
+    suffix: str
+    """Empty if Kinde does not say."""
+
+    def is_of(self, key: str) -> bool:
+        """Whether it may be about *key*."""
+        return key.endswith(self.suffix)
 
 
 class Answer(NamedTuple):
@@ -146,12 +152,12 @@ def bound_in(body: bytes, key_id: str) -> Bound | Refused:
         raise Unreadable("it is not about the key that was asked about")
     if said.get("status") != "active":
         return Refused("invalid_api_key", HINT_NOT_ACTIVE)
-    return Bound(frozenset(_texts(said, "api_ids")), _date(said))
+    return Bound(frozenset(_texts(said, "api_ids")), _date(said), _name(said, "key_suffix") or "")
 
 
-def lacks_scope(body: bytes) -> bool:
-    """Whether an error speaks of a scope that is missing, whatever its form."""
-    return b"scope" in body.lower()
+def is_about_our_token(body: bytes) -> bool:
+    """Whether an error speaks of a token, or of a scope that is missing, whatever its form. A key is neither."""
+    return any(word in body.lower() for word in (b"scope", b"token"))
 
 
 def _object(body: bytes) -> Json:

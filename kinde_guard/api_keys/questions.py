@@ -4,8 +4,8 @@
   have a scope of the same name: so
 * ``GET /api/v1/api_keys/{key_id}`` is asked once for each key, whose ``api_ids`` never change (a key for another API is
   another key). It is asked again after an hour all the same.
-* Kinde's pages disagree on what a 401 or 403 to the first is about: the key, or our own token. Where the token is good
-  for something else, it is the key; else it is our mistake, and never the caller's.
+* Kinde's pages disagree on what a 401 or 403 to the first is about: the key, or our own token. Where it does not speak
+  of the token, and that is good for something else, it is the key; else it is our mistake, and never the caller's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .answers import (
     Refused,
     Unreadable,
     bound_in,
-    lacks_scope,
+    is_about_our_token,
     question,
     verdict_in,
 )
@@ -92,15 +92,16 @@ class Questions:
             return Failed(
                 f"no token to ask with: {error}", "no_token", wait, ours=not getattr(error, "retryable", True)
             )
-        ask = partial(self._ask, token, key.decode("ascii"), attempt)
+        text = key.decode("ascii")
+        ask = partial(self._ask, token, text, attempt)
         try:
-            found = self._judged(ask("POST", "/verify", question(key)), ask)
+            found = self._judged(ask("POST", "/verify", question(key)), text, ask)
         except (FetchFailed, Unreadable) as error:
             kind = "no_answer" if isinstance(error, FetchFailed) else "unreadable"
             return Failed(f"no answer about a key: {error}", kind)
         return Answer.of(found, self._auth.issuer, asked, self._seconds) if isinstance(found, Facts) else found
 
-    def _judged(self, answer: HttpAnswer, ask: Callable[..., HttpAnswer]) -> Facts | Refused | Failed:
+    def _judged(self, answer: HttpAnswer, key: str, ask: Callable[..., HttpAnswer]) -> Facts | Refused | Failed:
         if answer.status in (401, 403):
             return self._whose_fault(answer, ask)
         if answer.status == 400:  # the question was whole: what is wrong is the key
@@ -108,19 +109,21 @@ class Questions:
         if answer.status != 200:
             return self._failed(answer)
         verdict = verdict_in(answer.body)
-        return self._ours(verdict, ask) if isinstance(verdict, Facts) else verdict
+        return self._ours(verdict, key, ask) if isinstance(verdict, Facts) else verdict
 
     def _whose_fault(self, answer: HttpAnswer, ask: Callable[..., HttpAnswer]) -> Refused | Failed:
-        spoken_for = lacks_scope(answer.body) or refused_by(answer.status, answer.headers)
+        spoken_for = is_about_our_token(answer.body) or refused_by(answer.status, answer.headers)
         if not spoken_for and ask("GET", "?page_size=1").status == 200:
             return Refused("invalid_api_key", HINT_NOT_VALID)
         return self._failed(answer)
 
-    def _ours(self, facts: Facts, ask: Callable[..., HttpAnswer]) -> Facts | Refused | Failed:
+    def _ours(self, facts: Facts, key: str, ask: Callable[..., HttpAnswer]) -> Facts | Refused | Failed:
         """Whether the key is for this API, and not over."""
-        bound = self._known_bound(facts.key_id) or self._asked_bound(facts.key_id, ask)
+        bound = self._known_bound(facts.key_id, key) or self._asked_bound(facts.key_id, ask)
         if not isinstance(bound, Bound):
             return bound
+        if not bound.is_of(key):  # somebody's answer has come to somebody else
+            raise Unreadable("it is about another key, which ends otherwise")
         if not bound.api_ids & self._api_ids:
             return Refused("wrong_api", HINT_WRONG_API)
         facts = facts._replace(expires_at=min(facts.expires_at, bound.expires_at))
@@ -133,13 +136,14 @@ class Questions:
         if answer.status != 200:
             return self._failed(answer)
         bound = bound_in(answer.body, key_id)
-        if isinstance(bound, Bound):
+        if isinstance(bound, Bound) and bound.api_ids & self._api_ids:
             self._bound.put(key_id, (bound, self._clocks().monotonic() + BOUND_FOR))
         return bound
 
-    def _known_bound(self, key_id: str) -> Bound | None:
+    def _known_bound(self, key_id: str, key: str) -> Bound | None:
+        """What is known of it; nothing if it has been rotated since, which leaves its id as it is."""
         bound, until = self._bound.find(key_id) or (None, 0.0)
-        return bound if self._clocks().monotonic() < until else None
+        return bound if bound and bound.is_of(key) and self._clocks().monotonic() < until else None
 
     def _failed(self, answer: HttpAnswer) -> Failed:
         status = answer.status

@@ -219,6 +219,8 @@ class TestBoundToThisApi:
         ({"id": "api_key_of_somebody"}, "api_keys_unavailable"), ({"api_ids": API_ID}, "api_keys_unavailable"),
         ({"api_ids": None}, "api_keys_unavailable"), ({"api_ids": [API_ID, 1]}, "api_keys_unavailable"),
         ({"status": "revoked"}, "invalid_api_key"), ({"status": None}, "invalid_api_key"),
+        ({"key_suffix": None}, "good"), ({"key_suffix": USER_KEY[-4:]}, "good"),
+        ({"key_suffix": "0000"}, "api_keys_unavailable"), ({"key_suffix": 4}, "api_keys_unavailable"),
     ])  # fmt: skip
     def test_odd_details(self, kinde: KindeServer, change: Any, expected: str) -> None:
         kinde.answers["GET"] = kinde.details(kinde.keys[USER_KEY]["id"], **change)
@@ -235,6 +237,20 @@ class TestBoundToThisApi:
         """Who does not know which API a key is for lets nobody in."""
         kinde.answers["GET"] = answer
         assert reason(guard_of_keys(kinde), USER_KEY) == expected
+
+    def test_an_answer_about_somebody_else_s_key(self, kinde: KindeServer) -> None:
+        """As where a proxy mixes answers up: each is as right as can be."""
+        kinde.answers[VERIFY] = said(200, kinde.verdict(ORG_KEY))
+        assert reason(guard_of_keys(kinde), USER_KEY) == "api_keys_unavailable"
+
+    def test_a_key_that_is_rotated(self, kinde: KindeServer, time: Time) -> None:
+        """It keeps its id, and ends otherwise: so it is asked about once more."""
+        guard = guard_of_keys(kinde, time)
+        guard.verify(USER_KEY)
+        kinde.keys[STRANGER] = kinde.keys.pop(USER_KEY)
+        assert guard.verify(STRANGER).client_id == guard.verify(USER_KEY).client_id
+        time.passes(60)
+        assert (reason(guard, USER_KEY), reason(guard, STRANGER)) == ("invalid_api_key", "good")
 
 
 class TestNotValid:
@@ -342,7 +358,7 @@ class TestWhoseFault:
 
     @pytest.mark.parametrize("answer", [
         errors(403, "FORBIDDEN", "Scope missing"), errors(401, "SCOPE_MISSING"),
-        errors(403, "x", "scope missing: read:api_keys"),
+        errors(403, "x", "scope missing: read:api_keys"), errors(401, "TOKEN_INVALID", "The access token has expired"),
     ])  # fmt: skip
     def test_scope_missing_is_our_mistake(
         self, kinde: KindeServer, answer: Said, caplog: pytest.LogCaptureFixture
@@ -843,6 +859,17 @@ class TestRevocations:
             guard.verify(USER_KEY)
         with pytest.raises(Exception, match="revocations_unavailable"):
             asyncio.run(guard.averify(USER_KEY))
+
+
+def test_what_stays_open_is_over_with_kinde_s_answer(kinde: KindeServer, time: Time) -> None:
+    """Nobody knows after that whether the key is still good. The client connects again."""
+    guard = guard_of_keys(kinde, time)
+    token = guard.verify(USER_KEY)
+    time.passes(60 + 29)
+    guard.check(token)
+    time.passes(1)
+    with pytest.raises(InvalidToken, match="expired"):
+        guard.check(token)
 
 
 class TestWhatIsTold:
