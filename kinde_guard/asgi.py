@@ -119,6 +119,7 @@ class GuardMiddleware(Attached):
         self.close_expired = close_expired
         # No route has been chosen yet, so there are no path parameters to compare with.
         self.requires = authenticated if requires is None else checked_requirement(requires).bound({})
+        self._may_be_open = bool(self.public.patterns) or self.preflights.passes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -128,7 +129,7 @@ class GuardMiddleware(Attached):
             return None
         if self.pages is not None and await answered(self, self._requirements, scope, send):
             return None
-        if not is_open(scope, self.public, self.preflights):
+        if not (self._may_be_open and is_open(scope, self.public, self.preflights)):
             guard = self.guard or self.ready()
             try:
                 token = recognise(scope, guard) or await aauthenticate(scope, guard)

@@ -355,7 +355,7 @@ class Guard:
         A value is taken apart only if it is refused: whatever is a token that holds was a right value, too.
         """
         data = authorization[7:]
-        if authorization[:7] != b"Bearer " or len(data) > jws.MAX_TOKEN or data.endswith(_WHITE_SPACE):
+        if authorization[:7] != b"Bearer " or len(data) > jws.MAX_TOKEN:
             return None
         try:
             digest = sha256(data)
@@ -373,13 +373,14 @@ class Guard:
     def _verify_at_once(self, data: bytes, digest: bytes) -> AccessToken | None:
         """The token, if its key is held and no news of revocations have to be waited for. Only of a header that was
         good before: strangers would have others read twice, here and where a key is waited for."""
-        if not self._signed.knows(data):
+        header = data.partition(b".")[0]
+        if not self._signed.knows(header) or data.endswith(_WHITE_SPACE):
             return None
         if self.revocations is not None and self.revocations.awaited(self._age()) is not None:
             return None
         signed, times = self._read(data)
         if signed.key is None:
-            self._signed.forget(data)
+            self._signed.forget(header)
             return None
         return self._admit(digest, signed, signed.key, times)
 

@@ -43,7 +43,7 @@ from .guard import Guard
 from .web.starlette_app import AppGuard
 from .web.starlette_refusal import RefusalResponse, refused
 from .web.starlette_routes import is_async, name_of
-from .web.starlette_user import Credentials, KindeUser, introduce
+from .web.starlette_user import KindeUser, introduce
 
 __all__ = [
     "KindeBackend",
@@ -158,7 +158,8 @@ class KindeBackend(AuthenticationBackend):
             asgi_scope.note_refusal(conn.scope, asgi_scope.nearest(conn.scope))
             error.name_metadata(asgi_scope.metadata_url(conn.scope))
             raise as_framework_error(error, AuthenticationError) from None
-        return Credentials(token), KindeUser(token)
+        user = KindeUser(token)
+        return user, user
 
 
 def on_error(conn: HTTPConnection, error: AuthenticationError) -> Response:

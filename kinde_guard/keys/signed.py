@@ -76,6 +76,8 @@ class SignedReader:
         self._check_header = check_header
         self._room = room
         self._headers: dict[bytes, tuple[str, str]] = {}
+        self.knows = self._headers.__contains__
+        """Whether what a header says, which is still encoded, is remembered."""
 
     def read(self, data: bytes) -> Signed:
         """Everything that can be said without a key; raises :class:`InvalidToken`."""
@@ -88,13 +90,9 @@ class SignedReader:
         signed.claims = jws.read_object(payload, self._room)
         return signed
 
-    def knows(self, data: bytes) -> bool:
-        """Whether what the header of *data* says is remembered."""
-        return data.partition(b".")[0] in self._headers
-
-    def forget(self, data: bytes) -> None:
-        """What the header of *data* says, until a signature over it holds once more."""
-        self._headers.pop(data.partition(b".")[0], None)
+    def forget(self, header: bytes) -> None:
+        """Forget what *header* says, until a signature over it holds once more."""
+        self._headers.pop(header, None)
 
     def check_signature(self, signed: Signed, key: Key) -> None:
         """Raises :class:`InvalidToken` (``bad_signature``) unless *signed* was signed with *key*."""

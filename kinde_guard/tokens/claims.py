@@ -112,7 +112,8 @@ def _texts(values: object) -> tuple[str, ...]:
 
 def _split(text: str) -> frozenset[str]:
     """RFC 6749 §3.3: separated by U+0020 and nothing else."""
-    return _set_of([word for word in text.split(" ") if word])
+    words = text.split(" ")
+    return _set_of([word for word in words if word] if "" in words else words)
 
 
 def _set_of(texts: Sequence[str]) -> frozenset[str]:

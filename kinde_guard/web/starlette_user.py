@@ -8,13 +8,16 @@ from starlette.types import Scope
 from ..adapters import AccessToken
 
 
-class KindeUser(BaseUser):
-    """``request.user`` where a token was demanded."""
-
-    __slots__ = ("token",)
+class KindeUser(BaseUser, AuthCredentials):
+    """``request.user`` where a token was demanded, and ``request.auth`` too: each request makes one object, not two."""
 
     def __init__(self, token: AccessToken) -> None:
         self.token = token
+
+    @property
+    def scopes(self) -> list[str]:  # type: ignore[override]
+        """What Starlette's own ``@requires`` looks at. Most requests never ask."""
+        return ["authenticated", *self.token.scopes]
 
     @property
     def is_authenticated(self) -> bool:
@@ -32,22 +35,22 @@ class KindeUser(BaseUser):
         return f"KindeUser({self.token!r})"
 
 
-class Credentials(AuthCredentials):
-    """``request.auth``: what Starlette's own ``@requires`` looks at. Most requests never ask."""
+class NoCredentials(AuthCredentials):
+    """``request.auth`` of anybody else. All requests share one object, so each list that is read of it is a new one."""
 
-    def __init__(self, token: AccessToken | None = None) -> None:
-        self.token = token
+    def __init__(self) -> None:
+        """There is nothing to keep."""
 
     @property
     def scopes(self) -> list[str]:  # type: ignore[override]
-        return [] if self.token is None else ["authenticated", *self.token.scopes]
+        return []
 
 
-NOBODY, NOTHING = UnauthenticatedUser(), Credentials()
+NOBODY, NOTHING = UnauthenticatedUser(), NoCredentials()
 
 
 def introduce(scope: Scope, token: AccessToken) -> None:
     """Make the verified caller ``request.user``."""
     user = scope.get("user")
     if type(user) is not KindeUser or user.token is not token:
-        scope["user"], scope["auth"] = KindeUser(token), Credentials(token)
+        scope["user"] = scope["auth"] = KindeUser(token)
