@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 try:
     from rest_framework.authentication import BaseAuthentication
     from rest_framework.exceptions import APIException, ErrorDetail
-    from rest_framework.permissions import AND, NOT, OR, OperationHolderMixin
+    from rest_framework.permissions import AND, NOT, OR, OperandHolder, OperationHolderMixin, SingleOperandHolder
 except ModuleNotFoundError as missing:
     raise ImportError(
         "kinde_guard.drf needs Django REST framework: pip install djangorestframework", name=missing.name
@@ -73,6 +73,9 @@ class Requires(OperationHolderMixin):  # type: ignore[misc]
         mark(self, self, requirement)
 
     def __call__(self) -> Requires:
+        """What REST framework makes of a class for each request. Inside of a ``~`` that is a mistake, which has to be
+        seen before anybody is asked: ``~(A & ours)`` lets in whom ``A`` refuses, and never asks ours."""
+        _is_composed()
         return self
 
     def has_permission(self, request: Any, view: Any) -> bool:
@@ -141,7 +144,7 @@ _OPERATORS = {
     method.__code__: operator
     for operator in (AND, OR, NOT)
     for method in (operator.has_permission, operator.has_object_permission)
-}
+} | {OperandHolder.__call__.__code__: AND, SingleOperandHolder.__call__.__code__: NOT}
 
 
 def _is_composed() -> bool:

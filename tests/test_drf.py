@@ -303,17 +303,19 @@ def test_inverting_a_composition_is_a_mistake(ask: Ask, inverted: Any) -> None:
     assert asked == []
 
 
-class Inverting(View):
-    """Says what it demands when it is asked: nothing that could be seen before."""
+@pytest.mark.parametrize("inverted", INVERTED)
+@pytest.mark.parametrize("headers", [None, USERS, APPS])
+def test_an_inversion_that_cannot_be_seen_before(ask: Ask, inverted: Any, headers: dict[str, str] | None) -> None:
+    """A view that says what it demands when it is asked. Who has no token does not come in either, whom the first part
+    of a composition refuses, and for whom the second is never asked."""
 
-    def get_permissions(self) -> list[Any]:
-        return [(~(IsAuthenticated & HasScope("a")))()]
+    class Inverting(View):
+        def get_permissions(self) -> list[Any]:
+            return [inverted()]
 
-
-def test_an_inversion_that_cannot_be_seen_before(ask: Ask) -> None:
     urls = type("Urls", (), {"urlpatterns": [path("it", Inverting.as_view())]})
     with project(urls=urls):
-        assert ask("GET", "/it", headers=USERS).status_code == 500
+        assert ask("GET", "/it", headers=headers).status_code == 500
     assert asked == []
 
 
