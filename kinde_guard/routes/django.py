@@ -17,6 +17,8 @@ def routes(front: Front) -> Iterator[ProtectedRoute]:
     """Every route in ``ROOT_URLCONF``, and what stands in front of the guard in ``MIDDLEWARE``."""
     above, front = _behind_middleware(front)
     yield from (front.outside(name) for name in above)
+    if MIDDLEWARE in settings.MIDDLEWARE:
+        yield from front.answered_by(guard_of_project())
     parts = [(path, part) for path, view in endpoints() for part in served(view)]
     guarded = decorators.guarded_by(function for _, part in parts for function in part.functions)
     for path, part in parts:

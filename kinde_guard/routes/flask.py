@@ -44,7 +44,9 @@ def _behind_own_guard(app: Any, front: Front) -> Front:
 
 
 def _views(app: Any, front: Front) -> Iterator[ProtectedRoute]:
-    """Every rule of *app*, in the order in which they were added."""
+    """What the guard of *app* answers, and every rule of *app*, in the order in which they were added."""
+    if (attached := app.extensions.get("kinde_guard")) is not None:
+        yield from front.answered_by(attached)
     # A guard around the app opens nothing within: the decorators of Flask look for that of the app.
     front = Front(front.prefix, attached="kinde_guard" in app.extensions, gates=front.gates)
     for rule in app.url_map.iter_rules():

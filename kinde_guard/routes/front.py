@@ -89,6 +89,15 @@ class Front:
         """One more layer, which no preflight comes through."""
         return replace(self, answers_preflights=True)
 
+    def answered_by(self, guarding: Any) -> Iterator[ProtectedRoute]:
+        """What a guard in front of an app answers itself: the pages of :mod:`kinde_guard.web.well_known`, and webhooks,
+        which are let in by their signatures."""
+        place = f"{type(guarding).__module__}.{type(guarding).__qualname__}"
+        for path in () if guarding.pages is None else guarding.pages.paths:
+            yield ProtectedRoute(self.prefix + path, ("GET",), None, "public", place)
+        if guarding.webhooks is not None:
+            yield ProtectedRoute(self.prefix + guarding.webhooks.path, ("POST",), None, "public", place)
+
     def outside(self, where: str) -> ProtectedRoute:
         """Middleware that stands outside of all gates."""
         return ProtectedRoute(f"{self.prefix}/*", (), None, "outside", where)

@@ -21,6 +21,7 @@ _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 def routes(app: Any, front: Front, walk: Walk) -> Iterator[ProtectedRoute]:
     """Every route of *app*, a Starlette app or a router; *walk* goes through what is mounted there."""
     yield from _outside(app, front)
+    yield from _answered_in_front(app, front)
     front = _behind_own_middleware(app, front)
     everything = list(own_routes(app))
     guarded = decorators.guarded_by(map(endpoint_of, everything))
@@ -52,6 +53,15 @@ def _behind_own_middleware(app: Any, front: Front) -> Front:
     if is_a(app, "starlette.routing", "Router"):
         front, _ = peeled(app.middleware_stack, front)
     return front
+
+
+def _answered_in_front(app: Any, front: Front) -> Iterator[ProtectedRoute]:
+    for layer in getattr(app, "user_middleware", ()):
+        attached = layer.kwargs.get("attached")
+        if isinstance(attached, AppGuard):
+            yield from front.answered_by(attached)
+        elif layer.cls is GuardMiddleware:
+            yield from front.answered_by(GuardMiddleware(app, *layer.args, **layer.kwargs))
 
 
 def _outside(app: Any, front: Front) -> Iterator[ProtectedRoute]:

@@ -20,6 +20,8 @@ def walk(app: Any, front: Front, *, mounted: bool = False) -> Iterator[Protected
     layers, inner = layers_of(app) if mounted else looked_through(app)
     for layer in layers:
         outer, front = front, behind(layer, front)
+        if is_a(layer, "kinde_guard.asgi", "GuardMiddleware") or is_a(layer, "kinde_guard.wsgi", "GuardMiddleware"):
+            yield from outer.answered_by(layer)
         if outer is front and not mounted and (is_a(inner, "flask", "Flask") or not hasattr(layer, "app")):
             yield front.layer(place_of(layer))
     yield from _routes(app, inner, front, mounted)

@@ -55,6 +55,11 @@ class WellKnownPages:
         """``None`` if there are none: then a request is not looked at."""
         return None if healthz is readyz is resource is None else cls(healthz, readyz, resource)
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where they are."""
+        return tuple(self._paths)
+
     def have(self, path: str) -> bool:
         """Whether one of them is at *path*."""
         return path in self._paths

@@ -119,6 +119,16 @@ def test_the_gate_and_what_stands_in_front_of_it() -> None:
     assert outside == ["django.middleware.security.SecurityMiddleware", CORS]
 
 
+def test_what_the_guard_answers_itself() -> None:
+    with project(type("Urls", (), {"urlpatterns": []}), healthz="/up", webhooks="/webhooks/kinde", on_event=print):
+        assert [(str(route), route.kind) for route in routes_of(get_wsgi_application())] == [
+            ("GET /up", "public"),
+            ("POST /webhooks/kinde", "public"),
+        ]
+    with project(type("Urls", (), {"urlpatterns": []}), middleware=(), webhooks="/webhooks/kinde", on_event=print):
+        assert routes_of(get_wsgi_application()) == []
+
+
 def test_what_is_not_enforced() -> None:
     urls = type("Urls", (), {"urlpatterns": [
         path("bare", test_django.bare), path("order", test_django.WrongOrder.as_view()),

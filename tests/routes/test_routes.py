@@ -329,10 +329,56 @@ def test_flask_public() -> None:
     for rule in ("/x", "/healthz", "/files/<path:name>"):
         app.add_url_rule(rule, rule, view())
     assert seen(app) == {
+        "GET /up": "public",
         "GET /x": "protected: any valid token",
         "GET /healthz": "public",
         "GET /files/<path:name>": "public",
     }
+
+
+ANSWERED: dict[str, Any] = {
+    "healthz": "/up",
+    "readyz": "/ready",
+    "resource": "https://api.acme.com/v1",
+    "webhooks": "/webhooks/kinde",
+    "on_event": print,
+}
+
+
+def answering_fastapi() -> Any:
+    app = fastapi_app()
+    fa.KindeGuard(app, guard=guard_for(local_issuer()), **ANSWERED)
+    return app
+
+
+def answering_asgi() -> Any:
+    return kinde_guard.asgi.GuardMiddleware(Starlette(), guard_for(local_issuer()), **ANSWERED)
+
+
+def answering_asgi_inside() -> Any:
+    given = {"guard": guard_for(local_issuer()), **ANSWERED}
+    return Starlette(middleware=[Middleware(kinde_guard.asgi.GuardMiddleware, **given)])
+
+
+def answering_wsgi() -> Any:
+    return kinde_guard.wsgi.GuardMiddleware(flask.Flask(__name__), guard_for(local_issuer()), **ANSWERED)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [answering_fastapi, answering_asgi, answering_asgi_inside, answering_wsgi, lambda: flask_app(**ANSWERED)],
+)
+def test_what_the_guard_answers_itself(made: Callable[[], Any]) -> None:
+    """Health checks, metadata and webhooks: public, as they have been named."""
+    assert seen(made()) == dict.fromkeys(
+        [
+            "GET /up",
+            "GET /ready",
+            "GET /.well-known/oauth-protected-resource/v1",
+            "POST /webhooks/kinde",
+        ],
+        "public",
+    )
 
 
 def test_flask_static_files(tmp_path: Path) -> None:
