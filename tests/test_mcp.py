@@ -239,9 +239,16 @@ class TestBodies:
         (b"no JSON", 400, -32700),
         (b"\xff\xfe{\x00}\x00", 400, -32700),
         ('{"jsonrpc": "2.0"}'.encode("utf-16"), 400, -32700),
-        (b"[" * 100_000, 400, -32700),
-        (b'{"a":' * 100_000, 400, -32700),
-        (b'{"params": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400, -32700),
+        (b"[" * 40_000, 400, -32700),
+        (b'{"a":' * 40_000, 400, -32700),
+        (b'{"params": ' + b"[" * 40_000 + b"]" * 40_000 + b"}", 400, -32700),
+        (b"[" * 100_000, 413, -32600),
+        (b'{"a":' * 100_000, 413, -32600),
+        (b'{"params": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 413, -32600),
+        (b'{"params": [' + b"{}," * 1_300_000 + b"0]}", 413, -32600),
+        (b'{"params": [' + b"0," * 2_000_000 + b"0]}", 413, -32600),
+        (b'{"params": {' + b'"":0,' * 700_000 + b'"":0}}', 413, -32600),
+        (b'{"params": ["' + b',"' * 700_000, 413, -32600),
         (b'{"id": ' + b"9" * 5_000 + b"}", 400, -32700),
         (b'{"method": "tools/list", "method": "tools/call"}', 400, -32700),
         (b'{"method": "tools/call", "params": {"name": "echo", "name": "add"}}', 400, -32700),
@@ -262,6 +269,12 @@ class TestBodies:
         answer = notes.client.post("/mcp", content=body, headers=headers)
         assert (answer.status_code, answer.json()["error"]["code"], answer.json()["id"]) == (status, code, None)
         assert notes.ran == []
+
+    @pytest.mark.parametrize("text", ["a, b [c] {d} " * 60_000, '{"a": [1, 2]}, ' * 20_000, "\\," * 100_000])
+    def test_what_looks_like_many_values_in_one_text_goes_on(self, notes: Notes, text: str) -> None:
+        """A page of code, a table, a document within the document."""
+        answer = notes.ask("tools/call", {"name": "echo", "arguments": {"text": text}})
+        assert (answer.status_code, notes.ran) == (200, [f"echo {text}"])
 
     def test_a_notification_and_an_answer_go_on(self, notes: Notes) -> None:
         for body in (

@@ -8,6 +8,7 @@ server that speaks an older one does not compare them with the body.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,6 +19,9 @@ MOST_BYTES = 4 * 1024 * 1024
 
 MOST_MENTIONED = 100
 """Resources that one request may want to hear of."""
+MOST_VALUES = 50_000
+"""In one body. The parser holds the event loop up for as long as it takes, so they are counted before, at C speed."""
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.S)
 NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 """The methods that run a function of the app's, and the parameter that says which."""
 REACHES_TOOLS = frozenset({"initialize", "server/discover", "ping", "tools/list"})
@@ -57,6 +61,8 @@ class Unreadable(Exception):
 
 def read(body: bytes) -> Asked:
     """What *body* asks for. Raises :class:`Unreadable`."""
+    if _has_too_many_values(body):
+        raise Unreadable(413, -32600, f"Invalid Request: the body has more than {MOST_VALUES} values")
     try:
         message = json.loads(body.decode(), object_pairs_hook=_object)
     except (ValueError, RecursionError):  # no UTF-8, no JSON, a number of endless digits; nested without end
@@ -73,6 +79,18 @@ def read(body: bytes) -> Asked:
 def too_large(most: int) -> Unreadable:
     """The refusal of a body of more than *most* bytes."""
     return Unreadable(413, -32600, f"Invalid Request: the body is larger than {most} bytes")
+
+
+def _has_too_many_values(body: bytes) -> bool:
+    """Each value but one stands behind a comma or a bracket. Those in text count only where it is not too long a way to
+    tell them apart."""
+    if _separators(body) <= MOST_VALUES:
+        return False
+    return body.count(b'"') > MOST_VALUES or _separators(_STRING.sub(b"", body)) > MOST_VALUES
+
+
+def _separators(body: bytes) -> int:
+    return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
 def _asked(method: str, params: dict[str, Any]) -> Asked:
