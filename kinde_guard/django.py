@@ -47,8 +47,9 @@ from .web.django_requests import (
     private_to_caller,
     receive,
     refused,
+    until_over,
 )
-from .web.django_urls import check_urls, class_of, endpoints, operations_of
+from .web.django_urls import answers_errors, check_urls, class_of, endpoints, operations_of
 
 __all__ = [
     "KindeGuardMiddleware",
@@ -77,7 +78,8 @@ class KindeGuardMiddleware:
     them, before a view is looked for. ``healthz`` and ``readyz`` are paths to answer health checks at; ``resource`` is
     the https URL of this API, whose metadata (RFC 9728) is then served and named in challenges. ``pass_preflights``
     lets CORS preflights through to a project that answers every one itself. Kinde's webhooks come to the path
-    ``webhooks``, and ``on_event``, a function or its dotted path, is called with each event. ``guard`` is a ready
+    ``webhooks``, and ``on_event``, a function or its dotted path, is called with each event. With ``close_expired``,
+    streams end when their token expires or is revoked. ``guard`` is a ready
     :class:`Guard`; in its place stand the settings of one (``domain``, ``audience`` …), else the settings
     ``KINDE_DOMAIN``, ``KINDE_AUDIENCE`` …, else the environment. Raises :class:`ConfigurationError` when the server
     starts.
@@ -107,7 +109,7 @@ class KindeGuardMiddleware:
                 authenticate(request, attached.ready())
         except (AuthError, Unavailable) as refusal:
             return refused(request, refusal)
-        return _told_whose(request, self.get_response(request))
+        return until_over(attached, request, _told_whose(request, self.get_response(request)))
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         attached = guard_of_project()
@@ -121,7 +123,7 @@ class KindeGuardMiddleware:
                 await aauthenticate(request, attached.ready())
         except (AuthError, Unavailable) as refusal:
             return refused(request, refusal)
-        return _told_whose(request, await self.get_response(request))
+        return until_over(attached, request, _told_whose(request, await self.get_response(request)))
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         """Answers what a view refuses: ``@requires_…``, and ``request.kinde_token.require(…)``. Middleware further down
@@ -203,10 +205,20 @@ def _sync_wrapper(view: Callable[..., Any], requirement: Requirement) -> Callabl
 
     @functools.wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        admit(_request_in(args), requirement, kwargs)
+        try:
+            admit(_request_in(args), requirement, kwargs)
+        except (AuthError, Unavailable) as refusal:
+            return _refused_as(wrapper, args[0], args, refusal)
         return _private(view(*args, **kwargs))
 
     return wrapper
+
+
+def _refused_as(wrapper: Any, instance: Any, args: tuple[Any, ...], refusal: AuthError | Unavailable) -> Any:
+    """An error handler has to answer: nobody asks the middleware what it raises. A view raises, as all do."""
+    if answers_errors(wrapper, instance):
+        return refused(_request_in(args), refusal)
+    raise refusal
 
 
 def _dispatch_wrapper(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:
@@ -220,7 +232,10 @@ def _dispatch_wrapper(view: Callable[..., Any], requirement: Requirement) -> Cal
         called = args[0] if instance is None and args else instance
         if getattr(type(called), "view_is_async", False):
             return _adispatch(view, requirement, args, kwargs)
-        admit(_request_in(args), requirement, kwargs)
+        try:
+            admit(_request_in(args), requirement, kwargs)
+        except (AuthError, Unavailable) as refusal:
+            return _refused_as(wrapper, called, args, refusal)
         return _private(view(*args, **kwargs))
 
     if instance is not None:

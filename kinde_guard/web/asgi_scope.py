@@ -6,7 +6,7 @@ No framework is imported here: :mod:`kinde_guard.asgi` and the Starlette and Fas
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AuthError, ConfigurationError, Unavailable
@@ -251,6 +251,14 @@ def serve(attached: Attached, app: ASGIApp, scope: Scope, receive: Receive, send
     from . import open_asgi  # only here: it loads anyio
 
     return open_asgi.run(attached.ready(), app, scope, receive, send)
+
+
+def until_over(guard: Guard, scope: Mapping[str, Any], items: AsyncIterable[bytes]) -> AsyncIterable[bytes]:
+    """*items*, which are cut when the token that was verified for the request expires or is revoked: for frameworks
+    that make an answer of them, where :func:`serve` is not to be had."""
+    from . import open_items  # only here: for who wants it
+
+    return open_items.until_over_async(guard, scope, items)
 
 
 def private_to_caller(send: Send) -> Send:

@@ -30,10 +30,10 @@ class DjangoGuard(Attached):
     """The guard, and what goes with it. Its arguments are the members of ``KINDE_GUARD``, all of which may be left out.
 
     Without *public*, the views that carry a demand demand a token. With it (``[]`` included) every other path does too,
-    unknown ones among them, before a view is looked for. *healthz*, *readyz*, *resource*, *pass_preflights*, *webhooks*
-    and *on_event* are as everywhere. *user_of* is a function that says who ``request.user`` is in REST framework:
-    ``None`` for a token whose user this project does not know. Functions may be dotted paths. *guard* is a ready
-    one, in place of *guard_settings*.
+    unknown ones among them, before a view is looked for. *healthz*, *readyz*, *resource*, *pass_preflights*,
+    *webhooks*, *on_event* and *close_expired* are as everywhere. *user_of* is a function that says who ``request.user``
+    is in REST framework: ``None`` for a token whose user this project does not know. Functions may be dotted paths.
+    *guard* is a ready one, in place of *guard_settings*.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class DjangoGuard(Attached):
         webhooks: str | None = None,
         on_event: str | OnEvent | None = None,
         user_of: str | UserOf | None = None,
+        close_expired: bool = False,
         **guard_settings: Unpack[GuardSettings],
     ) -> None:
         super().__init__(guard, guard_settings, pass_preflights, MEND)
@@ -57,6 +58,7 @@ class DjangoGuard(Attached):
         self.pages = WellKnownPages.of(healthz, readyz, resource)
         self.webhooks = WebhookEndpoint.of(webhooks, _imported("on_event", on_event), self.pages)
         self.user_of = _function("user_of", user_of)
+        self.close_expired = close_expired
         self.is_checked = False
         """Whether what views demand is known to be enforced."""
 

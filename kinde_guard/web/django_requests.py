@@ -140,6 +140,15 @@ def private_to_caller(response: Any) -> None:
         patch_vary_headers(response, ("Authorization",))
 
 
+def until_over(attached: DjangoGuard, request: HttpRequest, response: Any) -> Any:
+    """*response*, which is cut, if it is a stream and *attached* says so, when its token expires or is revoked."""
+    if attached.close_expired and response.streaming:
+        items, guard = response.streaming_content, attached.ready()
+        cut = asgi_scope.until_over if response.is_async else wsgi_environ.until_over
+        response.streaming_content = cut(guard, carrier(request), items)
+    return response
+
+
 def _scope_of(request: HttpRequest) -> Any:
     """The ASGI scope, if there is one. Of a mock, which makes one up for whoever asks, nothing is asked."""
     return vars(request).get("scope")

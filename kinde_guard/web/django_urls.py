@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import URLPattern, URLResolver, get_resolver, get_urlconf
 from django.urls.resolvers import RegexPattern
 
 from ..adapters import Requirement, enforced, guarded_by, made_by, misplaced, named, within
@@ -23,6 +23,7 @@ DECORATORS = "kinde_guard.django"
 _NO_SLASH = re.compile(r"\[\^/\.?\]")  # what REST framework's routers write for a parameter
 _ANYTHING = re.compile(r"\.[*+]|\[\^|\\[SDW]|\||\(\?:")
 _UNNAMED = re.compile(r"\(\?:[^()]*\)")
+_ERRORS = (400, 403, 404, 500)
 _METHOD_DECORATORS = "_multi_decorate.<locals>._wrapper"
 
 
@@ -126,6 +127,16 @@ def place_of(function: Any) -> str:
     *_, bare = within(function)
     bare = bare if hasattr(bare, "__qualname__") else type(bare)
     return f"{bare.__module__}.{bare.__qualname__}"
+
+
+def answers_errors(function: Any, instance: Any = None) -> bool:
+    """Whether *function*, or a method of *instance*, is ``handler404`` or the like: Django takes what such a one raises
+    for a mistake, and asks nobody what to answer."""
+    resolver = get_resolver(get_urlconf())
+    handlers = [resolver.resolve_error_handler(status) for status in _ERRORS]
+    if any(layer is function for handler in handlers for layer in within(handler)):
+        return True
+    return any(isinstance(instance, kind) for kind in map(class_of, handlers) if kind is not None)
 
 
 def is_ours(function: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -90,11 +90,11 @@ def webhook_answer(endpoint: WebhookEndpoint, guard: Guard, environ: WSGIEnviron
     return endpoint.receive(guard, method, {"Content-Type": environ.get("CONTENT_TYPE", "")}, body)
 
 
-def until_over(guard: Guard, environ: WSGIEnvironment, items: Iterable[bytes]) -> Iterable[bytes]:
+def until_over(guard: Guard, environ: Mapping[str, Any], items: Iterable[bytes]) -> Iterable[bytes]:
     """*items*, which are cut when the token that was verified for the request expires or is revoked."""
-    from . import open_wsgi  # only here: for who wants it
+    from . import open_items  # only here: for who wants it
 
-    return open_wsgi.until_over(guard, environ, items)
+    return open_items.until_over(guard, environ, items)
 
 
 def send_page(page: WellKnownPage | WebhookAnswer, start_response: StartResponse) -> Iterable[bytes]:
