@@ -210,14 +210,14 @@ VERDICTS: dict[str, Verdicts] = {
     "wrong_content_type": FINE,
     "wrong_tls_name": AWAY,  # without TLS it hangs up
     "clock_skewed": FINE,
-    "token_refused": Verdicts(401, 503),  # it is taken for all else: so the 401 was about the key
+    "token_refused": AWAY,
     "scope_missing": AWAY,
     "unknown_as_401": Verdicts(200, None),
     "valid_yet_revoked": Verdicts(401, None),
     "is_valid_as_text": Verdicts(503, None),
     "scopes_as_text": Verdicts(503, None),
     "no_scopes": Verdicts(403, None),
-    "other_key": Verdicts(200, 503),  # verify does not say which key it is about
+    "other_key": AWAY,  # whose text ends otherwise
     "other_tenant": Verdicts(401, None),
     "no_api_ids": Verdicts(None, 503),
     "other_api": Verdicts(None, 401),
