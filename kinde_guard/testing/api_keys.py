@@ -8,8 +8,7 @@ from typing import Any
 from ..api_keys import ApiKeys
 from ..issuer import LocalIssuer, User
 from ..m2m import ClientCredentials
-
-Texts = str | list[str] | tuple[str, ...] | frozenset[str]
+from .tokens import Texts
 
 
 def mint_api_key(
