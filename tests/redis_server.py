@@ -15,7 +15,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,8 @@ from waiting import LONG, until
 if TYPE_CHECKING:
     import redis
 
-PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
+VALKEY = shutil.which("valkey-server")
+PROGRAM = shutil.which("redis-server") or VALKEY
 # A replica need not wait five seconds for others.
 _ALONE = ("--bind", "127.0.0.1", "--save", "", "--repl-diskless-sync-delay", "0")
 NO_SERVER = "there is no redis-server: apt-get install redis-server"
@@ -98,7 +99,8 @@ class RedisServer:
     def replica(self) -> Iterator[RedisServer]:
         """A second server, which follows this one; it is in step before it is handed out."""
         options = (*self._options, "--replicaof", "127.0.0.1", str(self.port))
-        with running_redis(self._folder.with_name(f"{self._folder.name}-replica"), *options) as server:
+        folder = self._folder.with_name(f"{self._folder.name}-replica")
+        with running_redis(folder, *options, program=self._program) as server:
             with server.client() as client:
                 until(lambda: _replication(client)["master_link_status"] == "up")
             with self.client() as client:
@@ -133,15 +135,40 @@ class RedisServer:
 
 @contextmanager
 def running_redis(
-    folder: Path, *options: str, keeps: bool = False, sentinel: Sequence[str] = ()
+    folder: Path,
+    *options: str,
+    keeps: bool = False,
+    program: str | None = PROGRAM,
+    sentinel: Sequence[str] = (),
 ) -> Iterator[RedisServer]:
     """A server that runs for as long as the block; see :class:`RedisServer`."""
-    server = RedisServer(folder, *options, keeps=keeps, sentinel=sentinel)
+    server = RedisServer(folder, *options, keeps=keeps, program=program, sentinel=sentinel)
     try:
         server.start()
         yield server
     finally:
         server.kill()
+
+
+@contextmanager
+def running_cluster(folder: Path, size: int = 3) -> Iterator[list[RedisServer]]:
+    """A cluster of so many servers, each of which has a part of the slots."""
+    with ExitStack() as stack:
+        servers, buses = [], []
+        for number in range(size):
+            buses.append(str(_free_port()))
+            options = ("--cluster-enabled", "yes", "--cluster-port", buses[-1], "--cluster-node-timeout", "5000")
+            servers.append(stack.enter_context(running_redis(folder / str(number), *options)))
+        clients = [stack.enter_context(server.client()) for server in servers]
+        for number, client in enumerate(clients):
+            client.execute_command("CLUSTER MEET", "127.0.0.1", servers[0].port, buses[0])
+            first, last = number * _SLOTS // size, (number + 1) * _SLOTS // size - 1
+            client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
+        until(lambda: all(client.execute_command("CLUSTER INFO")["cluster_state"] == "ok" for client in clients))
+        yield servers
+
+
+_SLOTS = 16_384
 
 
 def _replication(client: redis.Redis) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from . import entry as entries
 from .entry import Revocation, Unreadable
 from .followed import Followed
 from .notices import RevocationNotices
-from .redis_streams import PAGE, START, RedisStreams, StreamEntry, lifts_of, stream_of, text_of
+from .redis_streams import PAGE, START, RedisStreams, StreamEntry, is_turned_down, lifts_of, stream_of, text_of
 from .replica import Replica
 
 NAME = "kinde_guard-revocations"
@@ -240,7 +240,7 @@ class Follower:
         try:
             do()
         except Exception as error:
-            if not _is_turned_down(error):
+            if not is_turned_down(error):
                 raise
             self._paused_until[what] = ageing() + AGAIN_WRITTEN
             return False
@@ -341,11 +341,6 @@ def problem_of(error: Exception) -> str:
     code = str(error).partition(" ")[0]
     told = code if code.isupper() and code.isalpha() and len(code) < 20 else type(error).__name__
     return f"Redis cannot be asked ({told})"
-
-
-def _is_turned_down(error: Exception) -> bool:
-    """Whether Redis is there, and does not do it: this user may not (ACL), it is a replica, or it is full."""
-    return any(kind.__name__ == "ResponseError" for kind in type(error).__mro__)
 
 
 def _nothing() -> None:

@@ -17,7 +17,7 @@ class RevocationNotices:
         self.lost = ""
         """What is wrong with what Redis holds; empty if nothing is."""
         self._state: State | None = None
-        self._is_full = False
+        self._is_full, self._is_confirmed = False, True
 
     def add(self, emit: Emit | None) -> None:
         """Have *emit* told, too."""
@@ -66,6 +66,14 @@ class RevocationNotices:
         """*entry* is in force here, and nowhere else."""
         text = "revocations: %s cannot be written, and holds in this process alone until it can be: %s"
         log.warning(text, entry.id, problem, extra={"event": "revocations_unwritten"})
+
+    def of_confirmation(self, entry: Revocation, confirmed: bool) -> None:
+        """*entry* stands in Redis, and whether a replica has it, where there are some."""
+        was_confirmed, self._is_confirmed = self._is_confirmed, confirmed
+        if was_confirmed and not confirmed:
+            text = "revocations: no replica of Redis has confirmed %s; if the primary fails now, it is lost there, "
+            text += "until a worker puts it back"
+            log.warning(text, entry.id, extra={"event": "revocations_unconfirmed"})
 
     def of_floor(self, floor: float | None, most: int) -> None:
         """There are too many entries, if there is a *floor*."""

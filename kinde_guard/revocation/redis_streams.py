@@ -13,6 +13,8 @@ from typing import Any
 
 PAGE = 200
 """Entries read at once: of more, an event loop beside it would feel the lag."""
+CONFIRMED_WITHIN = 1_000
+"""Milliseconds that a replica has to confirm a revocation."""
 PREFIX = "kinde_guard:{revocations}:"
 WORKER_FOR = 10
 """Seconds for which a worker that says nothing more is counted."""
@@ -108,6 +110,26 @@ class RedisStreams:
         """Have it known, from now on, that this issuer's stream has had entries."""
         self.client.set(marker_of(issuer), "1")
 
+    def mark_and_wait(self, issuer: str) -> bool:
+        """:meth:`mark`, and whether a replica has that and what was written before, within a second: else a failover
+        may lose it. True where there are no replicas, and where nobody may ask."""
+        node = self._node_of(marker_of(issuer))
+        if not _has_replicas(node):
+            self.mark(issuer)
+            return True
+        pipeline = node.pipeline(transaction=False)  # WAIT asks of its own connection
+        pipeline.set(marker_of(issuer), "1")
+        pipeline.execute_command("WAIT", 1, CONFIRMED_WITHIN)
+        marked, confirmed = pipeline.execute(raise_on_error=False)
+        if isinstance(marked, Exception):
+            raise marked
+        return isinstance(confirmed, Exception) or confirmed > 0
+
+    def _node_of(self, name: str) -> Any:
+        """The client of the server that has this key: in a cluster one of several."""
+        find = getattr(self.client, "get_node_from_key", None)
+        return self.client if find is None else self.client.get_redis_connection(find(name))
+
     def marked(self, issuer: str) -> bool:
         """Whether it is."""
         return bool(self.client.exists(marker_of(issuer)))
@@ -193,6 +215,22 @@ def position(text: str | bytes) -> Position:
 def text_of(position: Position) -> str:
     """A position as Redis writes it."""
     return f"{position[0]}-{position[1]}"
+
+
+def is_turned_down(error: Exception) -> bool:
+    """Whether Redis is there, and does not do it: this user may not (ACL), it is a replica, or it is full."""
+    return any(kind.__name__ == "ResponseError" for kind in type(error).__mro__)
+
+
+def _has_replicas(client: Any) -> bool:
+    """As far as this user may know."""
+    try:
+        role = client.role()
+    except Exception as error:
+        if not is_turned_down(error):
+            raise
+        return False
+    return _text(role[0]) == "master" and bool(role[2])
 
 
 def _entries(found: Any) -> list[StreamEntry]:

@@ -10,6 +10,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from json import loads
 from typing import TYPE_CHECKING, Any, Literal
@@ -142,6 +143,8 @@ class Revocations:
         self.current = Current(self._is_fresh)
         """A requirement, for routes that must not be served by an old copy: 503 unless all revocations are known, as
         of three seconds ago at most. ``@requires(scope("pay") & revocations.current)``."""
+        self.confirmed = True
+        """Whether a replica of Redis has what was written last from here, where there are replicas."""
         self._issuers: tuple[str, ...] = ()
         self._by = "app"
         self._drifts: list[Callable[[], float | None]] = []
@@ -150,6 +153,8 @@ class Revocations:
         self._follower: Follower | None = None
         self._counts: dict[str, int] = {}
         self._unwritten: dict[tuple[str, str], Revocation] = {}
+        self._being_written: set[tuple[str, str]] = set()
+        """By issuer and id; what becomes of it the follower leaves to whoever writes it."""
         self._since = self._clocks.wall()
         self._forked = Once()
         forks.when_forked(self)
@@ -158,6 +163,7 @@ class Revocations:
         """Have a client of its own in a forked child, as soon as it is needed."""
         self._parents: Any = self._client  # nobody else's connections are closed here
         self._client = None
+        self._being_written.clear()  # by the parent
         if self._make_client is None and self._forked.is_first():
             log.warning("Revocations.in_memory() in a forked process: what one process revokes, others do not hear of")
 
@@ -442,34 +448,48 @@ class Revocations:
         if not new or self._make_client is None:
             return entry, False
         # Until it stands in Redis: whoever says the same meanwhile must not take it for written.
-        self._unwritten.update({(issuer, entry.id): entry for issuer in self._issuers})
+        self._being_written.update((issuer, entry.id) for issuer in self._issuers)
         return entry, True
 
     def _is_unwritten(self, entry: Revocation) -> bool:
-        return any((issuer, entry.id) in self._unwritten for issuer in self._issuers)
+        keys = [(issuer, entry.id) for issuer in self._issuers]
+        return any(key in self._unwritten or key in self._being_written for key in keys)
 
     def _send(self, held: tuple[Revocation, bool]) -> Revocation:
         entry, to_be_written = held
         if to_be_written:
-            self._write(entry)
+            with self._put_off_unless_written(entry):
+                self._write(entry)
         return entry
 
     async def _asend(self, held: tuple[Revocation, bool]) -> Revocation:
         entry, to_be_written = held
         if to_be_written:
-            await errands.apart(lambda: self._write(entry))
+            with self._put_off_unless_written(entry):
+                await errands.apart(lambda: self._write(entry))
         return entry
 
+    @contextmanager
+    def _put_off_unless_written(self, entry: Revocation) -> Iterator[None]:
+        """Whatever has come between: the follower delivers it later."""
+        try:
+            yield
+        finally:
+            for key in [(issuer, entry.id) for issuer in self._issuers if (issuer, entry.id) in self._being_written]:
+                self._unwritten[key] = entry
+                self._being_written.discard(key)
+
     def _write(self, entry: Revocation) -> None:
-        left = list(self._bound())
+        issuers = self._bound()
         try:
             streams = self._streams()
-            while left:
-                streams.add(stream_of(left[0]), entries.fields_of(entry, left[0]), self._oldest())
-                streams.mark(left[0])
-                self._unwritten.pop((left.pop(0), entry.id), None)
+            for issuer in issuers:
+                streams.add(stream_of(issuer), entries.fields_of(entry, issuer), self._oldest())
+                self.confirmed = streams.mark_and_wait(issuer)
+                self._notices.of_confirmation(entry, self.confirmed)
+                self._being_written.discard((issuer, entry.id))
+                self._unwritten.pop((issuer, entry.id), None)
         except Exception as error:
-            self._unwritten.update({(issuer, entry.id): entry for issuer in left})
             self._notices.of_unwritten(entry, problem_of(error))
             raise RevocationsUnavailable(1) from None
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -21,12 +22,18 @@ from kinde_guard.revocation import Revocations
 from kinde_guard.revocation.entry import Marks
 
 FLASK = "servers_flask:app --log-level warning --timeout 300"
+FASTAPI = "servers_fastapi:app --log-level warning --timeout 300"
 SERVING = {
     "preload": Kind(f"gunicorn --workers 2 --preload {FLASK}", workers=2, warm="before"),
     "gevent": Kind(f"gunicorn --worker-class gevent {FLASK}"),
     "uvicorn": Kind("uvicorn --workers 2 servers_starlette:app --log-level warning", workers=2),
+    "uvicorn's workers": Kind(
+        f"gunicorn --workers 2 --worker-class uvicorn.workers.UvicornWorker {FASTAPI}", workers=2
+    ),
     "trio": Kind("hypercorn --worker-class trio servers_fastapi:app"),
 }
+if find_spec("uvloop"):
+    SERVING["uvloop"] = Kind("uvicorn --loop uvloop servers_fastapi:app --log-level warning")
 ISSUER = "https://acme.kinde.com"
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -364,9 +364,87 @@ def test_who_says_the_same_while_it_is_being_written_is_not_told_that_it_is_done
     until(lambda: "kp_1" in names(redis_server))
 
 
+def test_what_is_being_written_is_not_written_by_the_thread_as_well(
+    redis_server: RedisServer, workers: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = workers(redis_server.url).follows()
+    add = RedisStreams.add
+
+    def late(self: RedisStreams, *args: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for _ in range(2):  # the thread goes round meanwhile
+                heard_at = one.revocations.copy.heard_at
+                until(lambda heard_at=heard_at: one.revocations.copy.heard_at != heard_at)  # type: ignore[misc]
+        add(self, *args)
+
+    monkeypatch.setattr(RedisStreams, "add", late)
+    one.revocations.revoke_subject("kp_1")
+    assert names(redis_server) == ["kp_1"]
+
+
+def test_what_no_thread_could_write_is_delivered_later(
+    redis_server: RedisServer, workers: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = workers(redis_server.url).follows()
+
+    async def nobody(do: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("kinde_guard.net.errands.apart", nobody)
+        with pytest.raises(RuntimeError):
+            asyncio.run(one.revocations.arevoke_subject("kp_1"))
+    until(lambda: names(redis_server) == ["kp_1"])
+
+
 def _quietly(function: Callable[[str], object], argument: str) -> None:
     with suppress(RevocationsUnavailable):
         function(argument)
+
+
+def test_a_replica_is_waited_for_and_it_is_said_once_if_none_confirms(
+    redis_server: RedisServer, workers: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the primary alone has, a failover loses."""
+    worker = workers(redis_server.url).follows()
+    with redis_server.replica() as replica:
+        worker.revocations.revoke_subject("kp_1")
+        assert worker.revocations.confirmed
+        assert names(replica) == ["kp_1"]  # at once
+        replica.hang()
+        for subject in ("kp_2", "kp_3"):
+            worker.revocations.revoke_subject(subject)
+            assert not worker.revocations.confirmed
+        assert caplog.text.count("no replica of Redis has confirmed") == 1
+        replica.resume()
+    with redis_server.client() as client:
+        until(lambda: not client.role()[2])
+    worker.revocations.revoke_subject("kp_4")  # there is no replica any more
+    assert worker.revocations.confirmed
+
+
+@pytest.mark.parametrize(("more", "taken"), [((), True), (("+role", "+wait", "-set"), False)])
+def test_a_user_that_may_not_ask_or_not_mark(
+    redis_server: RedisServer, workers: Make, more: tuple[str, ...], taken: bool
+) -> None:
+    """Who may not know of replicas writes as if there were none; who may not write the mark has not written."""
+    with redis_server.client() as client, redis_server.replica():
+        commands = ["+xadd", "+set", "+xread", "+xrange", "+xinfo|stream", "+exists", "+client", "+select", *more]
+        client.acl_setuser("app", enabled=True, passwords=["+secret"], keys=["*"], commands=commands)
+        worker = workers(f"redis://app:secret@127.0.0.1:{redis_server.port}/0")
+        with nullcontext() if taken else pytest.raises(RevocationsUnavailable):
+            worker.revocations.revoke_subject("kp_1")
+        assert worker.revocations.confirmed
+        assert names(redis_server) == ["kp_1"]
+
+
+def test_a_server_that_dies_between_two_commands_has_not_confirmed(redis_server: RedisServer) -> None:
+    import redis
+
+    with redis_server.client() as client:
+        redis_server.kill()
+        with pytest.raises(redis.ConnectionError):
+            RedisStreams(client).mark_and_wait(ISSUER)
 
 
 # What Redis loses.

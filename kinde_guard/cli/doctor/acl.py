@@ -22,11 +22,11 @@ FOR = {
 }
 _READ = ("select", "xread", "xrange", "xinfo|stream", "exists")
 _FOLLOW = (*_READ, "set", "sadd")
-_WRITE = (*_FOLLOW, "xadd", "get", "del")
+_WRITE = (*_FOLLOW, "xadd", "get", "del", "role", "wait")
 _COMMANDS = {
     READER: _FOLLOW,
     RECEIVER: _WRITE,
-    OPERATOR: (*_WRITE, "smembers", "mget", "role", "wait"),
+    OPERATOR: (*_WRITE, "smembers", "mget"),
     SHARER: ("select", "mget", "get", "set", "del", "eval"),
     DOCTOR: (*_READ, "ping", "info", "time", "acl|whoami", "smembers", "mget"),
 }

@@ -18,7 +18,7 @@ from ...tokens.access_token import AccessToken
 from ..messages import write_message
 from ..options import AsJson, Domains
 from . import proof, shown
-from .store import asking_redis, drift_of, is_confirmed, issuers_of, revocations_of, verified
+from .store import asking_redis, drift_of, issuers_of, revocations_of, verified
 
 
 def revoke(
@@ -57,7 +57,7 @@ def revoke(
     revocations = revocations_of(issuers, drift_of(issuers) if time_given is None else 0.0)
     with asking_redis(as_json=as_json):
         entry = _revoke(revocations, known, user, client, org, everyone, keys)(time_given, reason)
-        if not is_confirmed(revocations):
+        if not revocations.confirmed:
             write_message(_UNCONFIRMED)
         found = proof.wait(revocations) if wait else None
     _say(entry, found, as_json)

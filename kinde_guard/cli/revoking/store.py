@@ -20,8 +20,6 @@ from ..doctor.timed_get import timed_get
 from ..messages import write_message
 from ..reading import read_token
 
-CONFIRMED_WITHIN = 1_000
-"""Milliseconds."""
 _VARIABLE = "KINDE_REVOCATIONS_URL"
 
 
@@ -46,18 +44,6 @@ def drift_of(issuers: Sequence[str]) -> float:
     if not known:
         write_message(f"{issuers[0]} does not say what time it is: the clock of this machine is taken as it is")
     return min(known, default=0.0)
-
-
-def is_confirmed(revocations: Revocations) -> bool:
-    """Whether a replica has what was written last, where there are replicas: else a failover may lose it."""
-    client = revocations.client
-    try:
-        role = client.role()
-        return not (role[0] in (b"master", "master") and role[2]) or client.wait(1, CONFIRMED_WITHIN) > 0
-    except Exception as error:
-        if type(error).__name__ == "NoPermissionError":
-            return True  # nobody can tell
-        raise
 
 
 def verified(file: str, issuers: Sequence[str], audience: Sequence[str] | None, *, as_json: bool) -> AccessToken:
