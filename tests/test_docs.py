@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,3 +81,17 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     files = [path for kind in ("*.html", "*.css") for path in site.rglob(kind)]
     assert len(files) > 20
     assert [path.name for path in files if loading.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_a_package_index_shows_the_whole_readme() -> None:
+    """By the renderer that indexes use, which drops what it does not trust: no warning, nothing lost, no dead link."""
+    markdown = pytest.importorskip("readme_renderer.markdown", reason="dependency group docs")
+    text, said = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8"), io.StringIO()
+    shown = markdown.render(text, stream=said)
+    assert said.getvalue() == ""
+    assert shown.count("<pre") == text.count("```") // 2
+    assert shown.count("<table>") == len(re.findall(r"^\|[-|]+\|$", text, re.MULTILINE))
+    assert re.findall(r"<h2[^>]*>([^<]+)", shown) == re.findall(r"^## (.+)$", text, re.MULTILINE)
+    links = re.findall(r'(?:href|src)="([^"]+)"', shown)
+    assert "https://kinde.com" in links
+    assert [link for link in links if not link.startswith("https://") and f'id="{link[1:]}"' not in shown] == []

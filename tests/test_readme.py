@@ -198,6 +198,7 @@ def test_every_reason_has_its_place() -> None:
 
 @pytest.mark.parametrize("reason", sorted(wording.TEXTS))
 def test_a_reason_is_told_as_it_is_answered(reason: str) -> None:
-    """The public text, word by word, and what to do."""
+    """The public text, word by word, and what to do. A line that began with `401.` would be the 401st of a list."""
+    assert re.match(r"\n\n\*\*(400\.|401\.|403\.|503)\*\* ", SAID[reason])
     assert f"*{wording.TEXTS[reason]}*" in SAID[reason].replace("\n", " ")
     assert "**Fix:**" in SAID[reason]

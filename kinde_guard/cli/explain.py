@@ -24,6 +24,7 @@ from .progress import working
 from .proxy import Proxy, through
 from .published import PublishedKeys, SavedKeys
 from .reading import read_token
+from .reasons import show_reason
 from .remedies import remedy
 from .screen import Screen
 from .verify import requirement
@@ -47,6 +48,10 @@ def explain(
     jwks: Annotated[
         str | None, typer.Option("--jwks", metavar="FILE", help="Take the keys from a JWK Set in a file: offline.")
     ] = None,
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", metavar="WORD", help="Say what this reason of a log line means; ? lists them."),
+    ] = None,
     proxy: Proxy = None,
     as_json: AsJson = False,
 ) -> None:
@@ -59,7 +64,10 @@ def explain(
     \b
     Example, with the variables that kinde-guard dev prints:
       kinde-guard token | kinde-guard explain --require scope:read:users
+      kinde-guard explain --reason expired
     """
+    if reason is not None:
+        return show_reason(reason, as_json=as_json)
     demands = [requirement(text) for text in require or ()]
     settings = Settings.load(
         domain or None, audience=audience or KINDE_AUDIENCE, transport=through(proxy), variables=(os.environ,)

@@ -178,7 +178,11 @@ def test_verify(run: Run, kinde: LocalIssuer, in_file: Callable[[str], str]) -> 
 
 def test_explain(run: Run, kinde: LocalIssuer, in_file: Callable[[str], str]) -> None:
     good, bad = run("explain", in_file(kinde.m2m_token())), run("explain", in_file(kinde.preset("expired")))
-    assert_as_documented("explain", document(good), document(bad, 1))
+    assert_as_documented("explain: A token explained", document(good), document(bad, 1))
+
+
+def test_explain_a_reason(run: Run) -> None:
+    assert_as_documented("explain: A reason", document(run("explain", "--reason", "expired")))
 
 
 def test_doctor(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The quick start, as a reader follows it: its main.py behind a server, its commands in a shell, and what they answer."""
+"""The quick start, as a reader follows it: its main.py behind a server, its commands in a shell, what they answer."""
 
 from __future__ import annotations
 
