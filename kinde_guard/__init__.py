@@ -73,14 +73,17 @@ _ELSEWHERE = {
 """Names that are looked for here, and where they are."""
 
 
-def __getattr__(name: str) -> typing.Any:
-    if name in _ELSEWHERE:
-        raise ImportError(f"{name} is a name of {_ELSEWHERE[name]}: import it from there", name=name)
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
+# Type checkers know the names from above, and would take this for a promise that whatever name is written exists.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> typing.Any:
+        if name in _ELSEWHERE:
+            raise ImportError(f"{name} is a name of {_ELSEWHERE[name]}: import it from there", name=name)
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -18,6 +18,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..hostile import assert_resists_hostile_tokens as assert_resists_hostile_tokens
     from ..issuer import LocalIssuer as LocalIssuer
     from .api_keys import api_keys_for as api_keys_for
     from .api_keys import mint_api_key as mint_api_key
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from .assertions import assert_no_unprotected_routes as assert_no_unprotected_routes
     from .assertions import assert_requires as assert_requires
     from .fastapi import as_caller as as_caller
+    from .kinds import KindeCaller as KindeCaller
+    from .kinds import KindeToken as KindeToken
+    from .kinds import KindeTrust as KindeTrust
     from .revoking import revoke as revoke
     from .tokens import caller_token as caller_token
     from .tokens import guard_for as guard_for
@@ -36,6 +40,9 @@ if TYPE_CHECKING:
 pytest_plugins = ["kinde_guard.testing.fixtures"]
 
 _HOME = {
+    "KindeCaller": "kinde_guard.testing.kinds",
+    "KindeToken": "kinde_guard.testing.kinds",
+    "KindeTrust": "kinde_guard.testing.kinds",
     "LocalIssuer": "kinde_guard.issuer",
     "assert_no_unprotected_routes": "kinde_guard.testing.assertions",
     "assert_requires": "kinde_guard.testing.assertions",
@@ -55,10 +62,13 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-# No __dir__: pytest asks its plugins for everything they list, and would load it all.
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+# No __dir__: pytest asks its plugins for everything they list, and would load it all. Type checkers know the names from
+# above, and would take this for a promise that whatever name is written exists.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from .. import AccessToken, Guard
     from ..issuer import LocalIssuer
+    from .kinds import KindeApiKey, KindeCaller, KindeToken, KindeTrust
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def kinde_issuer() -> LocalIssuer:
 
 
 @pytest.fixture
-def kinde_token(kinde_issuer: LocalIssuer) -> Callable[..., str]:
+def kinde_token(kinde_issuer: LocalIssuer) -> KindeToken:
     """``kinde_token(scope="read:users")``: the text of an access token by ``kinde_issuer``.
 
     With ``subject``, ``permissions``, ``roles`` or ``feature_flags`` it is a user's, else a machine-to-machine app's.
@@ -37,7 +38,7 @@ def kinde_token(kinde_issuer: LocalIssuer) -> Callable[..., str]:
 
 
 @pytest.fixture
-def kinde_api_key(kinde_issuer: LocalIssuer) -> Callable[..., str]:
+def kinde_api_key(kinde_issuer: LocalIssuer) -> KindeApiKey:
     """``kinde_api_key(scope="read:users")``: the text of an API key by ``kinde_issuer``.
 
     With ``subject`` it is a user's, with ``org_code`` an organization's. ``kinde_issuer.revoke_api_key(key)`` ends it.
@@ -51,7 +52,7 @@ def kinde_api_key(kinde_issuer: LocalIssuer) -> Callable[..., str]:
 
 
 @pytest.fixture
-def kinde_trust(kinde_issuer: LocalIssuer, _kinde_replaced: ExitStack) -> Callable[..., Guard]:
+def kinde_trust(kinde_issuer: LocalIssuer, _kinde_replaced: ExitStack) -> KindeTrust:
     """``kinde_trust(app)``: until the end of the test *app* trusts ``kinde_issuer``, and nobody else."""
     from .apps import trust
 
@@ -62,7 +63,7 @@ def kinde_trust(kinde_issuer: LocalIssuer, _kinde_replaced: ExitStack) -> Callab
 
 
 @pytest.fixture
-def kinde_caller(_kinde_replaced: ExitStack) -> Callable[..., AccessToken]:
+def kinde_caller(_kinde_replaced: ExitStack) -> KindeCaller:
     """``kinde_caller(app, scope="read:users")``: until the end of the test every request to *app* is this caller.
 
     No token, no keys; what routes demand is judged. Called again, it is another caller from then on.

@@ -720,4 +720,4 @@ def test_names_are_loaded_when_asked_for() -> None:
     for name in kit.__all__:
         assert callable(getattr(kit, name))
     with pytest.raises(AttributeError, match="nonesuch"):
-        _ = kit.nonesuch
+        _ = kit.nonesuch  # type: ignore[attr-defined]
