@@ -82,15 +82,19 @@ run_lifespan = asgi_scope.run_lifespan
 
 
 class GuardMiddleware(Attached):
-    """Demands a valid token on every path but the *public* ones, and *requires* of it, if given, on top.
+    """Wraps an ASGI app, and demands a valid token on every path that is not *public*: ``app = GuardMiddleware(app,
+    public=["/healthz"])``. The token is ``scope["kinde_guard.token"]``.
 
-    Without *guard* it makes one from ``KINDE_DOMAIN`` and ``KINDE_AUDIENCE`` when the app starts; a mistake in them
-    stops the server. *healthz* and *readyz* are paths to answer health checks at; *resource* is the https URL of this
-    API, whose metadata (RFC 9728) is then served and named in challenges. CORS middleware belongs around this one:
-    *pass_preflights* lets CORS preflights through to an app that answers every one itself, and runs no handler for it.
-    Kinde's webhooks come to the path *webhooks*, and *on_event* is called with each event
-    (:mod:`kinde_guard.webhooks`). With
-    *close_expired*, WebSockets and streams end when their token expires or is revoked.
+    *requires* is what each token has to have besides. Without *guard* it makes one from ``KINDE_DOMAIN`` and
+    ``KINDE_AUDIENCE`` when the app starts; a mistake there stops the server.
+
+    *healthz* and *readyz* are paths of health checks. *resource* is the https URL of this API: its metadata (RFC 9728)
+    is served then, and challenges name it. CORS middleware belongs around this one: *pass_preflights* lets CORS
+    preflights through, to an app that answers every one itself and runs no handler for it. Kinde's webhooks come to the
+    path *webhooks*, and *on_event* is called with each event (:mod:`kinde_guard.webhooks`). With *close_expired*,
+    WebSockets and streams end when their token expires or is revoked.
+
+    Raises :class:`~kinde_guard.ConfigurationError`.
     """
 
     @guard_has_settings

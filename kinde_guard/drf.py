@@ -35,10 +35,16 @@ __all__ = ["HasOrg", "HasPermission", "HasRole", "HasScope", "KindeAuthenticatio
 
 
 class KindeAuthentication(BaseAuthentication):  # type: ignore[misc]
-    """Says who calls, by the access token. A caller without one is nobody to it, as other classes may know them; a bad
-    token is refused at once: 400, 401 or 403 with the challenge, 503 with ``Retry-After``."""
+    """Says who calls, by the access token: ``authentication_classes = [KindeAuthentication]``.
+
+    It does not know a caller without a token, but another class in the list may. A bad token is refused at once: 400,
+    401 or 403 with the challenge, 503 with ``Retry-After``. If ``user_of`` knows no user for a token, it is refused as
+    :class:`~kinde_guard.Forbidden`.
+    """
 
     def authenticate(self, request: Any) -> tuple[Any, AccessToken] | None:
+        """Called by REST framework: who calls, and the token; ``None`` for a caller without one. Raises the refusal of
+        a bad token, and :class:`~kinde_guard.Forbidden` for a token whose user ``user_of`` does not know."""
         attached = guard_of_project()
         try:
             token = authenticate(plain(request), attached.ready())

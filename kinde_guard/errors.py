@@ -43,7 +43,8 @@ Reason = (
 
 
 class KindeGuardError(Exception):
-    """The root of everything kinde_guard raises."""
+    """The root of every exception of kinde_guard. Catch :class:`AuthError` and :class:`Unavailable` instead, unless you
+    mean settings (:class:`ConfigurationError`) too."""
 
     def anew(self, kind: type[Exception] | None = None) -> Any:
         """The same error, not raised yet; one of *kind*, if that is given, which this one's class is part of.
@@ -57,8 +58,11 @@ class KindeGuardError(Exception):
 
 
 class ConfigurationError(KindeGuardError, ValueError):
-    """A setting or a use of the library is wrong; the text says what to change. Raised at import or
-    start-up; of a route without a guard, or a demand that is not enforced, at the latest at the first request."""
+    """A setting is wrong, or the library is used wrongly. The text says what to change.
+
+    It is raised when a module is imported or when the app starts. A route without a guard, and a demand that is not
+    enforced, raise it at the first request at the latest.
+    """
 
 
 class _Answered(KindeGuardError):
@@ -97,9 +101,10 @@ class _Answered(KindeGuardError):
 
 
 class Unavailable(_Answered):
-    """Cannot tell: something that the verdict needs is not at hand. Answered 503 with ``Retry-After``, never 401.
+    """Cannot tell: something is missing that the verdict needs. The answer is 503 with ``Retry-After``, and never 401.
 
-    The family of such verdicts: raised are its kinds alone.
+    This is a family, and to raise it is a :class:`ConfigurationError`. What is raised is one of its kinds, such as
+    :class:`KeysUnavailable`. *retry_after* is in seconds.
     """
 
     status = 503
@@ -122,7 +127,15 @@ class Unavailable(_Answered):
 
 
 class KeysUnavailable(Unavailable):
-    """No usable key of the issuer is at hand."""
+    """There is no usable key of the issuer, so nobody can say whether a token is good: 503.
+
+    *retry_after*: the seconds until it may be worth asking again::
+
+        try:
+            token = guard.verify(raw)
+        except KeysUnavailable as cannot_tell:
+            return 503, {"Retry-After": str(cannot_tell.retry_after)}
+    """
 
     reason: Reason = "keys_unavailable"
     _lacks = "the issuer's keys are"
@@ -130,8 +143,8 @@ class KeysUnavailable(Unavailable):
 
 
 class RevocationsUnavailable(Unavailable):
-    """Which tokens are revoked cannot be told: this process's copy of the revocations is too old, or was never loaded;
-    or what was to be revoked could not be written."""
+    """Nobody can say which tokens are revoked: this process's copy of the revocations is too old, or was never loaded.
+    Or a revocation could not be written. *retry_after* is in seconds."""
 
     reason: Reason = "revocations_unavailable"
     _lacks = "the revocations are"
@@ -139,7 +152,8 @@ class RevocationsUnavailable(Unavailable):
 
 
 class ApiKeysUnavailable(Unavailable):
-    """Whether an API key is good cannot be told: Kinde does not answer, or takes no more questions for now."""
+    """Nobody can say whether an API key is good: Kinde does not answer, or takes no more questions for now.
+    *retry_after* is in seconds."""
 
     reason: Reason = "api_keys_unavailable"
     _lacks = "answers about API keys are"
@@ -147,9 +161,19 @@ class ApiKeysUnavailable(Unavailable):
 
 
 class AuthError(_Answered):
-    """Denied. ``reason`` is one of a closed list, made for programs, logs and metrics.
+    """The request is refused. ``reason`` is one of a closed list, for programs, logs and metrics.
 
-    The family of refusals: raised are its kinds alone, and subclasses of those, which are answered as their kind is.
+    This is a family. What is raised is one of its kinds (:class:`InvalidToken`, :class:`InsufficientScope` …), or your
+    subclass of one. Each knows its answer: ``status``, ``headers`` and ``body()``::
+
+        try:
+            token = guard.verify(raw)
+        except AuthError as refused:
+            log.info("refused: %s, %s", refused.reason, refused.hint)     # the hint is for your log alone
+            return refused.status, refused.headers, refused.body()
+
+    *hint*: what to change, for the people who run the API. Raises :class:`ConfigurationError` for a *reason* that the
+    kind does not have.
     """
 
     _reasons: ClassVar[tuple[str, ...]] = ()
@@ -194,7 +218,8 @@ class AuthError(_Answered):
 
 
 class MissingToken(AuthError):
-    """No credentials: 401 with a challenge that carries no error code (RFC 6750 §3.1)."""
+    """The request has no access token: 401. The challenge has no error code then (RFC 6750 §3.1). *hint* is for the
+    log."""
 
     status = 401
     _reasons = ("missing_token",)
@@ -207,7 +232,8 @@ class MissingToken(AuthError):
 
 
 class InvalidRequest(AuthError):
-    """The Authorization header cannot be read: 400 ``invalid_request`` (RFC 6750 §3.1)."""
+    """The Authorization header cannot be read as one bearer token: 400 ``invalid_request`` (RFC 6750 §3.1). *hint* is
+    for the log."""
 
     status = 400
     _code = "invalid_request"
@@ -221,7 +247,8 @@ class InvalidRequest(AuthError):
 
 
 class InvalidToken(AuthError):
-    """The token is not good: 401 ``invalid_token`` (RFC 6750 §3.1)."""
+    """The token is not good: 401 ``invalid_token`` (RFC 6750 §3.1). *reason* says why, such as ``"expired"``; *hint* is
+    for the log."""
 
     status = 401
     _code = "invalid_token"
@@ -232,7 +259,8 @@ class InvalidToken(AuthError):
 
 
 class InsufficientScope(AuthError):
-    """The token is good and lacks a scope: 403 ``insufficient_scope`` with ``scope="…"`` (RFC 6750 §3.1)."""
+    """The token is good, but it lacks a scope: 403 ``insufficient_scope``, and the challenge names the *required*
+    scopes (RFC 6750 §3.1). *hint* is for the log."""
 
     status = 403
     _code = "insufficient_scope"
@@ -251,7 +279,13 @@ class InsufficientScope(AuthError):
 
 
 class Forbidden(AuthError):
-    """The token is good and no scope would help: 403 ``insufficient_scope`` without ``scope=`` (RFC 6750 §3.1)."""
+    """The token is good, but the caller may not do this, and no scope would help: 403 (RFC 6750 §3.1).
+
+    *reason* says why, such as ``"missing_permission"``; *hint* is for the log. Raise it yourself to refuse::
+
+        if report.owner != token.subject:
+            raise Forbidden("wrong_subject", "this report belongs to somebody else")
+    """
 
     status = 403
     _code = "insufficient_scope"

@@ -198,7 +198,8 @@ Emit = Callable[[Event], None]
 class Observer(Protocol):
     """What ``Guard(observer=…)`` takes; there may be one for many guards."""
 
-    def observe(self, event: Event) -> None: ...
+    def observe(self, event: Event) -> None:
+        """Called with each *event*, in whichever thread it happens: return soon, and raise nothing."""
 
 
 def emitter(*observers: Observer | None) -> Emit | None:

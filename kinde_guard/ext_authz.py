@@ -40,8 +40,9 @@ _log = logging.getLogger("kinde_guard")
 
 
 def served(guard: Authenticator, address: str, *, identity_headers: bool = False) -> grpc.Server:
-    """A gRPC server at *address* (host and port), yet to be started. Who reaches it learns what a guard says of a
-    token, and nothing else. Raises :class:`ConfigurationError` if the address cannot be used."""
+    """A gRPC server at *address* (host and port), which you have to start: ``served(guard, "127.0.0.1:9402").start()``.
+    Whoever can reach it learns what the guard says of a token, and nothing else. *identity_headers* is as in
+    :class:`Authorization`. Raises :class:`~kinde_guard.ConfigurationError` if the address cannot be used."""
     server = grpc.server(ThreadPoolExecutor(_THREADS, "kinde_guard-ext_authz"), options=[("grpc.so_reuseport", 0)])
     servicer = Authorization(guard, identity_headers=identity_headers)
     external_auth_pb2_grpc.add_AuthorizationServicer_to_server(servicer, server)

@@ -70,10 +70,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class AccessTokenSecurity(SecurityBase):
-    """The caller's access token, as a security scheme: ``Security(access_token, scopes=["read:users"])``.
+    """The caller's access token as a security scheme: ``token: Annotated[AccessToken, Security(access_token,
+    scopes=["read:users"])]``.
 
-    Without *guard* it is the one of the ``KindeGuard`` around. With it this is another scheme, for a part of an API
-    that other tokens open, and needs a *scheme_name* of its own.
+    Without *guard* it uses the one of the ``KindeGuard`` around it. With *guard* it is another scheme, for a part of an
+    API that other tokens open; it then needs its own *scheme_name*. *description* is what OpenAPI says of it.
     """
 
     def __init__(
@@ -208,14 +209,21 @@ requires = _decorators.requires
 
 
 class KindeGuard(starlette.KindeGuard):
-    """Puts a guard in front of a FastAPI app; found again as ``app.state.kinde_guard``.
+    """Puts a guard in front of a FastAPI app: ``KindeGuard(app, public=["/healthz"])``. The app keeps it as
+    ``app.state.kinde_guard``.
 
-    Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
-    too, unknown ones and the docs pages among them, before the body is read. *settings* are
-    :class:`~kinde_guard.guard.GuardSettings`; what they leave out is read from the environment when the app starts, and
-    a mistake in it stops the server. *healthz*, *readyz*, *resource*, *pass_preflights*, *webhooks*, *on_event* and
-    *close_expired* are as in :class:`kinde_guard.starlette.KindeGuard`. *swagger_client_id*: that of a front-end app in
-    Kinde, with which Swagger UI lets people sign in; with *public*, list the :func:`docs_paths`.
+    Without *public*, the routes that carry a demand demand a token. With it, every other path demands one too, also if
+    the list is empty (``[]``): unknown paths and the docs pages are among them, and the token is checked before the
+    body is read.
+
+    *guard* is a ready one. In its place, *settings* are those of a guard (:class:`~kinde_guard.guard.GuardSettings`).
+    What they leave out is read from the environment when the app starts, and a mistake there stops the server.
+
+    *healthz*, *readyz*, *resource*, *pass_preflights*, *webhooks*, *on_event* and *close_expired* are as in
+    :class:`kinde_guard.starlette.KindeGuard`. *swagger_client_id* is the id of a front-end app in Kinde, by which
+    people sign in from Swagger UI; with *public*, list the :func:`docs_paths`.
+
+    Raises :class:`~kinde_guard.ConfigurationError`.
     """
 
     _http_exception = HTTPException

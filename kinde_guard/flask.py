@@ -53,16 +53,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class KindeGuard:
-    """Puts a guard in front of a Flask app; of several apps, by :meth:`init_app`, in front of each one its own.
+    """Puts a guard in front of a Flask app: ``KindeGuard(app)``, or ``KindeGuard()`` and :meth:`init_app` for several
+    apps. Each app gets its own guard.
 
-    Without *public*, the views that carry a demand demand a token. With it (``[]`` included) every other path does
-    too, unknown ones and static files among them. *settings* are :class:`~kinde_guard.guard.GuardSettings`; what they
-    leave out is read from ``app.config`` and then from the environment. *healthz* and *readyz* are paths to answer
-    health checks at; *resource* is the https URL of this API, whose metadata (RFC 9728) is then served and named in
-    challenges. *pass_preflights* lets CORS preflights through to an app that answers every one itself, in a function
-    before requests or in middleware: those that Flask answers are answered without it. Kinde's webhooks come to the
-    path *webhooks*, and *on_event* is called with each event (:mod:`kinde_guard.webhooks`). With
+    Without *public*, the views that carry a demand demand a token. With it, every other path demands one too, also if
+    the list is empty (``[]``): unknown paths and static files are among them.
+
+    *guard* is a ready one. In its place, *settings* are those of a guard (:class:`~kinde_guard.guard.GuardSettings`).
+    What they leave out is read from ``app.config``, and then from the environment.
+
+    *healthz* and *readyz* are paths of health checks. *resource* is the https URL of this API: its metadata (RFC 9728)
+    is served then, and challenges name it. *pass_preflights* lets CORS preflights through, to an app that answers every
+    one itself, in a function before requests or in middleware; those that Flask answers by itself need it not. Kinde's
+    webhooks come to the path *webhooks*, and *on_event* is called with each event (:mod:`kinde_guard.webhooks`). With
     *close_expired*, streams end when their token expires or is revoked.
+
+    Raises :class:`~kinde_guard.ConfigurationError`.
     """
 
     def __init__(

@@ -110,20 +110,29 @@ class GuardSettings(TypedDict, total=False):
 
 
 class Guard:
-    """Verifies Kinde access tokens against the issuer's published keys.
+    """Verifies Kinde access tokens, offline, against the keys that the issuer publishes::
 
-    *domain*: one Kinde domain or several of one tenant (a custom domain beside the kinde.com one), bare or as URL;
-    from ``KINDE_DOMAIN``, ``KINDE_ISSUER_URL`` or ``KINDE_HOST`` if not given. *audience*: one or several, any of
-    which will do; from ``KINDE_AUDIENCE`` if not given. ``audience=None`` with *clients* accepts tokens that name no
-    audience, of those client ids alone. *leeway*, *retry_after*, *usable_for*: seconds. *cache_size*: tokens
-    remembered, 0 for none. *transport*: an ``httpx.BaseTransport``, for a proxy or a private CA. *jwks*: keys that
-    were saved earlier, to begin with. *observer*: is told what happens (:mod:`kinde_guard.events`). *revocations*: what
-    is revoked before it expires (:mod:`kinde_guard.revocation`); where ``KINDE_REVOCATIONS_URL`` says, if not given.
-    *api_keys*: takes Kinde's API keys, too (:mod:`kinde_guard.api_keys`). *clocks*: for tests.
-    *variables*: where to read ``KINDE_*`` from, first to last, instead of the environment. A local Kinde is told of
-    verdicts too where ``KINDE_REPORT_VERDICTS_TO`` is its URL.
+        guard = Guard("acme.kinde.com", audience="https://api.acme.com")
+        token = guard.verify(raw)                      # an AccessToken, or raises AuthError or Unavailable
+        token.require(scope("read:users"))
 
-    Raises :class:`ConfigurationError` in words that say what to change. Fetches nothing: see :meth:`warm`.
+    *domain*: your Kinde domain, as a bare name or as a URL, or several of one tenant (a custom domain beside the
+    kinde.com one). Left out, it comes from ``KINDE_DOMAIN``, ``KINDE_ISSUER_URL`` or ``KINDE_HOST``. *audience*: that
+    of your API, or several; a token needs one of them. Left out, it comes from ``KINDE_AUDIENCE``. ``audience=None``
+    with *clients* accepts tokens without an audience, but only of these client ids.
+
+    *algorithms*: those that are allowed, asymmetric ones alone. *leeway*: seconds that clocks may differ.
+    *permissions_as_scopes*: whether permissions count as scopes. *jwks_url*: where the keys are, if not at the usual
+    place. *retry_after*: seconds between two fetches for unknown keys. *usable_for*: seconds that the last good keys
+    serve while new ones cannot be fetched. *cache_size*: how many verified tokens are remembered, 0 for none.
+
+    *transport*: an ``httpx.BaseTransport``, for a proxy or a private CA. *jwks*: keys that were saved earlier, to begin
+    with. *observer*: is told what happens (:mod:`kinde_guard.events`). *revocations*: what is revoked before it expires
+    (:mod:`kinde_guard.revocation`); left out, those of ``KINDE_REVOCATIONS_URL``. *api_keys*: accepts Kinde's API keys
+    too (:mod:`kinde_guard.api_keys`). *clocks*: for tests. *variables*: where ``KINDE_*`` are read from, first to last,
+    in place of the environment. If ``KINDE_REPORT_VERDICTS_TO`` is the URL of a local Kinde, it is told of verdicts.
+
+    Raises :class:`ConfigurationError`, which says what to change. Fetches nothing yet: see :meth:`warm`.
     """
 
     @naming_its_settings
@@ -189,7 +198,10 @@ class Guard:
             )
 
     def verify(self, raw: str) -> AccessToken:
-        """The verified token, or :class:`InvalidToken` or :class:`KeysUnavailable`."""
+        """Verify the text of a token, *raw*: the part of the Authorization header after ``Bearer``.
+
+        Raises :class:`InvalidToken` if the token is not good, :class:`KeysUnavailable` if there are no keys to tell.
+        """
         try:
             data = jws.to_bytes(raw)
             digest = sha256(data)
@@ -250,9 +262,11 @@ class Guard:
             authorization = _NOT_SHOWN
 
     def check(self, token: AccessToken) -> None:
-        """Raise :class:`InvalidToken` if *token*, of something that stays open longer than a request (a WebSocket, a
-        stream), which was verified when it was opened, has expired or been revoked meanwhile. Never for want of
-        news."""
+        """Ask whether a *token* that was verified earlier still holds, for a WebSocket or a stream that stays open.
+
+        Raises :class:`InvalidToken` if the token has expired, or was revoked, since then. It never raises because there
+        is no news of revocations.
+        """
         refusal = self._ended(token)
         if refusal is not None:
             self._say(refusal, token.fingerprint, token.client_id)
@@ -266,8 +280,8 @@ class Guard:
             raise refusal
 
     def warm(self) -> None:
-        """Load the keys now, at most 5 s (for each 32 issuers); raises :class:`KeysUnavailable`. Optional: the first
-        token loads them too."""
+        """Load the keys now, and wait for them, at most 5 s (for each 32 issuers). You need not call it: the first
+        token loads them too. Raises :class:`KeysUnavailable`."""
         for future, seconds in joining.in_turn(self.load_behind(), WAIT_COLD):
             joining.join(future, seconds)
         self._check_usable()
@@ -279,8 +293,8 @@ class Guard:
         self._check_usable()
 
     def load_behind(self) -> list[Future[None]]:
-        """Have keys that are not fresh fetched, and wait for nothing: one future for each fetch that is under way, for
-        callers who do want to wait. Raises nothing."""
+        """Start to fetch keys that are not fresh, and wait for nothing. Returns one future for each fetch that is under
+        way, for callers who want to wait. Raises nothing."""
         loading = [store.load() for store in self._stores.values()]
         if self.revocations is not None:
             loading.append(self.revocations.load_behind())
@@ -312,8 +326,10 @@ class Guard:
         return self._clocks
 
     def health(self) -> dict[str, IssuerHealth]:
-        """How each issuer's keys are: ``fresh``, ``stale``, ``expired`` or ``never_loaded``, since when, and why; and
-        the copy of the revocations, which is the same one for all issuers; and whether Kinde answers about API keys."""
+        """How the keys of each issuer are: ``fresh``, ``stale``, ``expired`` or ``never_loaded``, since when, and why.
+
+        Also the state of the copy of the revocations, which is the same for all issuers.
+        """
         revocations = None if self.revocations is None else self.revocations.health()
         health = {issuer: store.health(revocations) for issuer, store in self._stores.items()}
         if self.api_keys is not None:

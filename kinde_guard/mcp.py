@@ -65,16 +65,19 @@ __all__ = [
 
 
 class KindeGuard(starlette.KindeGuard):
-    """Puts a guard in front of the app of an MCP server: ``server.streamable_http_app()``, or fastmcp's ``http_app()``.
+    """Puts a guard in front of the app of an MCP server, that of ``server.streamable_http_app()`` or of fastmcp's
+    ``http_app()``: ``KindeGuard(app)``.
 
-    Without *public*, tools, resources and prompts that carry a demand need a token, and clients without one may list
-    everything and call the others. With it (``[]`` included) everything needs one but the tools that it names; what
-    begins with a slash is the path of another route of the app. A request that carries a token is told whether it
-    holds, whatever it is for.
+    Without *public*, tools, resources and prompts that carry a demand need a token. Clients without one may list
+    everything, and call the others. With it, everything needs a token but the tools that it names, also if the list is
+    empty (``[]``). An entry that begins with a slash is the path of another route of the app. If a request carries a
+    token, the token is always checked, whatever the request is for.
 
-    *resource* is the https URL that clients connect to: its metadata (RFC 9728) is served and named in challenges, and
-    it has to be an audience of the guard. All else is as for a Starlette app: *settings* are those of :class:`Guard`,
-    and what they leave out is read from the environment when the app starts. Raises :class:`ConfigurationError`.
+    *resource* is the https URL that clients connect to. Its metadata (RFC 9728) is served, and challenges name it. It
+    has to be an audience of the guard. *guard*, *healthz*, *readyz*, *pass_preflights*, *webhooks*, *on_event*,
+    *close_expired* and *settings* are as in :class:`kinde_guard.starlette.KindeGuard`.
+
+    Raises :class:`~kinde_guard.ConfigurationError`.
     """
 
     def __init__(

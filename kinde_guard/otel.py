@@ -65,9 +65,10 @@ class _Keys:
 
 
 class Telemetry:
-    """The observer. One of them will do for all guards of a process; two would count the same issuer's keys twice.
+    """An observer that makes OpenTelemetry metrics and spans: ``Guard(observer=Telemetry())``.
 
-    Without *meter_provider* and *tracer_provider*, the ones that are set globally. *monotonic*: for tests.
+    One will do for all guards of a process; two would count the keys of one issuer twice. *meter_provider* and
+    *tracer_provider*: left out, those that are set globally. *monotonic*: for tests, a clock in seconds.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Telemetry:
         self._count(get_meter("kinde_guard", __version__, meter_provider))
 
     def observe(self, event: Event) -> None:
+        """Called by the guard with each event."""
         match event:
             case Verified():
                 self._judged("allow", {"kinde_guard.remembered": event.remembered})

@@ -65,17 +65,23 @@ _MEND = "put CORSMiddleware before AuthenticationMiddleware: it answers prefligh
 
 
 class KindeGuard(AppGuard):
-    """Puts a guard in front of a Starlette app; found again as ``app.state.kinde_guard``.
+    """Puts a guard in front of a Starlette app: ``KindeGuard(app, public=["/healthz"])``. The app keeps it as
+    ``app.state.kinde_guard``.
 
-    Without *public*, the routes that carry a demand demand a token. With it (``[]`` included) every other path does
-    too, unknown ones among them, before the body is read. *settings* are :class:`~kinde_guard.guard.GuardSettings`;
-    what they leave out is read from the environment when the app starts, and a mistake in it stops the server.
-    *healthz* and *readyz* are paths to answer health checks at; *resource* is the https URL of this API, whose metadata
-    (RFC 9728) is then served and named in challenges. With *public*, a ``CORSMiddleware`` that *app* has already is
-    moved to just outside of the guard, and answers preflights there; *pass_preflights* lets them through to an app that
+    Without *public*, the routes that carry a demand demand a token. With it, every other path demands one too, also if
+    the list is empty (``[]``): unknown paths are among them, and the token is checked before the body is read.
+
+    *guard* is a ready one. In its place, *settings* are those of a guard (:class:`~kinde_guard.guard.GuardSettings`).
+    What they leave out is read from the environment when the app starts, and a mistake there stops the server.
+
+    *healthz* and *readyz* are paths of health checks. *resource* is the https URL of this API: its metadata (RFC 9728)
+    is served then, and challenges name it. With *public*, a ``CORSMiddleware`` that *app* has already is moved to just
+    outside of the guard, and answers preflights there. *pass_preflights* lets preflights through, to an app that
     answers every one itself. Kinde's webhooks come to the path *webhooks*, and *on_event* is called with each event
-    (:mod:`kinde_guard.webhooks`). With
-    *close_expired*, WebSockets and streams end when their token expires or is revoked.
+    (:mod:`kinde_guard.webhooks`). With *close_expired*, WebSockets and streams end when their token expires or is
+    revoked.
+
+    Raises :class:`~kinde_guard.ConfigurationError`.
     """
 
 
@@ -108,8 +114,8 @@ requires = _decorators.requires
 
 
 def token_or_none(conn: HTTPConnection) -> AccessToken | None:
-    """The caller's token, on a route that demands none; ``None`` for a caller without one, with a bad one, and as long
-    as it cannot be told. Refuses nobody. For ``def``; it may wait for a key."""
+    """The caller's token, on a route that demands none, for ``def``. ``None`` for a caller without a token or with a
+    bad one, and as long as there are no keys to tell. Refuses nobody; it may wait for a key."""
     scope = conn.scope
     guard = asgi_scope.guard_in_force(scope)
     try:
@@ -133,12 +139,15 @@ async def atoken_or_none(conn: HTTPConnection) -> AccessToken | None:
 
 
 class KindeBackend(AuthenticationBackend):
-    """The backend for Starlette's ``AuthenticationMiddleware``, with :func:`on_error`: then its stock ``@requires``
-    works.
+    """The backend for Starlette's ``AuthenticationMiddleware``, with :func:`on_error`. With it, Starlette's own
+    ``@requires`` works::
 
-    Without *guard* it is the one of a ``KindeGuard`` around. Who has no token is refused, unless *anonymous*: then
-    ``request.user`` is nobody, whom the stock ``@requires`` answers with 403 and no challenge, and ours with 401.
-    WebSockets that it refuses, the middleware closes without an answer. CORS middleware belongs outside of it.
+        app.add_middleware(AuthenticationMiddleware, backend=KindeBackend(guard), on_error=on_error)
+
+    Without *guard* it uses the one of a ``KindeGuard`` around it. A caller without a token is refused, unless
+    *anonymous*: then ``request.user`` is nobody, whom Starlette's ``@requires`` answers with 403 and no challenge, and
+    ours with 401. If it refuses a WebSocket, the middleware closes it without an answer. CORS middleware belongs
+    outside of it.
     """
 
     def __init__(self, guard: Guard | None = None, *, anonymous: bool = False) -> None:
@@ -147,6 +156,8 @@ class KindeBackend(AuthenticationBackend):
         self._attached = None if guard is None else Attached(guard, {}, mend=_MEND)
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
+        """Called by Starlette: who calls, or ``None`` for a caller without a token if that is allowed. Raises
+        Starlette's ``AuthenticationError``, which is the refusal as well."""
         if self._attached is not None and asgi_scope.nearest(conn.scope) is None:
             asgi_scope.attach(conn.scope, self._attached)
         guard = asgi_scope.guard_in_force(conn.scope) if self._attached is None else self._attached.ready()
@@ -163,8 +174,8 @@ class KindeBackend(AuthenticationBackend):
 
 
 def on_error(conn: HTTPConnection, error: AuthenticationError) -> Response:
-    """The refusal as a response, for ``AuthenticationMiddleware(…, on_error=on_error)``: 401 with a challenge where
-    Starlette answers 400."""
+    """The answer to what :class:`KindeBackend` refuses (*error*), for ``AuthenticationMiddleware(…,
+    on_error=on_error)``: 401 with a challenge, where Starlette alone answers 400."""
     if isinstance(error, AuthError | Unavailable):
         return RefusalResponse(error, asgi_scope.metadata_url(conn.scope))
     return AuthenticationMiddleware.default_on_error(conn, error)

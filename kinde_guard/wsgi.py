@@ -56,15 +56,19 @@ _MEND = (
 
 
 class GuardMiddleware:
-    """Demands a valid token on every path but the *public* ones, and *requires* of it, if given, on top.
+    """Wraps a WSGI app, and demands a valid token on every path that is not *public*: ``application =
+    GuardMiddleware(application, public=["/healthz"])``. The token is ``environ["kinde_guard.token"]``.
 
-    Without *guard* it makes one from ``KINDE_DOMAIN`` and ``KINDE_AUDIENCE``.
-    Raises :class:`ConfigurationError`, here and not at the first request. *healthz* and *readyz* are paths to answer
-    health checks at; *resource* is the https URL of this API, whose metadata (RFC 9728) is then served and named in
-    challenges. *pass_preflights* lets CORS preflights through to an app that answers every one itself, and runs no
-    handler for it (Django with django-cors-headers). Kinde's webhooks come to the path *webhooks*, and *on_event* is
-    called with each event (:mod:`kinde_guard.webhooks`). With
-    *close_expired*, streams end when their token expires or is revoked.
+    *requires* is what each token has to have besides. Without *guard* it makes one from ``KINDE_DOMAIN`` and
+    ``KINDE_AUDIENCE``.
+
+    *healthz* and *readyz* are paths of health checks. *resource* is the https URL of this API: its metadata (RFC 9728)
+    is served then, and challenges name it. *pass_preflights* lets CORS preflights through, to an app that answers every
+    one itself and runs no handler for it (Django with django-cors-headers). Kinde's webhooks come to the path
+    *webhooks*, and *on_event* is called with each event (:mod:`kinde_guard.webhooks`). With *close_expired*, streams
+    end when their token expires or is revoked.
+
+    Raises :class:`~kinde_guard.ConfigurationError`, at once and not at the first request.
     """
 
     @guard_has_settings

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import django_project  # noqa: F401  # Ninja is not loaded without settings
 import pytest
+from public_names import MODULES, public_names
 
 import kinde_guard
 
@@ -19,23 +18,6 @@ pytest.importorskip("sphinx", reason="the site is built by Sphinx: dependency gr
 from sphinx.util.inventory import InventoryFile
 
 pytest_plugins = ["built_site"]
-PACKAGE = Path(kinde_guard.__file__).parent
-PRIVATE = {"cli", "console", "keys", "net", "tokens", "web", "__main__"}
-"""Folders and modules that nobody imports."""
-ONLY = {
-    "asgi": ("GuardMiddleware",),
-    "wsgi": ("GuardMiddleware",),
-    "guard": ("Guard", "GuardSettings"),
-    "requirements": ("parse",),
-    "settings": (),
-    "ext_authz": ("Authorization", "served"),
-}
-"""Modules with more in them than users need: what these import from there."""
-MODULES = sorted(
-    path.stem
-    for path in PACKAGE.iterdir()
-    if (path.suffix == ".py" or (path / "__init__.py").exists()) and path.stem not in {*PRIVATE, "__init__"}
-)
 
 
 @pytest.fixture(scope="module")
@@ -44,27 +26,10 @@ def documented(site: Path) -> set[str]:
     return {name for kind, names in inventory.data.items() if kind.startswith("py:") for name in names}
 
 
-def _public_names(module: str) -> Iterator[str]:
-    """What ``__all__`` lists; where there is none, what the module itself defines."""
-    if module in ONLY:
-        yield from ONLY[module]
-        return
-    found = importlib.import_module(f"kinde_guard.{module}")
-    for name in getattr(found, "__all__", None) or vars(found):
-        value = getattr(found, name)
-        own = getattr(value, "__module__", "").startswith(found.__name__)
-        if (
-            not name.startswith("_")
-            and (own or hasattr(found, "__all__"))
-            and (inspect.isclass(value) or callable(value))
-        ):
-            yield name
-
-
 @pytest.mark.parametrize("module", MODULES)
 def test_every_public_name_is_in_the_reference(module: str, documented: set[str]) -> None:
     short = {name.rpartition(".")[2] for name in documented}
-    assert [name for name in _public_names(module) if name not in short] == []
+    assert [name for name in public_names(module) if name not in short] == []
 
 
 @pytest.mark.parametrize("name", kinde_guard.__all__)

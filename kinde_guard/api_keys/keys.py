@@ -109,7 +109,8 @@ class ApiKeys:
         return f"<ApiKeys of {self.issuer} for {few(sorted(self.api_ids))}>"
 
     def bind(self, issuers: Iterable[str], *, clocks: Clocks, emit: Emit | None = None) -> None:
-        """Say whose keys they are: one of *issuers*. Guards call it."""
+        """Say whose keys they are: one of *issuers*. Guards call it, with their *clocks*, and with *emit*, which tells
+        observers. Raises :class:`~kinde_guard.ConfigurationError` if these keys are another tenant's."""
         trusted = tuple(issuers)
         if self.issuer not in trusted:
             raise ConfigurationError(

@@ -106,7 +106,8 @@ def explain(
 
 
 def explain_header(refusal: AuthError, settings: Settings, now: float) -> Explanation:
-    """What is to be said of an Authorization header that has no token, by its *refusal*."""
+    """What there is to say of an Authorization header without a token, by its *refusal*. *settings* are the guard's;
+    *now* is in seconds since the epoch."""
     name = "authorization"
     mend = fix(RefusalContext(refusal.reason, name, settings, now, ""))
     check = Check(name, descriptions.AUTHORIZATION, refusal.hint, "failed", reason=refusal.reason, fix=mend)

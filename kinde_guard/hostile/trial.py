@@ -65,18 +65,22 @@ def assert_resists_hostile_tokens(
     webhooks: str | None = None,
     api_keys: bool | None = None,
 ) -> None:
-    """AssertionError with every request that *client*'s app answers wrongly on *path*, a route that demands *scope*.
+    """Send a thousand hostile requests to *path* of an app, a route that demands *scope*; AssertionError with every
+    request that is answered wrongly::
 
-    Where the app takes webhooks, hostile ones are posted there too, and a good one of a type that nobody knows; the
-    path is *webhooks*, which need not be given if *client* is a test client of an app with a ``KindeGuard``.
+        kinde_trust(app)
+        assert_resists_hostile_tokens(TestClient(app), "/users", issuer=kinde_issuer, scope="read:users")
 
-    Where it takes Kinde's API keys, good ones that *issuer* makes, and hostile ones, are sent too: *api_keys* says
-    whether it does, which need not be given for the same clients. All of them are revoked afterwards.
+    *client*: a Starlette, FastAPI or Flask test client, an ``httpx.Client``, or the app's URL. *method*: that of the
+    route. The app trusts *issuer*, and *audience* (left out, the issuer's sample API) is its own. ``scope=None``: any
+    valid token will do. *leeway* (seconds) and *permissions_as_scopes* are the guard's. *claims*: what a token needs
+    besides, such as ``{"org_code": "org_123"}``.
 
-    *client*: a Starlette, FastAPI or Flask test client, an ``httpx.Client``, or the app's URL. The app trusts
-    *issuer*, and *audience* (the issuer's sample API) is its own. ``scope=None``: any valid token will do. *leeway*
-    (seconds) and *permissions_as_scopes* are the guard's; *claims* is what a token needs besides, such as
-    ``{"org_code": "org_123"}``.
+    If the app takes webhooks, hostile ones are posted there too, and a good one of a type that nobody knows. *webhooks*
+    is their path; you need not give it if *client* is a test client of an app with a ``KindeGuard``.
+
+    If the app takes Kinde's API keys, good ones that *issuer* makes, and hostile ones, are sent too. All of them are
+    revoked afterwards. *api_keys* says whether it takes them; you need not give it for the same clients.
     """
     with asking(client, path, method) as ask:
         forge = Forge(

@@ -46,7 +46,7 @@ class ApiKey:
     """How often Kinde was asked about it, and found it good."""
 
     def status_at(self, now: float) -> ApiKeyStatus:
-        """Its status, as ``inactive`` once it has expired."""
+        """Its status at *now* (seconds since the epoch): ``inactive`` once it has expired."""
         is_over = self.expires_at is not None and self.expires_at <= now
         return "inactive" if is_over and self.status == "active" else self.status
 

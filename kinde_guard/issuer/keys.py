@@ -25,7 +25,8 @@ class SigningKey:
 
     @classmethod
     def make(cls, alg: str = "RS256", *, bits: int = 2048, kid: str | None = None) -> SigningKey:
-        """A new asymmetric key. *bits* is the size of an RSA key, the only kind that Kinde has."""
+        """A new asymmetric key for *alg*. *bits* is the size of an RSA key, the only kind that Kinde has. *kid* is its
+        name; left out, it gets a new one."""
         private: Any
         if alg in _CURVES:
             private = ec.generate_private_key(_CURVES[alg])

@@ -27,9 +27,16 @@ if TYPE_CHECKING:
 
 
 class LocalIssuer(Tenant):
-    """A local issuer: keys, apps, APIs, users, tokens and endpoints, with a sample API, apps for it, and people.
+    """A local Kinde for tests and for development: keys, apps, APIs, users, tokens and endpoints, with a sample API,
+    apps and people::
 
-    Threads may use it while another rotates its keys. Nothing is kept outside the object.
+        issuer = LocalIssuer()
+        guard = Guard(issuer.url, audience=issuer.audience, transport=issuer.transport)
+        guard.verify(issuer.m2m_token(scope="read:users"))
+
+    *url* is as in ``KINDE_DOMAIN``. *clock* gives seconds since the epoch. *key* is the first signing key; making one
+    takes a tenth of a second. Threads may use an issuer while another rotates its keys. Nothing is kept outside of the
+    object.
     """
 
     def __init__(
@@ -61,9 +68,12 @@ class LocalIssuer(Tenant):
         redirect_uris: str | Iterable[str] = (),
         logout_uris: str | Iterable[str] = (),
     ) -> ConfidentialApp:
-        """Register an app that has a secret, which then needs :meth:`authorize`. *lifetime* of its tokens: seconds.
+        """Register an app that has a secret: ``issuer.add_app("Nightly report")``. It needs :meth:`authorize` before it
+        gets tokens.
 
-        It is a machine-to-machine app, and with *redirect_uris* one that signs people in, too.
+        It is a machine-to-machine app. With *redirect_uris* it signs people in too, and *logout_uris* are where they
+        may go when they sign out. Without *client_id* and *client_secret* it gets new ones. *org_code*: the
+        organization that its tokens belong to. *lifetime* of its tokens: seconds.
         """
         app = ConfidentialApp(
             name=name,
@@ -85,9 +95,11 @@ class LocalIssuer(Tenant):
         redirect_uris: str | Iterable[str] = LOOPBACK,
         logout_uris: str | Iterable[str] = LOOPBACK,
     ) -> App:
-        """Register an app that runs where no secret is safe, such as in a browser; it then needs :meth:`authorize`.
+        """Register an app that runs where no secret is safe, such as in a browser. It needs :meth:`authorize` before it
+        gets tokens.
 
-        ``LOOPBACK`` stands for every http and https URL on this machine. *lifetime* of its access tokens: seconds.
+        *redirect_uris* and *logout_uris*: ``LOOPBACK`` stands for every http and https URL on this machine. Without
+        *client_id* it gets a new one. *lifetime* of its access tokens: seconds.
         """
         app = App(
             name=name,
@@ -175,11 +187,12 @@ class LocalIssuer(Tenant):
         org_code: str | None = None,
         lifetime: float | None = None,
     ) -> NewApiKey:
-        """Make an API key for the API with that *audience* (the sample one). Its text is ``.key``, shown this once.
+        """Make an API key for the API with that *audience* (left out, the sample one). Its text is ``.key``, which is
+        shown only this once.
 
-        *scopes*: some of the API's, or (``None``) all. It is a user's, an organization's, or else the environment's.
-        *lifetime*: seconds, or (``None``) for ever, as in Kinde. ``ConfigurationError`` for an API, a scope or a user
-        that there is not.
+        *scopes*: some of the API's, or (``None``) all. The key is that of *user*, or of the organization *org_code*, or
+        else of the environment. *lifetime*: seconds, or (``None``) for ever, as in Kinde. Raises
+        :class:`~kinde_guard.ConfigurationError` for an API, a scope or a user that does not exist.
         """
         api = self.registry.own_api(self.audience if audience is None else audience)
         user_id = None if user is None else _id(user)

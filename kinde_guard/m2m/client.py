@@ -42,36 +42,42 @@ _IN_MEMORY = tuple(library.ByteStream for library in _LIBRARIES)
 
 
 class ClientCredentials(_Auth):
-    """A machine-to-machine application of Kinde: gets its token, holds it, and is an ``auth=`` for httpx's clients.
+    """A machine-to-machine application of Kinde. It gets the application's token, keeps it, and is the ``auth=`` of
+    httpx's clients::
 
-    Make one and keep it: it serves every thread, task and client of the process with one token, which is refreshed
-    behind the callers from five minutes (at most a fifth of its life) before its end. What is not given is read from
-    ``KINDE_M2M_DOMAIN`` (else ``KINDE_DOMAIN``), ``KINDE_M2M_CLIENT_ID``, ``KINDE_M2M_CLIENT_SECRET``,
-    ``KINDE_M2M_AUDIENCE`` and ``KINDE_M2M_SCOPES``; without scopes Kinde grants all that the application has. There is
-    no falling back to ``KINDE_AUDIENCE``: that names what this process *accepts*, and whoever is sent a token for it
-    could play it back.
+        auth = ClientCredentials("acme.kinde.com", client_id=…, client_secret=…, audience="https://api.acme.com")
+        httpx.Client(base_url="https://api.acme.com", auth=auth).get("/users")         # or AsyncClient
 
-    The token is put on requests to https and to loopback only, and with *api* (such as ``https://api.acme.com``) on
-    requests to that origin only. Other requests are sent without it, as httpx itself does when it follows a redirect
-    elsewhere. Give *api* if the client may be handed URLs by others. Plain http to another machine, in a cluster too,
-    gets no token: use https, or a proxy on loopback; or put :meth:`token` on those requests yourself.
+    Make one and keep it. It serves every thread, task and client of the process with one token. It renews the token
+    behind the callers, five minutes (at most a fifth of its life) before its end.
 
-    Where the API answers 401, in whatever form, to a token older than 60 s, another is fetched and the request sent
-    once more, if its body is in memory (no stream, no multipart: then the other token is for the next request). Where
-    that was of no use, or only for minutes, the next one is not fetched before the token is two minutes old, then four,
-    up to an hour.
-    Otherwise the 401 is yours.
+    *domain*, *client_id*, *client_secret*, *audience* and *scopes*: what you leave out is read from
+    ``KINDE_M2M_DOMAIN`` (or else ``KINDE_DOMAIN``), ``KINDE_M2M_CLIENT_ID``, ``KINDE_M2M_CLIENT_SECRET``,
+    ``KINDE_M2M_AUDIENCE`` and ``KINDE_M2M_SCOPES``. Without scopes, Kinde grants all that the application has.
+    ``KINDE_AUDIENCE`` is not used: it names what this process *accepts*, and a server that gets a token for it could
+    send it back here.
 
-    *shared*: the URL of a Redis or Valkey (``rediss://…``; else ``KINDE_M2M_SHARED_URL``), or a client of it, through
-    which all processes with the same credentials, audience and scopes use one token, as Kinde bills each: one fetches
-    it, and what is put there is encrypted with the client secret. Where Redis is away each has its own, as without it.
-    A token that the API refuses is replaced once a minute in the whole fleet. ``False``: not shared, whatever the
-    environment says.
+    The token is sent only on requests to https and to loopback, and with *api* (such as ``https://api.acme.com``) only
+    to that origin. Other requests go without it, as httpx itself does when it follows a redirect elsewhere. Give *api*
+    if others may choose the URLs. Plain http to another machine gets no token, also inside of a cluster: use https, or
+    a proxy on loopback, or put :meth:`token` on those requests yourself.
 
-    Where there is no token, the request raises :class:`TokenRequestFailed`. Settings that
-    cannot be used raise :class:`ConfigurationError` here.
+    If the API answers 401, in whatever form, to a token older than 60 s, a new one is fetched, and the request is sent
+    once more if its body is in memory. (A stream or a multipart body is not: then the new token is for the next
+    request.) If the new token did not help, or only for minutes, the next one is fetched when that one is two minutes
+    old, then four, up to an hour. In between, you get the 401.
 
-    *clock* (for ages) and *wall* are for tests: a token is over as soon as either says so.
+    *shared*: the URL of a Redis or Valkey (``rediss://…``; left out, that of ``KINDE_M2M_SHARED_URL``), or a client of
+    it. All processes with the same credentials, audience and scopes then use one token, because Kinde bills each token.
+    One process fetches it, and it is encrypted with the client secret. If Redis is away, each process has its own
+    token. A token that the API refuses is replaced at most once a minute in the whole fleet. ``False`` shares nothing,
+    whatever the environment says.
+
+    *transport*: what asks Kinde, in place of httpx's own, for a proxy. *clock* (for ages) and *wall* are for tests, and
+    give seconds: a token is over as soon as either says so.
+
+    A request for which there is no token raises :class:`TokenRequestFailed`. Raises
+    :class:`~kinde_guard.ConfigurationError` for settings that cannot be used.
     """
 
     def __init__(
@@ -102,7 +108,8 @@ class ClientCredentials(_Auth):
         return repr(self.holder)
 
     def token(self) -> str:
-        """The text of a token that is good now; waits, up to 5 s, only if none is held."""
+        """The text of a token that is good now. It waits, at most 5 s, only if none is held. Raises
+        :class:`TokenRequestFailed`."""
         return self.holder.get().text
 
     async def atoken(self) -> str:

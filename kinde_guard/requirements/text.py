@@ -29,16 +29,17 @@ SPELLINGS = (
 
 
 def parse(text: str) -> Requirement:
-    """The requirement that *text* spells: ``(scope:read:users & permission:view) | role:admin``.
+    """The requirement that *text* spells: ``parse("(scope:read:users & permission:view) | role:admin")``.
 
-    For command lines and configuration files. It reads ``scope:NAME``, ``permission:KEY``, ``role:KEY``, ``org:CODE``,
-    ``flag:KEY`` (which is ``true``), ``flag:KEY=VALUE``, ``machine``, ``user`` and ``authenticated``; ``&`` is *and*,
-    ``|`` is *or*, and where both stand beside each other parentheses have to say which comes first. A name or a value
-    with a space or one of ``&|()="`` in it stands in quotes, as in JSON: ``permission:"view reports"``. A value is
-    ``true``, ``false``, a number, or else text; ``"true"`` in quotes is text. At most 4,096 characters, and 32
-    parentheses inside one another.
+    It is for command lines and configuration files. It reads ``scope:NAME``, ``permission:KEY``, ``role:KEY``,
+    ``org:CODE``, ``flag:KEY`` (which is ``true``), ``flag:KEY=VALUE``, ``machine``, ``user`` and ``authenticated``.
+    ``&`` is *and*, ``|`` is *or*; if both stand beside each other, parentheses have to say which comes first. If a name
+    or a value has a space or one of ``&|()="`` in it, write it in quotes, as in JSON: ``permission:"view reports"``. A
+    value is ``true``, ``false``, a number, or else text; ``"true"`` in quotes is text. The text has 4,096 characters at
+    most, and 32 parentheses inside one another.
 
-    Raises :class:`ConfigurationError`, which says what it cannot read. Never give it what a caller has sent.
+    Raises :class:`~kinde_guard.ConfigurationError`, which says what it cannot read. Never give it what a caller has
+    sent.
     """
     if not isinstance(text, str):
         raise ConfigurationError(f"a requirement is written as text, such as 'scope:read:users', not {text!r}")

@@ -173,7 +173,16 @@ class OrgInPath(Requirement):
 
 
 def scope(*names: str) -> Requirement:
-    """All of these scopes (RFC 6749 §3.3); a missing one is a 403 ``insufficient_scope`` that names them all."""
+    """The token has all of these scopes (RFC 6749 §3.3): ``scope("read:users", "read:groups")``.
+
+    A token that lacks one gets a 403 ``insufficient_scope`` that names them all. Write ``|`` for *any*, and ``&`` for
+    *both*::
+
+        @requires(scope("read:users") | permission("users:read"))
+
+    A user's token seldom has scopes of your API: see :func:`permission`. Raises
+    :class:`~kinde_guard.ConfigurationError` for a name that is not one scope.
+    """
     for name in _named("scope", names):
         if SCOPE_TOKEN.fullmatch(name) is None:
             raise ConfigurationError(f"{name!r} is not one scope: write scope('a', 'b') for several, without spaces")
@@ -181,7 +190,10 @@ def scope(*names: str) -> Requirement:
 
 
 def permission(*keys: str) -> Requirement:
-    """All of these permission keys (Kinde: claim ``permissions``)."""
+    """The token has all of these permissions, by key: ``permission("users:read")`` (Kinde: claim ``permissions``).
+
+    Raises :class:`~kinde_guard.ConfigurationError` for a key that is empty or not text.
+    """
     wanted = frozenset(_named("permission", keys))
     hint = f"the token lacks a permission of {few(keys)}: give it to the caller's role or app in Kinde"
     return ClaimRequirement(
@@ -190,14 +202,23 @@ def permission(*keys: str) -> Requirement:
 
 
 def role(*keys: str) -> Requirement:
-    """All of these roles, by key (Kinde: claim ``roles``, which has to be switched on in the app's tokens)."""
+    """The token has all of these roles, by key: ``role("admin")``.
+
+    Kinde puts ``roles`` into tokens only where that is switched on: the app → Tokens → Access token → Customize. Raises
+    :class:`~kinde_guard.ConfigurationError` for a key that is empty or not text.
+    """
     wanted = frozenset(_named("role", keys))
     hint = f"the token lacks a role of {few(keys)}: in Kinde, switch on Roles in the app's token customization"
     return ClaimRequirement(_spelling("role", keys), "missing_role", lambda token: wanted <= token.roles, hint)
 
 
 def org(code: str) -> Requirement:
-    """The token belongs to this organization (claim ``org_code``); a token of no organization does not."""
+    """The token belongs to the organization with this *code*: ``org("org_1486622b2cd")`` (claim ``org_code``).
+
+    A token without an organization does not. For the organization in the path of a route, write
+    ``@requires_org(path="org_code")``. Raises :class:`~kinde_guard.ConfigurationError` for a code that is empty or not
+    text.
+    """
     _named("org", (code,))
     return ClaimRequirement(_spelling("org", (code,)), "wrong_org", lambda token: token.org_code == code, _ORG_HINT)
 
@@ -213,7 +234,10 @@ def org_of_route(code: str | None, path: str | None) -> Requirement:
 
 
 def flag(key: str, value: object = True) -> Requirement:
-    """The feature flag *key* is in the token and has exactly this *value* (``1`` is not ``True``)."""
+    """The token has the feature flag *key* with exactly this *value*: ``flag("beta")``, ``flag("theme", "dark")``.
+
+    ``1`` is not ``True``. Raises :class:`~kinde_guard.ConfigurationError` for a key that is empty or not text.
+    """
     _named("flag", (key,))
     absent = object()
 

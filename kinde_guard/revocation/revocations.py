@@ -72,16 +72,22 @@ class Reached:
 
 
 class Revocations:
-    """What is revoked, for all workers of a fleet.
+    """What is revoked before it expires, for all workers of a fleet::
 
-    *where*: the URL of a Redis or Valkey, ``rediss://user:password@host:6379/0``, or a ready client of redis-py or
-    valkey-py (Sentinel's and a cluster's, too); ``KINDE_REVOCATIONS_URL`` if left out. *usable_for*: seconds, 0 to
-    2,592,000, for which this process's copy serves while Redis cannot be asked; with 0 for three. *token_lifetime*:
-    seconds, 60 to 2,592,000, that an access token lives at most; older ones are refused, as an entry is forgotten
-    thereafter. *unloaded*: ``"refuse"`` answers 503 until the copy has been loaded; ``"accept"`` lets tokens in that
-    may be revoked. *max_entries*: how many are held; of more, everything that was issued before the oldest is refused.
+        revocations = Revocations("rediss://user:password@host:6379/0")
+        KindeGuard(app, revocations=revocations)
+        revocations.revoke_subject("kp_0123", reason="laptop lost")      # every worker refuses within a second
 
-    Raises :class:`ConfigurationError`. Asks Redis nothing until a guard, or a method, needs it.
+    *where*: the URL of a Redis or Valkey, or a ready client of redis-py or valkey-py (Sentinel's and a cluster's, too).
+    Left out, it comes from ``KINDE_REVOCATIONS_URL``.
+
+    *usable_for*: seconds, 0 to 2,592,000. While Redis cannot be asked, this process's copy serves that long; with 0,
+    for three. *token_lifetime*: seconds, 60 to 2,592,000. An access token lives that long at most. Older ones are
+    refused, because entries are forgotten after that time. *unloaded*: ``"refuse"`` answers 503 until the copy has been
+    loaded; ``"accept"`` lets tokens in that may be revoked. *max_entries*: how many entries are held. If there are
+    more, everything that was issued before the oldest is refused. *clocks*: for tests.
+
+    Raises :class:`~kinde_guard.ConfigurationError`. It asks Redis nothing until a guard, or a method, needs it.
     """
 
     def __init__(
@@ -114,8 +120,8 @@ class Revocations:
     def in_memory(
         cls, *, token_lifetime: float = 86_400, max_entries: int = 1_000_000, clocks: Clocks | None = None
     ) -> Revocations:
-        """Revocations for one process alone, and for tests: no other process hears of what is revoked, and it is
-        forgotten when this one ends."""
+        """Revocations for one process alone, and for tests. No other process hears of them, and they are forgotten when
+        this process ends. *token_lifetime* (seconds), *max_entries* and *clocks* are as in :class:`Revocations`."""
         made = cls.__new__(cls)
         made._make_client, made._client = None, None
         made._is_ours = False
@@ -179,9 +185,10 @@ class Revocations:
         fetch_keys: Callable[[], None] | None = None,
         by: str = "app",
     ) -> Revocations:
-        """Say whose revocations they are; guards and tools call it. *drift*: by how many seconds the clock here is
-        ahead of the issuer's. *fetch_keys*: has the issuers' keys fetched. *by*: what entries of this process say of
-        where they come from. Returns itself. Starts no thread."""
+        """Say whose revocations they are; guards and tools call it. *clocks* and *emit* are the guard's. *drift*: how
+        many seconds the clock here is ahead of the issuer's. *fetch_keys*: has the issuers' keys fetched. *by*: what
+        entries of this process say of where they come from. Returns itself. Starts no thread. Raises
+        :class:`~kinde_guard.ConfigurationError` if they are another tenant's already."""
         issuers = tuple(issuers)
         if self._issuers and set(issuers) != set(self._issuers):
             raise ConfigurationError("these Revocations are another tenant's: make others for this guard")
@@ -264,10 +271,11 @@ class Revocations:
     # What is revoked.
 
     def revoke(self, token: AccessToken, reason: str = "") -> Revocation:
-        """This one *token*, everywhere. *reason* is for people.
+        """Have every worker refuse this one *token*: ``revocations.revoke(token, "signed out")``. *reason* is for
+        people.
 
-        Returns the entry. Raises :class:`~kinde_guard.errors.RevocationsUnavailable` if Redis cannot be told: it holds
-        in this process then, and is delivered later. So do all of these methods.
+        Returns the entry. Raises :class:`~kinde_guard.errors.RevocationsUnavailable` if Redis cannot be told. The entry
+        then holds in this process, and is delivered later. All of these methods do so.
         """
         return self._send(self._token_entry(token, reason))
 
@@ -276,8 +284,12 @@ class Revocations:
         return await self._asend(self._token_entry(token, reason))
 
     def revoke_subject(self, subject: str, *, issued_before: float | None = None, reason: str = "") -> Revocation:
-        """All tokens of a user (``sub``), or of a machine-to-machine app by its client id, that were issued before
-        *issued_before* (seconds since the epoch; now, if left out)."""
+        """Have every worker refuse the tokens of a user (*subject* is ``sub``), or of a machine-to-machine app by its
+        client id, that were issued up to then: ``revocations.revoke_subject("kp_0123", reason="laptop lost")``.
+
+        *issued_before*: seconds since the epoch; left out, now. *reason* is for people. Returns the entry. Raises
+        :class:`~kinde_guard.errors.RevocationsUnavailable` as :meth:`revoke` does.
+        """
         return self._send(self._entry("subject", subject, issued_before, reason))
 
     async def arevoke_subject(
@@ -287,7 +299,11 @@ class Revocations:
         return await self._asend(self._entry("subject", subject, issued_before, reason))
 
     def revoke_client(self, client_id: str, *, issued_before: float | None = None, reason: str = "") -> Revocation:
-        """All tokens that were issued to an app."""
+        """Have every worker refuse the tokens that were issued to the app *client_id* up to then.
+
+        *issued_before*: seconds since the epoch; left out, now. *reason* is for people. Returns the entry. Raises
+        :class:`~kinde_guard.errors.RevocationsUnavailable` as :meth:`revoke` does.
+        """
         return self._send(self._entry("client", client_id, issued_before, reason))
 
     async def arevoke_client(
@@ -297,7 +313,11 @@ class Revocations:
         return await self._asend(self._entry("client", client_id, issued_before, reason))
 
     def revoke_org(self, org_code: str, *, issued_before: float | None = None, reason: str = "") -> Revocation:
-        """All tokens of an organization."""
+        """Have every worker refuse the tokens of the organization *org_code* that were issued up to then.
+
+        *issued_before*: seconds since the epoch; left out, now. *reason* is for people. Returns the entry. Raises
+        :class:`~kinde_guard.errors.RevocationsUnavailable` as :meth:`revoke` does.
+        """
         return self._send(self._entry("org", org_code, issued_before, reason))
 
     async def arevoke_org(self, org_code: str, *, issued_before: float | None = None, reason: str = "") -> Revocation:
@@ -307,7 +327,12 @@ class Revocations:
     def revoke_member(
         self, org_code: str, subject: str, *, issued_before: float | None = None, reason: str = ""
     ) -> Revocation:
-        """A user's tokens in one organization."""
+        """Have every worker refuse the tokens of the user *subject* in the organization *org_code* that were issued up
+        to then.
+
+        *issued_before*: seconds since the epoch; left out, now. *reason* is for people. Returns the entry. Raises
+        :class:`~kinde_guard.errors.RevocationsUnavailable` as :meth:`revoke` does.
+        """
         return self._send(self._entry("member", subject, issued_before, reason, org_code))
 
     async def arevoke_member(
@@ -317,7 +342,11 @@ class Revocations:
         return await self._asend(self._entry("member", subject, issued_before, reason, org_code))
 
     def revoke_all(self, *, issued_before: float | None = None, reason: str = "") -> Revocation:
-        """Everybody's tokens."""
+        """Have every worker refuse everybody's tokens that were issued up to then.
+
+        *issued_before*: seconds since the epoch; left out, now. *reason* is for people. Returns the entry. Raises
+        :class:`~kinde_guard.errors.RevocationsUnavailable` as :meth:`revoke` does.
+        """
         return self._send(self._entry("all", "", issued_before, reason))
 
     async def arevoke_all(self, *, issued_before: float | None = None, reason: str = "") -> Revocation:
@@ -325,7 +354,8 @@ class Revocations:
         return await self._asend(self._entry("all", "", issued_before, reason))
 
     def fetch_keys(self, reason: str = "") -> Revocation:
-        """Have every worker fetch its issuers' keys, within half a second: a key has been withdrawn, say."""
+        """Have every worker fetch the keys of its issuers within half a second, for example after a key was withdrawn.
+        *reason* is for people. Returns the entry."""
         self._fetch_keys()
         return self._send(self._entry("keys", "", None, reason))
 
@@ -335,7 +365,8 @@ class Revocations:
         return await self._asend(self._entry("keys", "", None, reason))
 
     def lift(self, entry: Revocation | str, reason: str = "") -> None:
-        """An entry, or the one with this id, counts no more: a mistake is undone. Newer ones stay."""
+        """Undo a mistake: *entry*, or the entry with this id, counts no more. Newer entries stay. *reason* is for
+        people."""
         self._send_lift(self._lifted(entry), reason)
 
     async def alift(self, entry: Revocation | str, reason: str = "") -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .assertions import assert_no_unprotected_routes as assert_no_unprotected_routes
     from .assertions import assert_requires as assert_requires
     from .fastapi import as_caller as as_caller
+    from .kinds import KindeApiKey as KindeApiKey
     from .kinds import KindeCaller as KindeCaller
     from .kinds import KindeToken as KindeToken
     from .kinds import KindeTrust as KindeTrust
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["kinde_guard.testing.fixtures"]
 
 _HOME = {
+    "KindeApiKey": "kinde_guard.testing.kinds",
     "KindeCaller": "kinde_guard.testing.kinds",
     "KindeToken": "kinde_guard.testing.kinds",
     "KindeTrust": "kinde_guard.testing.kinds",

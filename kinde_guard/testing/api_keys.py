@@ -20,7 +20,8 @@ def mint_api_key(
     audience: str | None = None,
     lifetime: float | None = None,
 ) -> str:
-    """The text of an API key by *issuer*. It is a user's if it has a *subject*, and has the scopes that are asked for.
+    """The text of an API key by *issuer*. It is a user's if it has a *subject*, an organization's
+    if it has an *org_code*, and has the scopes in *scope*.
 
     *audience*: of the API that it opens, if not the issuer's sample one. *lifetime*: seconds, or for ever. It is ended
     by ``issuer.revoke_api_key(key)``. A scope, a user or an API that the issuer does not know yet is added to it.

@@ -28,11 +28,14 @@ class Guarded(Protocol):
 
 @contextmanager
 def trust(app: Any, issuer: LocalIssuer, **settings: Any) -> Iterator[Guard]:
-    """*app* trusts *issuer* and nobody else: a real guard, real tokens, no network.
+    """*app* trusts *issuer* and nobody else: a real guard, real tokens, no network::
 
-    *app* as in :func:`caller`; *settings* are those of :class:`Guard`. Enter it before the app is started. An app that
-    has revocations has them in memory here: see :func:`revoke`. One that takes Kinde's API keys asks *issuer* about
-    them: see :func:`mint_api_key`.
+        with trust(app, issuer := local_issuer()):
+            reply = TestClient(app).get("/users", headers=headers(mint(issuer, scope="read:users")))
+
+    *app* is as in :func:`caller`, and *settings* are those of :class:`Guard`. Enter it before the app is started. If
+    the app has revocations, it has them in memory here: see :func:`revoke`. If it takes Kinde's API keys, it asks
+    *issuer* about them: see :func:`mint_api_key`.
     """
     place = _place_in(app)
     own = {"permissions_as_scopes": _permissions_as_scopes(place), "revocations": _revocations(place)}
@@ -44,13 +47,17 @@ def trust(app: Any, issuer: LocalIssuer, **settings: Any) -> Iterator[Guard]:
 
 @contextmanager
 def caller(app: Any, **options: Any) -> Iterator[AccessToken]:
-    """Every request to *app* is this caller, without a token; what routes demand is judged, so a 403 is a real one.
+    """Every request to *app* is this caller, without a token. What routes demand is judged, so a 403 is a real one::
 
-    *app*: what ``KindeGuard(app)`` was called on (of mounted apps that have their own, each), a GuardMiddleware, of
-    Django a test client or the wsgi or asgi application, or an MCP server, which then takes calls without HTTP for this
-    caller's as well.
+        with caller(app, scope="read:users"):
+            assert TestClient(app).get("/users").status_code == 200
+
+    *app* is what ``KindeGuard(app)`` was called on, or a GuardMiddleware. (If apps are mounted in one another and have
+    guards of their own, do this for each.) For Django it is a test client, or the wsgi or asgi application. For an MCP
+    server it is the app or the server, which then also takes calls without HTTP as this caller's.
+
     The *options* are those of :mod:`kinde_guard.testing.tokens`. Enter it before the app is started, which then needs
-    no settings. (A Flask app reads them when ``KindeGuard`` is attached: any will do, in its config say.)
+    no settings. (A Flask app reads its settings when ``KindeGuard`` is attached: put any into its config.)
     """
     place = _place_in(app)
     token = caller_token(**{"permissions_as_scopes": _permissions_as_scopes(place), **options})

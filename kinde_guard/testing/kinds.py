@@ -58,6 +58,22 @@ class KindeToken(Protocol):
         ...
 
 
+class KindeApiKey(Protocol):
+    """The fixture ``kinde_api_key``: a function that makes API keys of ``kinde_issuer``."""
+
+    def __call__(
+        self,
+        *,
+        scope: str | list[str] | tuple[str, ...] | frozenset[str] = ...,
+        subject: str = ...,
+        org_code: str = ...,
+        audience: str = ...,
+        lifetime: float = ...,
+    ) -> str:
+        """The text of an API key. *lifetime* is in seconds. See :func:`kinde_guard.testing.mint_api_key`."""
+        ...
+
+
 class KindeTrust(Protocol):
     """The fixture ``kinde_trust``: a function that makes an app trust ``kinde_issuer``, and nobody else."""
 

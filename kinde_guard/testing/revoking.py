@@ -16,14 +16,19 @@ _in_force: list[Guard] = []
 
 
 def revoke(token: str | AccessToken, *, reason: str = "") -> Revocation:
-    """Revoke a *token*, its text or as a guard hands it out: the app that ``trust`` was called for refuses it from now
-    on, with 401 ``revoked``.
+    """Revoke a *token*, given as its text or as a guard returns it. The app that ``trust`` was called for then refuses
+    it, with 401 ``revoked``::
 
-    The app's guard has to have revocations, ``KindeGuard(app, revocations=…)`` or ``KINDE_REVOCATIONS_URL``; in the
-    test they are held in memory. Or give ``trust(app, issuer, revocations=Revocations.in_memory())``. For whole users,
-    apps and organizations: ``trust`` hands out the guard, and ``guard.revocations.revoke_subject("kp_…")``.
+        kinde_trust(app)
+        revoke(token)
+        assert TestClient(app).get("/users", headers=headers(token)).status_code == 401
 
-    Raises :class:`ConfigurationError` if no such guard takes the token.
+    The guard of the app has to have revocations, by ``KindeGuard(app, revocations=…)`` or ``KINDE_REVOCATIONS_URL``. In
+    the test they are in memory. Or give ``trust(app, issuer, revocations=Revocations.in_memory())``. For whole users,
+    apps and organizations, take the guard that ``trust`` returns: ``guard.revocations.revoke_subject("kp_…")``.
+    *reason* is for people.
+
+    Raises :class:`~kinde_guard.ConfigurationError` if no such guard accepts the token.
     """
     guards = [(guard, guard.revocations) for guard in _in_force if guard.revocations is not None]
     if not guards:

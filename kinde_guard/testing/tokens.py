@@ -37,7 +37,8 @@ _MEANT = {  # a claim of such a name would grant nothing, and the test would fai
 
 
 def local_issuer(url: str = "https://local.kinde.test", **options: Any) -> LocalIssuer:
-    """A :class:`LocalIssuer` whose first key is made once per process; rotating it changes this issuer alone."""
+    """A :class:`LocalIssuer` at *url*, for tests. Its first key is made once per process; if you rotate it, this
+    changes only this issuer. *options* are those of :class:`LocalIssuer`."""
     return LocalIssuer(url, **{"key": _first_key(), **options})
 
 
@@ -57,8 +58,12 @@ def guard_for(issuer: LocalIssuer, **settings: Any) -> Guard:
 
 
 def mint(issuer: LocalIssuer, *, preset: str | None = None, **options: Any) -> str:
-    """The text of a token: of a caller with these *options*, or the one named *preset* (``"expired"``, ``"id_token"``,
-    and the others in ``kinde_guard.issuer.PRESETS``)."""
+    """The text of a token of *issuer*: ``mint(issuer, scope="read:users")``, ``mint(issuer, preset="expired")``.
+
+    *options* say who the caller is (:mod:`kinde_guard.testing.tokens`). *preset* names a whole token, such as
+    ``"expired"`` or ``"id_token"``; all are in ``kinde_guard.issuer.PRESETS``. Raises
+    :class:`~kinde_guard.ConfigurationError` if both are given.
+    """
     if preset is None:
         return issuer.token(claims_of(issuer, **options))
     if options:
@@ -67,12 +72,14 @@ def mint(issuer: LocalIssuer, *, preset: str | None = None, **options: Any) -> s
 
 
 def headers(token: str) -> dict[str, str]:
-    """The header of a request that carries *token*."""
+    """The header of a request that carries *token*: ``client.get("/users", headers=headers(token))``."""
     return {"Authorization": f"Bearer {token}"}
 
 
 def caller_token(*, permissions_as_scopes: bool = False, **options: Any) -> AccessToken:
-    """What a guard would hand out for a token of such a caller. No token is signed, and none is verified."""
+    """The :class:`~kinde_guard.AccessToken` that a guard would return for such a caller:
+    ``caller_token(scope="read:users")``. No token is signed, and none is verified. *permissions_as_scopes* is as in
+    :class:`~kinde_guard.Guard`."""
     text = json.dumps(claims_of(_keyless(), **options), sort_keys=True)
     return token_of(text.encode(), hashlib.sha256(text.encode()).digest(), permissions_as_scopes)
 

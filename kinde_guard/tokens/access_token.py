@@ -58,10 +58,7 @@ def _frozen(cls: type[T]) -> type[T]:
 
 @_frozen
 class AccessToken:
-    """A verified access token: frozen, and made by a guard (or by ``kinde_guard.testing``) alone.
-
-    It keeps the payload, which takes a tenth of the room that its claims take as objects, and reads attributes when
-    they are asked for::
+    """A verified access token. A guard makes it (or ``kinde_guard.testing``), and nobody can change it::
 
         token = guard.verify(raw)
         token.subject, token.client_id, token.org_code      # who calls, by which app, in which organization
@@ -69,6 +66,9 @@ class AccessToken:
         token.flag("theme", "light")                         # a feature flag's value
         token.claims["x-hasura-role"]                        # all claims, as a plain dict
         token.require(permission("users:read"))              # or Forbidden: 403
+
+    It keeps the payload, which takes a tenth of the room that the claims take as objects. An attribute is read when you
+    ask for it. ``AccessToken()`` raises :class:`~kinde_guard.ConfigurationError`.
     """
 
     __slots__ = (
@@ -150,11 +150,16 @@ class AccessToken:
         return flags_of(self.claims)
 
     def flag(self, key: str, default: Any = None) -> Any:
-        """The value of feature flag *key*, or *default* where the token has none."""
+        """The value of the feature flag *key*, or *default* if the token does not have the flag: ``token.flag("theme",
+        "light")``."""
         return self.feature_flags.get(key, default)
 
     def require(self, requirement: Condition) -> None:
-        """Raises :class:`~kinde_guard.InsufficientScope` or :class:`~kinde_guard.Forbidden` if it is not met."""
+        """Refuse the caller unless the token meets *requirement*: ``token.require(permission("users:read"))``.
+
+        Raises :class:`~kinde_guard.InsufficientScope` or :class:`~kinde_guard.Forbidden`, which a framework answers
+        with 403.
+        """
         refusal = requirement.refusal(self)
         if refusal is not None:
             raise refusal

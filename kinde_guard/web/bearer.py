@@ -79,6 +79,7 @@ class Answer(NamedTuple):
 
     @property
     def all_headers(self) -> tuple[tuple[str, str], ...]:
+        """Those of the refusal, and Content-Type and Content-Length of the body."""
         return (*self.headers, ("Content-Type", self.media_type), ("Content-Length", str(len(self.body))))
 
 

@@ -23,7 +23,8 @@ log = logging.getLogger("kinde_guard")
 
 
 class Preflights:
-    """What one guard does with preflights: unless it *passes* them, it refuses them, and *mend* says what to do."""
+    """What one guard does with preflights: unless it *passes* them, it refuses them, and *mend* says what to do. Raises
+    :class:`~kinde_guard.ConfigurationError` if *passes* is neither true nor false."""
 
     def __init__(self, passes: bool, mend: str) -> None:
         if not isinstance(passes, bool):

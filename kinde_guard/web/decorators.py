@@ -36,35 +36,64 @@ class Decorators(Generic[Made]):
         """Any valid token. Written without parentheses."""
 
     def requires_scope(self, *names: str) -> Made:
-        """All of these scopes."""
+        """Demands a token with all of these scopes; others get a 403 that names them. Write it below the route
+        decorator::
+
+            @app.get("/users")
+            @requires_scope("read:users")
+            def users(): ...
+
+        Raises :class:`~kinde_guard.ConfigurationError`, when the module is imported, for a name that is not one scope.
+        """
         return self._make(scope(*names))
 
     def requires_permission(self, *keys: str) -> Made:
-        """All of these permissions."""
+        """Demands a token with all of these permissions, by key: ``@requires_permission("users:read")``; others get a
+        403.
+
+        Write it below the route decorator. Raises :class:`~kinde_guard.ConfigurationError` for a key that is empty or
+        not text.
+        """
         return self._make(permission(*keys))
 
     def requires_role(self, *keys: str) -> Made:
-        """All of these roles."""
+        """Demands a token with all of these roles, by key: ``@requires_role("admin")``; others get a 403.
+
+        Write it below the route decorator. Raises :class:`~kinde_guard.ConfigurationError` for a key that is empty or
+        not text.
+        """
         return self._make(role(*keys))
 
     def requires_org(self, code: str | None = None, *, path: str | None = None) -> Made:
-        """The token's organization is *code*, or the one in the route's path parameter named *path*."""
+        """Demands a token of one organization: of *code*, or of the one that the route's path parameter *path* names::
+
+            @app.get("/orgs/{org_code}/report")
+            @requires_org(path="org_code")
+            def report(org_code: str): ...
+
+        Write it below the route decorator, and give one of the two. Raises :class:`~kinde_guard.ConfigurationError`
+        otherwise, and at the first request if the route has no such parameter.
+        """
         return self._make(org_of_route(code, path))
 
     def requires(self, requirement: Requirement) -> Made:
-        """Any requirement, such as ``scope("a") | permission("b")``."""
+        """Demands a token that meets any *requirement*: ``@requires(scope("a") | permission("b"))``; others get a 403.
+
+        Write it below the route decorator. Raises :class:`~kinde_guard.ConfigurationError` for what is no requirement.
+        """
         return self._make(checked_requirement(requirement))
 
 
 def checked_requirement(requirement: object) -> Requirement:
-    """*requirement*, if it is one."""
+    """*requirement*, if it is one; else raises :class:`~kinde_guard.ConfigurationError`."""
     if not isinstance(requirement, Requirement):
         raise ConfigurationError(f"a requirement is needed, such as scope('read:users'), not {requirement!r}")
     return requirement
 
 
 def needs_function(call: Call) -> Call:
-    """The ``__call__`` of a decorator, which ``@requires_auth()`` calls with nothing."""
+    """The ``__call__`` of a decorator, *call*, which raises :class:`~kinde_guard.ConfigurationError` where it is called
+    with nothing: ``@requires_auth()``."""
 
     @functools.wraps(call)
     def checking(self: object, *function: object) -> object:

@@ -25,7 +25,8 @@ def check_given(guard: Guard | None, settings: Mapping[str, object], adapter: Ca
 
 
 def guard_has_settings(init: Init) -> Init:
-    """The ``__init__`` of an adapter that takes a ready guard alone, and says so where it is given a setting of one."""
+    """The ``__init__`` of an adapter, *init*, that takes a ready guard alone. It raises
+    :class:`~kinde_guard.ConfigurationError` where it is given a setting of one, and says where that belongs."""
     known = _settings_of(init)
 
     @functools.wraps(init)

@@ -9,7 +9,8 @@ from ..adapters import AccessToken
 
 
 class KindeUser(BaseUser, AuthCredentials):
-    """``request.user`` where a token was demanded, and ``request.auth`` too: each request makes one object, not two."""
+    """``request.user`` where a token was demanded; ``request.user.token`` is the :class:`~kinde_guard.AccessToken`. It
+    is ``request.auth`` too: each request makes one object, not two."""
 
     def __init__(self, token: AccessToken) -> None:
         self.token = token
@@ -21,14 +22,17 @@ class KindeUser(BaseUser, AuthCredentials):
 
     @property
     def is_authenticated(self) -> bool:
+        """``True``: there is a token."""
         return True
 
     @property
     def display_name(self) -> str:
+        """The subject of the token."""
         return self.token.subject
 
     @property
     def identity(self) -> str:
+        """The subject of the token."""
         return self.token.subject
 
     def __repr__(self) -> str:

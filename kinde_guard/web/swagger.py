@@ -32,8 +32,9 @@ _PRESET = "openid profile email"
 
 
 def docs_paths(app: FastAPI) -> tuple[str, ...]:
-    """The paths of *app*'s docs pages, for ``public=``: ``/openapi.json``, ``/docs``, ``/docs/oauth2-redirect``,
-    ``/redoc``, or what they have been set to. Whoever opens them sees every route there is, and no data."""
+    """The paths of the docs pages of *app*, for ``public=docs_paths(app)``: ``/openapi.json``, ``/docs``,
+    ``/docs/oauth2-redirect``, ``/redoc``, or what you have set them to. Whoever opens them sees every route there is,
+    and no data."""
     if not app.openapi_url:
         return ()
     redirect = app.swagger_ui_oauth2_redirect_url if app.docs_url else None

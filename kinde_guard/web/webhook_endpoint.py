@@ -46,7 +46,9 @@ class WebhookEndpoint:
 
     @classmethod
     def of(cls, webhooks: str | None, on_event: OnEvent | None, pages: WellKnownPages | None) -> WebhookEndpoint | None:
-        """``None`` if there is none: then a request is not looked at. *pages* are what is at other paths."""
+        """The endpoint at the path *webhooks*, or ``None`` if there is none: then a request is not looked at. *pages*
+        are what is at other paths. Raises :class:`~kinde_guard.ConfigurationError` for an *on_event* without a path, or
+        a path that is taken."""
         if webhooks is None:
             if on_event is not None:
                 raise ConfigurationError(

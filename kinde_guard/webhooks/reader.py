@@ -54,12 +54,13 @@ _Doubt = InvalidToken | KeysUnavailable
 
 
 class WebhookReader:
-    """Reads webhooks of one tenant, given by its *domain* or by a *guard*, whose keys and clocks it then shares.
+    """Reads webhooks of one tenant: ``event = WebhookReader("acme.kinde.com").read(body)``.
 
-    *domain*: one Kinde domain or several of the tenant, as in :class:`~kinde_guard.Guard`; from ``KINDE_DOMAIN``,
-    ``KINDE_ISSUER_URL`` or ``KINDE_HOST`` if neither is given. *transport*, *clocks* and *variables* are as there.
+    *domain*: one Kinde domain or several of the tenant, as in :class:`~kinde_guard.Guard`. Or give a *guard*, and the
+    reader shares its keys and clocks. If you give neither, the domain comes from ``KINDE_DOMAIN``, ``KINDE_ISSUER_URL``
+    or ``KINDE_HOST``. *transport*, *clocks* and *variables* are as in a guard.
 
-    Raises :class:`~kinde_guard.ConfigurationError` in words that say what to change. Fetches nothing yet.
+    Raises :class:`~kinde_guard.ConfigurationError`, which says what to change. Fetches nothing yet.
     """
 
     def __init__(

@@ -34,12 +34,14 @@ class _BeingHandled(Exception):
 
 
 class WebhookReceiver:
-    """Takes the webhooks of *guard*'s tenant: its revocations, if it has any, are told of each event, and then
-    *on_event*, once.
+    """Takes the webhooks of the tenant of *guard*: ``WebhookReceiver(guard, on_event).receive(method, headers, body)``.
 
-    *on_event* may be ``async``. It is called once for each event id (which is signed, as ``webhook-id`` is not): in a
-    process, and in a fleet where the guard's revocations have a *ledger* or one is given; again only after it has
-    failed. Before it is called the signature has held; who sends what has not learns nothing.
+    The revocations of the guard, if it has any, are told of each event. Then *on_event* is called; it may be ``async``.
+    It is called once for each event id (the signature covers the id, unlike ``webhook-id``): once in a process, or once
+    in a fleet if the guard's revocations have a ledger, or you give a *ledger*. It is called again only after it has
+    failed. Before all this, the signature has to hold; a sender whose signature does not hold learns nothing.
+
+    Raises :class:`~kinde_guard.ConfigurationError` if nothing would be done with an event.
     """
 
     def __init__(self, guard: Guard, on_event: OnEvent | None = None, *, ledger: EventLedger | None = None) -> None:
