@@ -309,9 +309,7 @@ def _inject(function: Callable[..., Any], demand: Requires) -> Callable[..., Any
     name = _unused("kinde_guard_token", signature)
     # A test may override access_token, which has judged the scopes; a _Check is left in place.
     scopes = tuple(demand.scopes or ()) if demand.dependency is access_token else ()
-    wrapper = _wrapper(function, name, scopes)
-    if is_async(function):
-        wrapper = _awaitable(wrapper, function)
+    wrapper = (_async_wrapper if is_async(function) else _wrapper)(function, name, scopes)
     wrapper.__signature__ = _with_token(signature, name, demand)  # type: ignore[attr-defined]
     return wrapper
 
@@ -330,18 +328,23 @@ def _wrapper(function: Callable[..., Any], name: str, scopes: tuple[str, ...]) -
     return wrapper
 
 
-def _awaitable(  # pragma: no cover  # half of it is for each version
-    wrapper: Callable[..., Any], function: Callable[..., Any]
+def _async_wrapper(  # pragma: no cover  # half of it is for each version
+    function: Callable[..., Any], name: str, scopes: tuple[str, ...]
 ) -> Callable[..., Any]:
-    """*wrapper*, which returns the coroutine of *function*, as FastAPI has to know it."""
+    """:func:`_wrapper` of a coroutine function, as FastAPI has to know it; without a coroutine of its own, if it can
+    be."""
     if sys.version_info >= (3, 12):
-        return inspect.markcoroutinefunction(wrapper)
+        return inspect.markcoroutinefunction(_wrapper(function, name, scopes))
+    needed = frozenset(scopes)
 
     @functools.wraps(function)
-    async def awaiting(*args: Any, **kwargs: Any) -> Any:
-        return await wrapper(*args, **kwargs)
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        token = kwargs.pop(name, None)
+        if token is None or not needed <= token.scopes:
+            raise _not_let_in(function, token, scopes)
+        return await function(*args, **kwargs)
 
-    return awaiting
+    return wrapper
 
 
 def _not_let_in(function: Callable[..., Any], token: AccessToken | None, scopes: tuple[str, ...]) -> Exception:
