@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from .requirements import scope as scope
     from .requirements import user as user
     from .tokens.access_token import AccessToken as AccessToken
+    from .tokens.caller import Caller as Caller
 
 __version__ = "0.1.0"
 
 _HOME = {
     "AccessToken": "tokens.access_token",
     "AuthError": "errors",
+    "Caller": "tokens.caller",
     "ConfigurationError": "errors",
     "Forbidden": "errors",
     "Guard": "guard",

@@ -40,7 +40,7 @@ CORE = [
     "errors",
     "events", "settings.elsewhere", "settings.leavings", "settings.urls", "settings.variables", "settings.seeds",
     "settings.values", "settings", "tokens.jws",
-    "tokens.claims", "tokens.access_token", "requirements.values", "requirements.text", "requirements",
+    "tokens.claims", "tokens.caller", "tokens.access_token", "requirements.values", "requirements.text", "requirements",
     "tokens.rules", "keys.signatures", "keys.jwk", "keys.key_set", "keys.notices", "keys.seeding", "keys.health",
     "web.bearer", "net.watchdog",
     "net.workers", "net.attempt", "net.flight", "net.joining", "net.bounded", "net.exchange", "net.connect",

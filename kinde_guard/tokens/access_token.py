@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import weakref
 from collections.abc import Callable
-from typing import Any, NoReturn, Protocol, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, dataclass_transform
 
 from ..errors import AuthError, ConfigurationError, Unavailable
 from .claims import (
@@ -24,6 +24,9 @@ from .claims import (
     token_id_of,
 )
 from .digests import fingerprint
+
+if TYPE_CHECKING:
+    from .caller import Caller
 
 T = TypeVar("T")
 
@@ -140,6 +143,13 @@ class AccessToken:
         return self._made_of[2]
 
     @property
+    def caller(self) -> Caller:
+        """Who calls, as a value that outlives the token: for jobs, which must not be given the token itself."""
+        from .caller import Caller  # only here: most requests have no use for one
+
+        return Caller(self.subject, self.client_id, self.org_code, self.issuer, self.is_m2m)
+
+    @property
     def claims(self) -> Json:
         """All claims as a plain dict, made anew at each access: yours to change."""
         return json.loads(self._payload.decode())  # type: ignore[no-any-return]
@@ -177,7 +187,10 @@ class AccessToken:
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("an AccessToken cannot be pickled: what was verified here may have expired where it is read")
+        raise TypeError(
+            "an AccessToken cannot be pickled: what was verified here may have expired where it is read; give jobs "
+            "token.caller"
+        )
 
     def __repr__(self) -> str:
         return f"<AccessToken of {quoted(self.client_id)} from {self.issuer}, {self.fingerprint}>"
