@@ -99,7 +99,7 @@ def greeting(issuer: LocalIssuer, *, has_console: bool = True, listens_at: str =
             "",
             "Or an API key, for an API that takes Kinde's:",
             "",
-            "kinde-guard token --api-key",
+            "kinde-guard token --api-key | kinde-guard verify",
             "",
             "Or without kinde-guard:",
             "",

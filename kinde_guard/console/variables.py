@@ -16,6 +16,7 @@ def variables(issuer: LocalIssuer) -> dict[str, str]:
         "KINDE_M2M_CLIENT_ID": issuer.app.client_id,
         "KINDE_M2M_CLIENT_SECRET": issuer.app.client_secret,
         "KINDE_M2M_AUDIENCE": issuer.audience,
+        "KINDE_API_IDS": issuer.registry.own_api(issuer.audience).id,
     }
 
 

@@ -129,6 +129,7 @@ def test_dev_says_what_to_export(dev: Dev) -> None:
     """The variables of an API and of its client; the domain is the address it is served at, on loopback."""
     ours = {name: value for name, value in dev.environment.items() if name.startswith("KINDE_")}
     assert sorted(ours) == [
+        "KINDE_API_IDS",
         "KINDE_AUDIENCE",
         "KINDE_CLIENT_ID",
         "KINDE_DOMAIN",
@@ -162,6 +163,13 @@ def test_the_example_in_the_help_works_when_pasted(dev: Dev, run: Run, command: 
     assert status == 0
     assert re.search(r"^scope +read:users\b", out, re.M)
     assert err.startswith("valid: M2M app ")
+
+
+def test_dev_suggests_to_make_an_api_key_and_look_at_it(dev: Dev) -> None:
+    line = next(line for line in dev.greeting if "--api-key" in line)
+    status, out, err = dev.paste(line)
+    assert (status, err.partition("_")[0]) == (0, "valid: API key api")
+    assert re.search(r"^scope +read:users write:flags\b", out, re.M)
 
 
 def test_dev_suggests_to_get_a_token_and_look_at_it(dev: Dev) -> None:
