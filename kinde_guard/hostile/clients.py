@@ -9,12 +9,13 @@ from __future__ import annotations
 import http.client
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
+from ..routes.layers import is_a
 from .cases import Benign, Hostile, Pairs
 
 TIMEOUT = 30
@@ -78,7 +79,19 @@ def _guarded_by(client: Any) -> Iterator[Any]:
     extensions = getattr(app, "extensions", None)
     yield extensions.get("kinde_guard") if isinstance(extensions, dict) else None
     yield getattr(getattr(app, "state", None), "kinde_guard", None)
+    yield _of_django(client, app)
     yield app
+
+
+def _of_django(client: Any, app: Any) -> Any:
+    """What guards the Django project, if it is one that has a guard."""
+    if not is_djangos(client) and not is_a(app, "django.core.handlers.base", "BaseHandler"):
+        return None
+    from ..web.django_guard import guard_of_project
+
+    with suppress(ConfigurationError):
+        return guard_of_project()
+    return None
 
 
 def _sender(client: Any) -> _Send:

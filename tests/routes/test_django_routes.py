@@ -25,9 +25,20 @@ from waiting import LONG
 
 from kinde_guard import ConfigurationError, Requirement, org, scope
 from kinde_guard.hostile import assert_resists_hostile_tokens
+from kinde_guard.hostile.clients import asking, takes_api_keys, webhook_path_of
+from kinde_guard.hostile.forge import Forge
+from kinde_guard.hostile.trial import api_key_findings
 from kinde_guard.issuer import LocalIssuer
 from kinde_guard.routes import routes_of
-from kinde_guard.testing import assert_no_unprotected_routes, assert_requires, caller, headers, mint, trust
+from kinde_guard.testing import (
+    api_keys_for,
+    assert_no_unprotected_routes,
+    assert_requires,
+    caller,
+    headers,
+    mint,
+    trust,
+)
 
 urlpatterns = [
     path("drf/", include((test_drf.urlpatterns, "drf"))),
@@ -214,6 +225,20 @@ def test_it_resists_hostile_tokens(route: str, over: str) -> None:
     with project(public=["/healthz"]), trust(get_asgi_application(), issuer):
         client: Any = Client() if over == "Django's test client" else TestClient(get_asgi_application())
         assert_resists_hostile_tokens(client, route, issuer=issuer)
+
+
+@pytest.mark.parametrize("client", [Client, lambda: TestClient(get_asgi_application())], ids=["Django's", "ASGI"])
+def test_it_resists_hostile_api_keys(client: Any) -> None:
+    """Where the project takes keys, which is seen; without them it is as before."""
+    issuer = LocalIssuer("https://local.kinde.test")
+    with project(public=["/healthz"], webhooks="/hooks", on_event=print):
+        with trust(Client(), issuer):
+            assert not takes_api_keys(client())
+            assert webhook_path_of(client()) == "/hooks"
+        with trust(Client(), issuer, api_keys=api_keys_for(issuer)), asking(client(), "/users", "GET") as ask:
+            assert takes_api_keys(client())
+            found, count = api_key_findings(ask, Forge(issuer, issuer.audience, "read:users"), "/users")
+    assert (found, count > 60) == ([], True)
 
 
 def test_who_lets_strangers_in_is_found() -> None:
