@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import ConfigurationError
 from ..issuer import LocalIssuer
-from . import keys, mint, people, setup
+from . import api_keys, keys, mint, people, setup
 from .chooser import chooser
 from .csrf import Stamps
 from .files import Files
@@ -25,7 +25,7 @@ from .live import begin_anew, live
 from .pages import Action, Page, Renderer, View
 from .state import ConsoleState
 
-PAGES = (mint.PAGE, keys.PAGE, people.PAGE, setup.PAGE)
+PAGES = (mint.PAGE, keys.PAGE, api_keys.PAGE, people.PAGE, setup.PAGE)
 STATIC = "/static"
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _STALE = (

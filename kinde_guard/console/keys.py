@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from ..errors import ConfigurationError
 from ..issuer import FAULTS, LocalIssuer, SigningKey
 from ..issuer.tenant import PLACE_NAMES, Place
-from .forms import SentForm
+from .forms import FieldError, SentForm, at_field
 from .pages import Page, Values, View
 from .state import ConsoleState
 
-PLACES = {
-    "keys": "keys",
-    "token": "token endpoint",
-    "discovery": "discovery",
-    "verify": "verification of API keys",
-    "api_keys": "API keys",
+PLACES: dict[str, str] = {
+    "keys": "Signing keys",
+    "token": "Token endpoint",
+    "discovery": "Discovery",
+    "verify": "Verification of API keys",
+    "api_keys": "Other requests for API keys",
 }
 
 
@@ -41,6 +41,7 @@ def show(state: ConsoleState, form: SentForm) -> Values:
         "broken": issuer.faults,
         "down": issuer.down,
         "places": PLACES,
+        "by_place": _by_place(),
         "chosen": {name: form.text(name) for name in ("at", "fault", "value")},
     }
 
@@ -51,7 +52,7 @@ def rotate(state: ConsoleState, form: SentForm) -> View:
     if how == "next":
         already = "already " if state.issuer.upcoming else ""
         key = state.issuer.upcoming or state.issuer.publish_next()
-        return View(notice=f"{_short(key)} is {already}published, and signs after the next rotation.")
+        return View(notice=f"{_short(key)} is {already}published. It signs after the next rotation.")
     if how not in ("soft", "hard"):
         raise ConfigurationError("keys are rotated softly or hard")
     key = state.issuer.rotate(hard=how == "hard")
@@ -68,7 +69,7 @@ def withdraw(state: ConsoleState, form: SentForm) -> View:
         state.issuer.withdraw(kid)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
-    return View(notice="The key is withdrawn: a guard refuses what it signed once it has fetched the keys again.")
+    return View(notice="The key is withdrawn. A guard that has fetched the keys again refuses its tokens.")
 
 
 def break_down(state: ConsoleState, form: SentForm) -> View:
@@ -76,10 +77,11 @@ def break_down(state: ConsoleState, form: SentForm) -> View:
     name, at = form.text("fault"), _place(form)
     value = form.number("value")
     options = {} if value is None or name not in FAULTS else dict.fromkeys(FAULTS[name].options, value)
-    if value is not None and not options:
-        raise ConfigurationError(f"the fault {name!r} takes no number: leave it out")
-    state.issuer.break_down(name, at, **options)
-    return View(notice=f"Broken: {PLACES[at]}, {FAULTS[name].summary}.")
+    if value is not None and name in FAULTS and not options:
+        raise FieldError(f"the fault {name!r} takes no number: leave it out", "value")
+    with at_field("fault" if name not in FAULTS else "at" if at not in FAULTS[name].places else "value"):
+        state.issuer.break_down(name, at, **options)
+    return View(notice=f"{PLACES[at]}: broken from now on ({FAULTS[name].summary}).")
 
 
 def heal(state: ConsoleState, form: SentForm) -> View:
@@ -87,22 +89,35 @@ def heal(state: ConsoleState, form: SentForm) -> View:
     if form.text("at"):
         at = _place(form)
         state.issuer.heal(at)
-        return View(notice=f"Well again: {PLACES[at]}.")
+        return View(notice=f"{PLACES[at]}: healed.")
     state.issuer.heal()
-    return View(notice="Nothing is broken, but it is still down." if state.issuer.down else "Everything is well again.")
+    still = "No endpoint is broken, but the local Kinde is still down."
+    return View(notice=still if state.issuer.down else "Everything works again.")
 
 
 def power(state: ConsoleState, form: SentForm) -> View:
     """Take the local Kinde down, or bring it up again. The console stays."""
     state.issuer.down = form.text("down") == "yes"
-    return View(notice="The local Kinde is down: 503 to everybody." if state.issuer.down else "The local Kinde is up.")
+    down = "The local Kinde is down. It answers everybody with 503."
+    return View(notice=down if state.issuer.down else "The local Kinde is up again.")
 
 
 def _place(form: SentForm) -> Place:
     at = form.text("at")
     if at not in PLACE_NAMES:
-        raise ConfigurationError(f"there is no endpoint {at!r} to break: use one of {', '.join(PLACE_NAMES)}")
+        raise FieldError(f"there is no endpoint {at!r} to break: use one of {', '.join(PLACE_NAMES)}", "at")
     return at
+
+
+def _by_place() -> list[tuple[str, list[str]]]:
+    """The faults, in groups by what they can break."""
+    groups: dict[tuple[Place, ...], list[str]] = {}
+    for name, fault in FAULTS.items():
+        groups.setdefault(fault.places, []).append(name)
+    every = "Any endpoint"
+    return [
+        (every if at == PLACE_NAMES else " and ".join(PLACES[each] for each in at), on) for at, on in groups.items()
+    ]
 
 
 def _row(issuer: LocalIssuer, key: SigningKey) -> Row:
@@ -120,7 +135,7 @@ def _short(key: SigningKey) -> str:
 
 PAGE = Page(
     "/keys",
-    "Keys",
+    "Keys and faults",
     "keys.html",
     show,
     {

@@ -12,6 +12,23 @@ from ..issuer.journal import Entry
 
 SHOWN = 100
 EVERY = "1s"
+GROUPS = {
+    "all": "Everything",
+    "verdicts": "Verdicts",
+    "tokens": "Tokens",
+    "people": "People and webhooks",
+    "keys": "Keys and faults",
+    "api-keys": "API keys",
+}
+"""What can be shown alone; the first is all of it."""
+_GROUP_OF = {
+    "verdicts": ("verdict",),
+    "tokens": ("token", "minted", "sent", "sign"),
+    "people": ("suspended", "restored", "deleted", "changed", "revoked", "webhook"),
+    "keys": ("keys", "discovery", "rotated", "published", "withdrawn", "broken", "healed", "down", "up"),
+    "api-keys": ("api_key",),
+}
+"""How the kinds of a group begin."""
 _BAD = frozenset({"token_refused", "sign_in_refused", "broken", "down", "webhook_failed", "webhook_disabled"})
 _GOOD = frozenset({"token_issued", "signed_in", "healed", "up", "webhook_sent"})
 _NOTHING: tuple[object, ...] = ("", None, False, [])
@@ -31,6 +48,7 @@ class Line:
     summary: str
     details: str
     tone: str
+    group: str
 
 
 def live(issuer: LocalIssuer, since: int = 0) -> dict[str, Any]:
@@ -39,7 +57,7 @@ def live(issuer: LocalIssuer, since: int = 0) -> dict[str, Any]:
     last = entries[-1].number if entries else since
     names = _names(issuer)
     lines = [_line(entry, names) for entry in reversed(entries)]
-    return {"every": EVERY, "last": last, "lines": lines, "state": state(issuer)}
+    return {"every": EVERY, "last": last, "lines": lines, "state": state(issuer), "groups": GROUPS}
 
 
 def begin_anew(since: int, last: int) -> bool:
@@ -52,7 +70,9 @@ def state(issuer: LocalIssuer) -> str:
     """What is wrong with the local Kinde; empty if nothing is."""
     if issuer.down:
         return "down"
-    return ", ".join(f"{place} {broken.name.replace('_', ' ')}" for place, broken in issuer.faults.items())
+    return ", ".join(
+        f"{place.replace('_', ' ')}: {broken.name.replace('_', ' ')}" for place, broken in issuer.faults.items()
+    )
 
 
 def _names(issuer: LocalIssuer) -> dict[str, str]:
@@ -73,7 +93,12 @@ def _line(entry: Entry, names: Mapping[str, str]) -> Line:
         summary,
         _details(entry, summary, known),
         _tone(entry),
+        _group(entry),
     )
+
+
+def _group(entry: Entry) -> str:
+    return next((group for group, starts in _GROUP_OF.items() if entry.kind.startswith(starts)), "all")
 
 
 def _tone(entry: Entry) -> str:

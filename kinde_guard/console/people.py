@@ -6,10 +6,11 @@ import json
 import secrets
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
 from ..errors import ConfigurationError
 from ..issuer.users import Membership, User
-from .forms import SentForm
+from .forms import FieldError, SentForm, at_field
 from .pages import Page, Values, View
 from .state import ConsoleState
 
@@ -17,7 +18,8 @@ NEW = ""
 """In place of an id."""
 _COLUMNS = ("org_code", "org_name", "roles", "permissions")
 _ANOTHER = ("", "", "", "")
-_STAY_GOOD = "Tokens that are out stay good until they expire, where no webhook ends them."
+_STAY_GOOD = "Tokens that were issued before stay good until they expire, unless a webhook tells your API."
+_ANYBODY: dict[str, Any] = {"id": "kp_0", "given_name": "", "family_name": "", "email": "x"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +45,21 @@ def show(state: ConsoleState, form: SentForm) -> Values:
 
 
 def save(state: ConsoleState, form: SentForm) -> View:
-    """Add somebody, or replace who has that id."""
+    """Add a person, or replace who has that id."""
+    parts = {name: form.text(name) for name in ("given_name", "family_name", "email")}
+    flags = form.members("feature_flags")
+    for name, value in {**parts, "feature_flags": flags}.items():
+        with at_field(name):
+            User(**{**_ANYBODY, name: value})
     user = User(
         form.text("id") or f"kp_{secrets.token_hex(16)}",
-        form.text("given_name"),
-        form.text("family_name"),
-        form.text("email"),
-        tuple(_memberships(form)),
-        form.members("feature_flags"),
-        _is_suspended(state, form),
+        **parts,
+        memberships=tuple(_memberships(form)),
+        feature_flags=flags,
+        is_suspended=_is_suspended(state, form),
     )
     state.issuer.add_user(user)
-    return View({"opened": user.id}, f"{state.changed(f'{user.name} is saved')} Tokens from now on say so.")
+    return View({"opened": user.id}, f"{state.changed(f'{user.name} is saved')} The next token says so.")
 
 
 def remove(state: ConsoleState, form: SentForm) -> View:
@@ -84,7 +89,7 @@ def sign_out(state: ConsoleState, form: SentForm) -> View:
 def _user(state: ConsoleState, form: SentForm) -> User:
     user = state.issuer.registry.user(form.text("id"))
     if user is None:
-        raise ConfigurationError("there is no such user any more")
+        raise ConfigurationError("there is no such person any more")
     return user
 
 
@@ -115,11 +120,16 @@ def _memberships(form: SentForm) -> list[Membership]:
     columns = _columns(form)
     if len({len(column) for column in columns}) > 1:
         raise ConfigurationError("the rows of the organizations are incomplete")
-    return [
-        Membership(code.strip(), name.strip(), _words(roles), _words(permissions))
-        for code, name, roles, permissions in zip(*columns, strict=True)
-        if code.strip()
-    ]
+    found: dict[str, Membership] = {}
+    for row, (code, name, roles, permissions) in enumerate(zip(*columns, strict=True)):
+        if not code.strip():
+            continue
+        with at_field("org_code", row):
+            one = Membership(code.strip(), name.strip(), _words(roles), _words(permissions))
+        if one.org_code in found:
+            raise FieldError("a person belongs to an organization once: put everything into one row", "org_code", row)
+        found[one.org_code] = one
+    return list(found.values())
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from kinde_guard.revocation import Revocations
 pytest_plugins = ["browser"]
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-PAGES = ("/", "/keys", "/people", "/setup")
+PAGES = ("/", "/keys", "/api-keys", "/people", "/setup")
 
 
 @contextmanager
@@ -238,6 +238,71 @@ def test_on_a_phone_the_result_stands_above_the_presets(chromium: Browser, issue
     page.context.close()
 
 
+FILLED = """
+    [...document.querySelectorAll('main :is(button, summary)')].filter(each =>
+        each.checkVisibility() && each.matches('.main') && getComputedStyle(each).backgroundColor === accent())
+    .map(each => each.innerText)
+"""
+ACCENT = """() => {
+    const probe = document.body.appendChild(document.createElement('i'));
+    probe.style.setProperty('color', 'var(--accent)');
+    const color = getComputedStyle(probe).color;
+    probe.remove();
+    return color;
+}"""
+
+
+def test_each_page_has_one_filled_button(page: Page, issuer: LocalIssuer) -> None:
+    """For the main thing on it; what one has to unfold first may have its own."""
+    filled = {}
+    for path in PAGES:
+        page.goto(issuer.url + path)
+        filled[path] = page.evaluate(f"(() => {{ const accent = {ACCENT}; return ({FILLED}); }})()")
+    page.goto(issuer.url)
+    mint(page, "m2m")
+    filled["minted"] = page.evaluate(f"(() => {{ const accent = {ACCENT}; return ({FILLED}); }})()")
+    assert filled == {
+        "/": ["Explain"],
+        "/keys": ["Rotate"],
+        "/api-keys": ["Make the key"],
+        "/people": ["Add a person"],
+        "/setup": ["Copy the variables"],
+        "minted": ["Send"],
+    }
+
+
+def test_what_happens_can_be_shown_by_group(page: Page, issuer: LocalIssuer) -> None:
+    """Also what happens after that."""
+    issuer.rotate()
+    mint(page, "m2m")
+    log = happenings(page)
+    expect(log.locator("b", has_text="minted").first).to_be_visible()
+    page.get_by_label("Keys and faults").check()
+    expect(log.locator("b", has_text="minted").first).to_be_hidden()
+    rotated = log.locator("b", has_text="rotated")
+    expect(rotated.first).to_be_visible()
+    before = rotated.count()
+    issuer.rotate()
+    expect(rotated).to_have_count(before + 1)
+    expect(rotated.first).to_be_visible()
+    page.get_by_label("Everything").check()
+    expect(log.locator("b", has_text="minted").first).to_be_visible()
+
+
+def test_an_api_key_is_made_and_copied(page: Page, issuer: LocalIssuer) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    go_to(page, "API keys")
+    page.get_by_label("Name").fill("Nightly report")
+    page.get_by_role("button", name="Make the key").click()
+    expect(page.get_by_role("status")).to_have_text("Nightly report is made.")
+    page.get_by_role("button", name="Copy the key").click()
+    expect(page.get_by_role("status")).to_have_text("Copied.")
+    assert str(page.evaluate("navigator.clipboard.readText()")).startswith("k_live_")
+    expect(happenings(page)).to_contain_text(f"an API key for {issuer.audience} is made")
+    page.get_by_role("button", name="Revoke Nightly report").click()
+    expect(page.get_by_role("status")).to_contain_text("Nightly report is revoked.")
+
+
 def test_keys_are_rotated_and_broken_while_an_api_runs(visitor: Visitor) -> None:
     with local_kinde() as issuer, example("fastapi_app", issuer) as api:
         page = visitor.page()
@@ -246,7 +311,7 @@ def test_keys_are_rotated_and_broken_while_an_api_runs(visitor: Visitor) -> None
         expect(send(page, f"{api}/users")).to_contain_text("200 OK")
         old = page.get_by_label("Token", exact=True).input_value()
 
-        go_to(page, "Keys")
+        go_to(page, "Keys and faults")
         page.get_by_role("button", name="Rotate hard").click()
         expect(page.get_by_role("status")).to_contain_text("No older key is published any more.")
         expect(happenings(page)).to_contain_text("rotated")
@@ -259,10 +324,10 @@ def test_keys_are_rotated_and_broken_while_an_api_runs(visitor: Visitor) -> None
         expect(send(page, f"{api}/users")).to_contain_text("401 Unauthorized")
         expect(happenings(page)).to_contain_text("refused GET /users: unknown_key")
 
-        go_to(page, "Keys")
+        go_to(page, "Keys and faults")
         page.get_by_label("Fault", exact=True).select_option("server_error")
-        page.get_by_role("button", name="Break it").click()
-        expect(page.locator("#state")).to_contain_text("keys server error")
+        page.get_by_role("button", name="Break the endpoint").click()
+        expect(page.locator("#state")).to_contain_text("keys: server error")
         with guarded(issuer) as cold:
             go_to(page, "Tokens")
             mint(page, "m2m")
@@ -271,9 +336,9 @@ def test_keys_are_rotated_and_broken_while_an_api_runs(visitor: Visitor) -> None
             expect(send(page, f"{cold}/users")).to_contain_text("503 Service Unavailable")
             expect(happenings(page)).to_contain_text("could not fetch the keys")
 
-        go_to(page, "Keys")
+        go_to(page, "Keys and faults")
         page.get_by_role("button", name="Heal everything").click()
-        expect(page.locator("#state")).to_contain_text("all well")
+        expect(page.locator("#state")).to_contain_text("everything works")
         for kind in ("broken", "healed", "rotated", "keys fetched"):
             expect(happenings(page).locator("b", has_text=kind).first).to_be_visible()
         page.close()  # before there is nobody to ask
@@ -290,9 +355,9 @@ def test_a_suspension_is_seen_to_reach_an_api(visitor: Visitor) -> None:
             page, token = visitor.page(), issuer.user_token(ada.id, iat=int(issuer.clock()) - 60)
             page.goto(f"{issuer.url}/setup")
             page.get_by_text("Add a webhook").click()
-            page.get_by_label("URL of your API's webhooks").fill(f"{url_of(sock)}/webhooks/kinde")
+            page.get_by_label("Address").fill(f"{url_of(sock)}/webhooks/kinde")
             page.get_by_role("button", name="Add the webhook").click()
-            expect(page.get_by_role("status")).to_contain_text("every event is sent to")
+            expect(page.get_by_role("status")).to_contain_text("gets every event")
             assert guard.verify(token).subject == ada.id
             go_to(page, "People")
             page.get_by_text("Ada Lovelace").first.click()
@@ -309,11 +374,11 @@ def test_a_suspension_is_seen_to_reach_an_api(visitor: Visitor) -> None:
 
 def test_what_others_do_to_the_local_kinde_is_seen_at_once(page: Page, issuer: LocalIssuer) -> None:
     """Without the page being loaded again."""
-    expect(page.locator("#state")).to_contain_text("all well")
+    expect(page.locator("#state")).to_contain_text("everything works")
     with issuer.broken("hanging", "token"):
-        expect(page.locator("#state")).to_contain_text("token hanging")
+        expect(page.locator("#state")).to_contain_text("token: hanging")
         expect(happenings(page)).to_contain_text("token broken")
-    expect(page.locator("#state")).to_contain_text("all well")
+    expect(page.locator("#state")).to_contain_text("everything works")
 
 
 def at_the_chooser(page: Page, issuer: LocalIssuer, back: str, **parameters: str) -> None:
@@ -440,7 +505,7 @@ def test_an_authorisation_is_given_and_taken_back(page: Page, issuer: LocalIssue
     page.get_by_text(app.name).click()
     page.get_by_role("button", name=f"Authorise {app.name} for {issuer.audience}").click()
     expect(happenings(page)).to_contain_text(f"{app.name} may use {issuer.audience}, with no scope")
-    page.get_by_role("button", name=f"Take {issuer.audience} back from {app.name}").click()
+    page.get_by_role("button", name=f"Withdraw the authorisation of {app.name} for {issuer.audience}").click()
     expect(page.get_by_role("button", name=f"Authorise {app.name} for {issuer.audience}")).to_be_visible()
     assert issuer.registry.granted(app, issuer.audience) is None
 
@@ -471,19 +536,25 @@ def test_no_page_has_a_serious_accessibility_violation(page: Page, issuer: Local
     assert found | in_both_schemes(page, "chooser") == {}
 
 
-def test_a_phone_shows_every_page_in_its_width(visitor: Visitor, issuer: LocalIssuer, api: str) -> None:
-    page = visitor.page(size=PHONE)
+@pytest.mark.parametrize("size", [PHONE, (320, 640), (640, 430)], ids=["a phone", "320 px", "200 % of 1280 px"])
+def test_every_page_is_shown_in_its_width(
+    visitor: Visitor, issuer: LocalIssuer, api: str, size: tuple[int, int]
+) -> None:
+    """WCAG 2.2, 1.4.10: nobody has to scroll sideways."""
+    issuer.add_webhook("http://127.0.0.1:9/webhooks/kinde/of/an/api/with/a/long/address")
+    issuer.create_api_key("A key with a long name that says what it is for", user=issuer.registry.users[0])
+    page = visitor.page(size=size)
     width = "document.documentElement.scrollWidth"
     for path in PAGES:
         page.goto(issuer.url + path)
         page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-        assert (path, page.evaluate(width)) == (path, PHONE[0])
+        assert (path, page.evaluate(width)) == (path, size[0])
     page.goto(issuer.url)
     mint(page, "user")
     send(page, f"{api}/users")
-    assert page.evaluate(width) == PHONE[0]
+    assert page.evaluate(width) == size[0]
     at_the_chooser(page, issuer, f"{api}/healthz")
-    assert page.evaluate(width) == PHONE[0]
+    assert page.evaluate(width) == size[0]
     assert violations(page) == []
 
 

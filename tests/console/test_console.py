@@ -138,6 +138,8 @@ def test_a_form_of_another_site_is_refused(console: TestClient, issuer: LocalIss
 @pytest.mark.parametrize("path", ACTIONS)
 def test_every_action_wants_the_stamp_of_its_own_path(issuer: LocalIssuer, path: str) -> None:
     issuer.publish(SigningKey("old", "RS256", KEY.private))
+    issuer.add_webhook("http://127.0.0.1:9/")
+    issuer.create_api_key()
     console, other = visitor(Console(issuer)), next(each for each in ACTIONS if each != path)
     stamps = ("", "é", stamp(visitor(Console(issuer)), path), stamp(console, other))
     last, state = issuer.journal.last, (issuer.key, issuer.registry.users, issuer.faults, issuer.down)
@@ -335,6 +337,124 @@ def test_what_is_wrong_stands_at_its_field(
     assert blamed(page)[0] == field
     assert blamed(page)[1].startswith(words)
     assert f'data-field="{field}" data-row="0"' in post(console, path, {**usual, **fields}, htmx=True).text
+
+
+@pytest.mark.parametrize(("path", "fields", "field", "row"), [
+    ("/keys/break", {"at": "keys", "fault": "made_up"}, "fault", 0),
+    ("/keys/break", {"at": "moon", "fault": "hanging"}, "at", 0),
+    ("/keys/break", {"at": "token", "fault": "empty_set"}, "at", 0),
+    ("/keys/break", {"at": "keys", "fault": "truncated", "value": "3"}, "value", 0),
+    ("/keys/break", {"at": "keys", "fault": "client_error", "value": "200"}, "value", 0),
+    ("/keys/break", {"at": "keys", "fault": "client_error", "value": "many"}, "value", 0),
+    ("/people/save", {"email": ""}, "email", 0),
+    ("/people/save", {"email": "x", "given_name": "a\nb"}, "given_name", 0),
+    ("/people/save", {"email": "x", "feature_flags": "{"}, "feature_flags", 0),
+    ("/people/save", {"email": "x", "feature_flags": '{"a": 1.5}'}, "feature_flags", 0),
+    ("/people/save", {"email": "x", "org_code": ["org_1", "a b"], "org_name": ["", ""], "roles": ["", ""],
+                      "permissions": ["", ""]}, "org_code", 1),
+    ("/people/save", {"email": "x", "org_code": ["org_1", "org_1"], "org_name": ["", ""], "roles": ["", ""],
+                      "permissions": ["", ""]}, "org_code", 1),
+    ("/setup/api", {"audience": ""}, "audience", 0),
+    ("/setup/app", {"name": ""}, "name", 0),
+    ("/setup/app", {"name": "x", "org_code": "a b"}, "org_code", 0),
+    ("/setup/app", {"name": "x", "kind": "front_end", "redirect_uris": "foo"}, "redirect_uris", 0),
+    ("/setup/webhook", {"url": "somewhere"}, "url", 0),
+    ("/setup/webhook", {"url": "http://127.0.0.1:9/", "types": "user.gone"}, "types", 0),
+    ("/api-keys/make", {"name": ""}, "name", 0),
+    ("/api-keys/make", {"name": "x", "audience": "nobody"}, "audience", 0),
+    ("/api-keys/make", {"name": "x", "audience": "https://api.example.com", "scopes": "made:up"}, "scopes", 0),
+    ("/api-keys/make", {"name": "x", "audience": "https://api.example.com", "lifetime": "-1"}, "lifetime", 0),
+    ("/api-keys/make", {"name": "x", "audience": "https://api.example.com", "user": "kp_nobody"}, "user", 0),
+    ("/api-keys/make", {"name": "x", "audience": "https://api.example.com", "org_code": "a b"}, "org_code", 0),
+    ("/api-keys/make", {"name": "x", "user": SAMPLE_USERS[0].id, "org_code": "org_1"}, "org_code", 0),
+])  # fmt: skip
+def test_every_page_says_what_is_wrong_at_its_field(
+    console: TestClient, path: str, fields: dict[str, Any], field: str, row: int
+) -> None:
+    page = post(console, path, fields)
+    assert page.status_code == 422
+    assert blamed(page) == (field, notice(page))
+    assert page.text.count("aria-invalid") == 1
+    assert f'data-field="{field}" data-row="{row}"' in page.text
+
+
+def test_what_is_wrong_with_one_person_stands_at_no_other(console: TestClient) -> None:
+    """Everybody has a field of that name."""
+    ada, grace = SAMPLE_USERS[:2]
+    page = post(console, "/people/save", id=grace.id, email="").text
+    before, _, after = page.partition("aria-invalid")
+    assert f'id="email-{grace.id}"' in before[-200:]
+    assert f'id="email-{ada.id}"' in before
+    assert 'id="email-"' in after
+
+
+@pytest.mark.parametrize("path", [page.path for page in PAGES])
+def test_a_form_has_one_main_button_at_most(console: TestClient, issuer: LocalIssuer, path: str) -> None:
+    issuer.add_webhook("http://127.0.0.1:9/")
+    issuer.create_api_key()
+    issuer.rotate()
+    forms = re.findall(r"<form.*?</form>", console.get(path).text, re.S)
+    assert forms
+    for form in forms:
+        assert len(re.findall(r'<button[^>]* class="main"|<button class="main"', form)) <= 1
+
+
+WORDS_OF_NOBODY = (
+    "Its number",
+    "Take it back",
+    "Add somebody",
+    "if not the usual",
+    "of a user",
+    "Send them so",
+    "Break it<",
+)
+
+
+@pytest.mark.parametrize("path", [page.path for page in PAGES])
+def test_no_page_says_what_stopped_readers(console: TestClient, path: str) -> None:
+    page = console.get(path).text
+    assert [words for words in WORDS_OF_NOBODY if words in page] == []
+
+
+def test_api_keys_are_made_shown_once_and_taken_out_of_use(console: TestClient, issuer: LocalIssuer) -> None:
+    asked = {"name": "Nightly <i>", "audience": issuer.audience, "scopes": "read:users", "user": SAMPLE_USERS[0].id}
+    page = post(console, "/api-keys/make", asked)
+    assert notice(page) == "Nightly <i> is made."
+    text = re.search(r'id="made">(k_live_\w+)<', page.text)
+    assert text is not None
+    (key,) = issuer.api_keys
+    assert (key.name, key.scopes, key.user_id) == ("Nightly <i>", ("read:users",), SAMPLE_USERS[0].id)
+    listed = console.get("/api-keys").text
+    assert text[1] not in listed
+    assert "Ada Lovelace" in listed
+    assert "<i>" not in listed
+    assert text[1] not in json.dumps([entry.as_json() for entry in issuer.journal.since()])
+    page = post(console, "/api-keys/rotate", id=key.id)
+    assert f'id="made">{text[1]}' not in page.text
+    assert 'id="made">k_live_' in page.text
+    assert notice(page).startswith("Nightly <i> has a new text.")
+    assert notice(post(console, "/api-keys/deactivate", id=key.id)) == "Nightly <i> is inactive."
+    assert "Deactivate" not in console.get("/api-keys").text
+    stamped = stamp(console, "/api-keys/revoke")
+    assert notice(post(console, "/api-keys/revoke", id=key.id)).startswith("Nightly <i> is revoked.")
+    assert issuer.api_keys[0].status == "revoked"
+    assert "/api-keys/revoke" not in console.get("/api-keys").text
+    gone = console.post("/api-keys/revoke", data={"stamp": stamped, "id": "api_key_0"})
+    assert (gone.status_code, notice(gone)) == (422, "There is no such API key any more.")
+
+
+@pytest.mark.parametrize(("kind", "group"), [
+    ("verdict", "verdicts"), ("token_refused", "tokens"), ("minted", "tokens"), ("sent", "tokens"),
+    ("signed_in", "tokens"),
+    ("webhook_failed", "people"), ("suspended", "people"), ("revoked", "people"), ("changed", "people"),
+    ("keys_fetched", "keys"), ("rotated", "keys"), ("broken", "keys"), ("api_key_revoked", "api-keys"),
+    ("made_up", "all"),
+])  # fmt: skip
+def test_what_happens_is_listed_by_group(console: TestClient, issuer: LocalIssuer, kind: str, group: str) -> None:
+    issuer.journal.add(kind, "see `kinde-guard explain`")
+    page = console.get("/").text
+    assert re.search(rf'<li class="{group}[^"]*"><time', page)
+    assert "see <code>kinde-guard explain</code>" in page
 
 
 def test_what_is_code_is_shown_as_code(console: TestClient, issuer: LocalIssuer) -> None:
@@ -687,18 +807,18 @@ def test_the_key_that_signs_next_is_named_and_made_once(console: TestClient, iss
 
 def test_what_is_healed_while_it_is_down_is_still_down(console: TestClient, issuer: LocalIssuer) -> None:
     issuer.down = True
-    assert notice(post(console, "/keys/heal")) == "Nothing is broken, but it is still down."
+    assert notice(post(console, "/keys/heal")) == "No endpoint is broken, but the local Kinde is still down."
 
 
 def test_endpoints_are_broken_and_healed(console: TestClient, issuer: LocalIssuer) -> None:
     page = post(console, "/keys/break", at="keys", fault="server_error", value="502")
     assert console.get("/.well-known/jwks").status_code == 502
-    assert "keys server error" in page.text
+    assert "keys: server error" in page.text
     post(console, "/keys/break", at="token", fault="hanging", value="")
     assert issuer.faults["token"].options == {"seconds": 3600.0}
     post(console, "/keys/heal", at="keys")
     assert list(issuer.faults) == ["token"]
-    assert notice(post(console, "/keys/heal")) == "Everything is well again."
+    assert notice(post(console, "/keys/heal")) == "Everything works again."
     assert not issuer.faults
 
 
@@ -750,7 +870,7 @@ def test_people_are_added_changed_and_removed(console: TestClient, issuer: Local
     ({"email": ""}, "An email address must be text"),
     ({"feature_flags": "{"}, "Feature flags: this is not JSON"),
     ({"feature_flags": '{"a": 1.5}'}, "The feature flag 'a' must be"),
-    ({"org_code": ["org_1", "org_1"]}, "A user belongs to an organization once"),
+    ({"org_code": ["org_1", "org_1"]}, "A person belongs to an organization once"),
     ({"roles": ["one"]}, "The rows of the organizations are incomplete"),
 ])  # fmt: skip
 def test_who_cannot_be_saved(console: TestClient, issuer: LocalIssuer, fields: dict[str, Any], words: str) -> None:
@@ -793,7 +913,7 @@ def test_a_saved_form_is_done_with(console: TestClient, issuer: LocalIssuer) -> 
 def test_somebody_is_suspended_and_restored(console: TestClient, issuer: LocalIssuer, htmx: bool) -> None:
     ada = SAMPLE_USERS[0]
     page = post(console, "/people/suspend", id=ada.id, htmx=htmx)
-    assert notice(page).startswith("Ada Lovelace is suspended. Tokens that are out stay good")
+    assert notice(page).startswith("Ada Lovelace is suspended. Tokens that were issued before stay good")
     assert "suspended</strong>" in page.text
     assert page.text.count("<details open>") == 1
     post(console, "/people/save", {**PERSON, "id": ada.id})  # another name makes nobody good
@@ -814,22 +934,25 @@ def test_somebody_is_signed_out_everywhere(console: TestClient, issuer: LocalIss
 @pytest.mark.parametrize("act", ["suspend", "sign-out", "remove"])
 def test_nobody_is_there_any_more(console: TestClient, act: str) -> None:
     page = post(console, f"/people/{act}", id="kp_nobody")
-    assert (page.status_code, notice(page)) == (422, "There is no such user any more.")
+    assert (page.status_code, notice(page)) == (422, "There is no such person any more.")
 
 
 def test_webhooks_are_added_broken_and_removed(console: TestClient, issuer: LocalIssuer) -> None:
     page = post(console, "/setup/webhook", url="http://127.0.0.1:9/hook", types="user.deleted, user.updated")
-    assert notice(page) == "user.deleted and user.updated is sent to http://127.0.0.1:9/hook."
+    assert notice(page) == "http://127.0.0.1:9/hook gets user.deleted, user.updated."
     (webhook,) = issuer.webhooks.all
     assert webhook.types == ("user.deleted", "user.updated")
     assert "http://127.0.0.1:9/hook" in console.get("/setup").text
-    assert notice(post(console, "/setup/webhook/break", fault="forged")).startswith("Webhooks: signed with a stranger")
+    assert notice(post(console, "/setup/webhook/break", fault="forged")).startswith(
+        "Webhooks: broken from now on (signed with a stranger"
+    )
     assert issuer.webhook_fault == "forged"
     assert 'value="forged" selected' in console.get("/setup").text
-    assert notice(post(console, "/setup/webhook/break", fault="")) == "Webhooks are well again."
+    assert notice(post(console, "/setup/webhook/break", fault="")) == "Webhooks work again."
     assert post(console, "/setup/webhook/break", fault="guessed").status_code == 422
-    assert notice(post(console, "/setup/webhook/remove", webhook=webhook.id)).startswith("nothing is sent to")
-    assert issuer.webhooks.all == ()
+    other = issuer.add_webhook("http://127.0.0.1:9/other")
+    assert notice(post(console, "/setup/webhook/remove", webhook=webhook.id)).endswith("gets no events any more.")
+    assert issuer.webhooks.all == (other,)
     assert post(console, "/setup/webhook/remove", webhook=webhook.id).status_code == 422
 
 
@@ -852,9 +975,11 @@ def test_what_becomes_of_webhooks_is_listed(console: TestClient, issuer: LocalIs
         "webhook_failed", "user.deleted to http://a/b: 503, again in 5 s", url="http://a/b", answer="503"
     )
     page = console.get("/people").text
-    assert re.search(r'<li class="good"><time.*?webhook sent</b> <span>user.updated to http://a/b</span>', page, re.S)
     assert re.search(
-        r'<li class="bad"><time.*?webhook failed</b> <span>user.deleted to .*? again in 5 s</span>', page, re.S
+        r'<li class="people good"><time.*?webhook sent</b> <span>user.updated to http://a/b</span>', page, re.S
+    )
+    assert re.search(
+        r'<li class="people bad"><time.*?webhook failed</b> <span>user.deleted to .*? again in 5 s</span>', page, re.S
     )
 
 
@@ -882,7 +1007,9 @@ def test_an_authorisation_is_taken_back(console: TestClient, issuer: LocalIssuer
     assert issuer.registry.granted(app, issuer.audience) is None
     assert notice(page).startswith(f"{app.name} may not use {issuer.audience} any more.")
     assert f"<details open><summary><b>{app.name}</b>" in page.text
-    assert re.findall(r'aria-label="(Take .*?)"', page.text) == [f"Take {issuer.audience} back from {issuer.app.name}"]
+    assert re.findall(r'aria-label="(Withdraw the .*?)"', page.text) == [
+        f"Withdraw the authorisation of {issuer.app.name} for {issuer.audience}"
+    ]
 
 
 def test_apps_and_apis_are_added_and_authorised(console: TestClient, issuer: LocalIssuer) -> None:
@@ -951,7 +1078,7 @@ def test_what_happens_is_listed_once_and_newest_first(console: TestClient, issue
     issuer.rotate()
     assert len(listed(console, last)[0]) == 1
     page = console.get("/").text
-    assert 'class="bad"' in page
+    assert 'class="verdicts bad"' in page
     assert "<script>alert" not in page
     assert page.count("<time") == 3
 
@@ -960,7 +1087,7 @@ def line(console: TestClient, entry: Entry) -> tuple[str, ...]:
     """Class, kind, summary and details of the one line after the entries before *entry*."""
     page = console.get(f"/events?since={entry.number - 1}").text
     found = re.search(
-        r'<li(?: class="(\w+)")?><time.*?<b>(.*?)</b> <span>(.*?)(?: <small>(.*?)</small>)?</span>', page, re.S
+        r'<li class="[\w-]+ ?(\w*)"><time.*?<b>(.*?)</b> <span>(.*?)(?: <small>(.*?)</small>)?</span>', page, re.S
     )
     assert found is not None
     return tuple(html.unescape(each or "") for each in found.groups())
