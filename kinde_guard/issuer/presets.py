@@ -136,7 +136,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         ),
         "unknown_crit": Preset(
             "Unknown extension",
-            "It demands one that nobody knows.",
+            "Nobody knows what it demands.",
             "unsupported_header",
             _with_header(crit=["exp2"], exp2=1),
         ),
