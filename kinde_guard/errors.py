@@ -198,6 +198,11 @@ class AuthError(_Answered):
     def __str__(self) -> str:
         return self.reason
 
+    @once
+    def __notes__(self) -> list[str]:  # type: ignore[override]  # it is kept, and can be added to
+        """The hint, below the traceback of a refusal that nobody has caught (PEP 678); it is no part of the text."""
+        return [self.hint] if self.hint else []
+
     def name_scopes(self, scopes: Iterable[str]) -> None:
         """Have the challenge tell a client without a good token which *scopes* to ask for (RFC 6750 §3); adapters call
         it.

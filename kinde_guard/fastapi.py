@@ -269,6 +269,8 @@ class KindeGuard(starlette.KindeGuard):
         """Check *app*, as :meth:`kinde_guard.starlette.KindeGuard.check` does, and have the docs pages tell of the
         guard."""
         super().check(app)
+        for route in own_routes(app):
+            _check_for_types(route)
         self._swagger.start(app)
 
     def start(self, app: Starlette) -> None:
@@ -291,6 +293,15 @@ def schemes_of(app: FastAPI) -> set[str]:
 def securities(route: Any) -> Iterator[AccessTokenSecurity]:
     """Each one that *route* depends on."""
     return (inner.call for inner in dependencies_of(route) if isinstance(inner.call, AccessTokenSecurity))
+
+
+def _check_for_types(route: Any) -> None:
+    """``Depends(Token)`` is a call of a type to FastAPI, which asks every caller for its arguments: a 422."""
+    for inner in dependencies_of(route):
+        if inner.call in (Token, OptionalToken, TokenOrNone):
+            raise ConfigurationError(
+                f"{name_of(route.endpoint)}() has Depends(…) around a type that says so itself: write token: Token"
+            )
 
 
 def requirements_in(route: Any, security: AccessTokenSecurity) -> Iterator[Requirement]:

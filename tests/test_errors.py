@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import traceback
 from typing import Any, get_args
 
 import pytest
@@ -194,3 +195,18 @@ def test_what_cannot_be_told_is_one_family_that_is_never_raised_itself() -> None
     assert errors.ApiKeysUnavailable.__bases__ == (errors.Unavailable,)
     with pytest.raises(ConfigurationError, match="raise a kind of it, such as KeysUnavailable"):
         errors.Unavailable(1)
+
+
+def test_a_traceback_ends_with_what_to_change() -> None:
+    """Where nobody has caught it; what ``str`` gives may be shown to callers, and has it not. Notes of others stay."""
+    refusal = InvalidToken("malformed", "send the access_token of the answer")
+    assert str(refusal) == "malformed"
+    refusal.add_note("while the report was made")
+    lines = "".join(traceback.format_exception_only(refusal)).splitlines()
+    assert lines == [
+        "kinde_guard.errors.InvalidToken: malformed", "send the access_token of the answer", "while the report was made"
+    ]  # fmt: skip
+    assert (
+        "".join(traceback.format_exception_only(InvalidToken("expired")))
+        == "kinde_guard.errors.InvalidToken: expired\n"
+    )

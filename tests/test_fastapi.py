@@ -50,6 +50,7 @@ from kinde_guard.fastapi import (
     OptionalToken,
     Requires,
     Token,
+    TokenOrNone,
     access_token,
     optional_access_token,
     requires,
@@ -885,6 +886,16 @@ def test_override_of_the_optional_one(guard: Guard) -> None:
 
 
 # Traps
+
+
+@pytest.mark.parametrize("named", [Token, OptionalToken, TokenOrNone], ids=["Token", "OptionalToken", "TokenOrNone"])
+def test_a_type_in_depends_is_told_at_start(named: Any) -> None:
+    """To FastAPI it is a call of the type, whose arguments it asks every caller for: 422, in place of 401 or 200."""
+    app = FastAPI()
+    KindeGuard(app, guard=guard_of(Issuer()))
+    app.get("/")(_with_default(Depends(named)))
+    with pytest.raises(ConfigurationError, match="write token: Token"), TestClient(app):
+        pass
 
 
 @pytest.mark.parametrize("demand", [requires_auth, requires_scope("a"), requires_permission("p")])

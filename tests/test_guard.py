@@ -261,7 +261,9 @@ def test_what_an_adapter_is_given(issuer: Issuer) -> None:
         check_given(None, {"leway": 10}, adapter)
     with pytest.raises(ConfigurationError, match=r"did you mean public\?$"):
         check_given(None, {"publik": 10}, adapter)
-    with pytest.raises(ConfigurationError, match="has no setting 'apps': there are algorithms, audience, cache_size"):
+    with pytest.raises(ConfigurationError, match=r"has no setting 'issuer': write domain=…$"):
+        check_given(None, {"issuer": "x"}, adapter)
+    with pytest.raises(ConfigurationError, match="has no setting 'apps': there are algorithms, api_keys, audience"):
         check_given(guard_of(issuer), {"apps": 10}, adapter)
 
 

@@ -482,7 +482,7 @@ def test_wrong_use_fails_at_once(guard: Guard) -> None:
     for misspelt, mend in {"audiense": "audience", "domian": "domain", "pubic": "public", "health": "healthz"}.items():
         with pytest.raises(ConfigurationError, match=rf"KindeGuard has no setting '{misspelt}': did you mean {mend}\?"):
             KindeGuard(Starlette(), **{misspelt: cast(Any, "x")})
-    with pytest.raises(ConfigurationError, match="has no setting 'x': there are algorithms, audience"):
+    with pytest.raises(ConfigurationError, match="has no setting 'x': there are algorithms, api_keys, audience"):
         KindeGuard(Starlette(), guard=guard, x="x")  # type: ignore[call-arg]
     started = Starlette()
     ask(started, "/")

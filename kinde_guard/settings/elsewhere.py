@@ -10,10 +10,10 @@ from typing import Any, TypeVar, cast
 Init = TypeVar("Init", bound=Callable[..., None])
 
 _HERE = {
-    "issuer": "write domain=…, or give the domain first",
+    "issuer": "write domain=…",
     "issuers": "write domain=[…]",
-    "issuer_url": "write domain=…, or give the domain first",
-    "kinde_domain": "write domain=…, or give the domain first",
+    "issuer_url": "write domain=…",
+    "kinde_domain": "write domain=…",
     "audiences": "write audience=[…]",
     "aud": "write audience=…",
     "jwks_uri": "write jwks_url=…",
@@ -40,13 +40,14 @@ def naming_its_settings(init: Init) -> Init:
     def checking(self: object, *args: Any, **settings: Any) -> None:
         for name in settings:
             if name not in known:
-                raise TypeError(f"{type(self).__name__} has no setting {name!r}: {_mend(name, known)}")
+                raise TypeError(f"{type(self).__name__} has no setting {name!r}: {mend_of(name, known)}")
         init(self, *args, **settings)
 
     return cast(Init, checking)
 
 
-def _mend(name: str, known: Sequence[str]) -> str:
+def mend_of(name: str, known: Sequence[str]) -> str:
+    """What to write in place of *name*, which is none of *known*."""
     from difflib import get_close_matches  # only here: where all is well it need not be loaded
 
     near = get_close_matches(name, known, 1)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 from ..errors import ConfigurationError
 from ..guard import Guard
+from ..settings.elsewhere import mend_of
 
 Init = TypeVar("Init", bound=Callable[..., None])
 
@@ -48,9 +49,4 @@ def _settings_of(made: Callable[..., object]) -> set[str]:
 
 
 def _unknown(adapter: Callable[..., object], name: str, known: set[str]) -> str:
-    from difflib import get_close_matches  # only here: where all is well it need not be loaded
-
-    known = known - {"app"}
-    near = get_close_matches(name, sorted(known), 1)
-    mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
-    return f"{adapter.__name__} has no setting {name!r}: {mend}"
+    return f"{adapter.__name__} has no setting {name!r}: {mend_of(name, sorted(known - {'app'}))}"
