@@ -22,6 +22,8 @@ T = TypeVar("T")
 LANES = 8
 PATIENCE = 10.0
 """Seconds: who waited for longer has gone."""
+LOST = 3 * PATIENCE
+"""Seconds after which nothing will come of a verification: its deadline fell into the moment in which it was begun."""
 
 
 class Verification(Generic[T]):
@@ -37,8 +39,9 @@ class Verification(Generic[T]):
 
     def over(self, outcome: T | None) -> None:
         """It has come to *outcome*; or nobody asks any more. The key itself is let go."""
-        self.key, self.outcome = b"", outcome
-        self.future.set_result(None)
+        if not self.future.done():
+            self.key, self.outcome = b"", outcome
+            self.future.set_result(None)
 
 
 class Lanes(Generic[T]):
@@ -66,7 +69,11 @@ class Lanes(Generic[T]):
 
     def under_way(self, digest: bytes) -> Verification[T] | None:
         """The one of this key, if it is asked about."""
-        return self._pending.get(digest)
+        found = self._pending.get(digest)
+        if found is not None and ageing() - found.since > LOST:
+            self.end(found, None)
+            return None
+        return found
 
     def start(self, digest: bytes, key: bytes) -> Verification[T]:
         """The verification of this key; it is begun unless it is under way."""
@@ -98,7 +105,8 @@ class Lanes(Generic[T]):
 
     def end(self, ended: Verification[T], outcome: T | None) -> None:
         """Tell those who wait."""
-        self._pending.pop(ended.digest, None)
+        if self._pending.get(ended.digest) is ended:
+            self._pending.pop(ended.digest)
         ended.over(outcome)
 
 

@@ -18,6 +18,9 @@ class StandInGuard:
     """An authenticator that takes every request for that of one caller, whatever it carries; what a route requires is
     judged as ever. It has the other methods of a guard, too: an app under test may ask its guard for anything."""
 
+    revocations = None
+    api_keys = None
+
     def __init__(self, token: AccessToken) -> None:
         self._token = token
         self.permissions_as_scopes = token.permissions_as_scopes

@@ -611,6 +611,19 @@ class TestLanes:
         waiting = some._pending[b"digest"] = lanes.Verification(b"digest", b"key")
         assert some.start(b"digest", b"key") is waiting
 
+    def test_what_is_lost_is_begun_anew(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """And what comes of it all the same, late, takes nothing away from the other."""
+        some = self.lanes()
+        lost = some._pending[b"digest"] = lanes.Verification(b"digest", b"key")
+        assert some.under_way(b"digest") is lost
+        lost.since -= lanes.LOST + 1
+        assert some.under_way(b"digest") is None
+        assert lost.future.done()
+        some.go_on = lambda: None  # type: ignore[method-assign]
+        another = some.start(b"digest", b"key")
+        some.end(lost, "late")
+        assert (lost.outcome, some.under_way(b"digest"), another.future.done()) == (None, another, False)
+
     def test_a_lane_that_finds_nothing_to_do(self) -> None:
         """Two have started it for what the one before has done already."""
         some = self.lanes()
