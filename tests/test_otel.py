@@ -22,7 +22,7 @@ from prometheus_client import start_http_server
 from waiting import LONG
 
 from kinde_guard import AuthError, Guard, KeysUnavailable, permission, scope
-from kinde_guard.events import RevocationsLoaded, RevocationsStale, Revoked
+from kinde_guard.events import ApiKeyAnswered, ApiKeyUnanswered, RevocationsLoaded, RevocationsStale, Revoked
 from kinde_guard.net import joining
 from kinde_guard.otel import Telemetry
 from kinde_guard.webhooks import WebhookEvent, WebhookReceiver
@@ -289,6 +289,23 @@ def test_webhooks_are_counted_by_type_and_by_what_became_of_them() -> None:
         (("webhook.type", "user.updated"),): 2,
         (("error.type", "not_handled"), ("webhook.type", "user.updated")): 1,
         (("error.type", "malformed"),): 1,
+    }
+
+
+def test_calls_about_api_keys_are_measured(backend: Backend) -> None:
+    """A key that is refused is no error: Kinde has answered."""
+    observe = backend.telemetry.observe
+    for event in (
+        ApiKeyAnswered(ISSUER, 0.1, ""),
+        ApiKeyAnswered(ISSUER, 0.2, ""),
+        ApiKeyAnswered(ISSUER, 0.1, "wrong_api"),
+        ApiKeyUnanswered(ISSUER, 5.0, "no_answer", "why", 1.0),
+    ):
+        observe(event)
+    assert backend.points("kinde_guard.api_keys.call.duration") == {
+        (("api_key.reason", "good"), ("issuer", ISSUER)): 2,
+        (("api_key.reason", "wrong_api"), ("issuer", ISSUER)): 1,
+        (("error.type", "no_answer"), ("issuer", ISSUER)): 1,
     }
 
 
