@@ -227,14 +227,14 @@ def _read(token: AccessToken, name: str) -> Any:
     dear, all of them at once."""
     if name not in _READERS:
         _no_attribute(name)
-    claims = token._claims
+    claims, permissions_as_scopes = token._claims, token._made_of[2]
     if claims is not None:
-        value = _READERS[name](claims, token.permissions_as_scopes)
+        value = _READERS[name](claims, permissions_as_scopes)
         _set(token, name, value)
         return value
     claims = token.claims
     for each, read in _READERS.items():
-        _set(token, each, read(claims, token.permissions_as_scopes))
+        _set(token, each, read(claims, permissions_as_scopes))
     return object.__getattribute__(token, name)
 
 
