@@ -41,6 +41,7 @@ COMMANDS = {
         "routes",
         "List every route of an app, and what it demands; and the middleware that is asked before the guard.",
     ),
+    "scopes": Listed("scopes.command", "Compare the scopes that an app demands with those that its API has in Kinde."),
     "token": Listed("token", "Get an access token by client credentials."),
     "verify": Listed("verify", "Verify an access token, as the guard in front of an API does."),
 }

@@ -24,7 +24,9 @@ from .webhooks import Webhooks
 AUDIENCE = "https://api.example.com"
 SCOPES = ("read:users", "write:flags")
 READ_API_KEYS = "read:api_keys"
-MANAGEMENT_SCOPES = tuple(f"{what}:api_keys" for what in ("create", "read", "update", "delete"))
+SCOPES_OF_SCOPES = ("read:apis", "read:api_scopes", "create:api_scopes")
+"""What it takes to see the scopes of APIs, and to add some."""
+MANAGEMENT_SCOPES = (*(f"{what}:api_keys" for what in ("create", "read", "update", "delete")), *SCOPES_OF_SCOPES)
 Place = Literal["keys", "token", "discovery", "verify", "api_keys"]
 """What of a local Kinde can be broken; ``verify`` is where APIs ask whether an API key is good, ``api_keys`` all else
 that is asked about them."""
@@ -208,6 +210,6 @@ class Tenant(Mint):
         self.app, self.front_end_app = registry.add_app(machine), registry.add_app(browser)
         for app in (self.app, self.front_end_app):
             registry.authorize(app, AUDIENCE, None)
-        registry.authorize(machine, self.management_audience, [READ_API_KEYS])
+        registry.authorize(machine, self.management_audience, [READ_API_KEYS, *SCOPES_OF_SCOPES])
         for user in SAMPLE_USERS:
             registry.add_user(user)

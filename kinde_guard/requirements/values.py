@@ -186,7 +186,7 @@ def scope(*names: str) -> Requirement:
     for name in _named("scope", names):
         if SCOPE_TOKEN.fullmatch(name) is None:
             raise ConfigurationError(f"{name!r} is not one scope: write scope('a', 'b') for several, without spaces")
-    return Scopes(tuple(dict.fromkeys(names)))
+    return Scopes(tuple(dict.fromkeys(map(str.__str__, names))))  # of an enum's members their text alone
 
 
 def permission(*keys: str) -> Requirement:

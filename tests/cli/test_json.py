@@ -239,6 +239,14 @@ def test_routes(run: Run) -> None:
     assert_as_documented("routes", document(run("routes", SAMPLE)))
 
 
+def test_scopes(run: Run, kinde: LocalIssuer) -> None:
+    compared = run("scopes", SAMPLE), run("scopes", SAMPLE, "--add")
+    kinde.add_api(kinde.audience, ["read:users", "write:flags"])
+    assert_as_documented("scopes: The comparison", document(compared[0], 1), document(compared[1]))
+    refused = run("scopes", SAMPLE, "--audience", "https://other.example")
+    assert_as_documented("scopes: Kinde refuses, or does not answer", document(refused, 1))
+
+
 @pytest.mark.parametrize("command", ["verify", "explain", "keys", "forward-auth"])
 def test_settings_that_are_wrong_leave_stdout_empty(command: str, run: Run) -> None:
     status, out, err = run(command, KINDE_DOMAIN="null")

@@ -268,11 +268,11 @@ class TestWhoMay:
             answer = anybody.request(method, path, headers=bearer(token) if token else {}, json={})
             assert code(answer) == (401, "TOKEN_INVALID"), name
 
-    def test_the_sample_app_may_verify_and_no_more(self, issuer: LocalIssuer, anybody: httpx.Client) -> None:
+    def test_the_sample_app_may_verify_and_change_no_key(self, issuer: LocalIssuer, anybody: httpx.Client) -> None:
         app = issuer.app
         form = {"grant_type": "client_credentials", "client_id": app.client_id, "client_secret": app.client_secret}
         answer = anybody.post("/oauth2/token", data={**form, "audience": issuer.management_audience}).json()
-        assert answer["scope"] == "read:api_keys"
+        assert answer["scope"] == "read:api_keys read:apis read:api_scopes create:api_scopes"
         made = issuer.create_api_key()
         asked = anybody.post(VERIFY, json={"api_key": made.key}, headers=bearer(answer["access_token"]))
         assert asked.json()["is_valid"] is True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from ..tenant import Place
@@ -16,6 +17,9 @@ REVOKE_PATH = "/oauth2/revoke"
 API_KEYS_PATH = "/api/v1/api_keys"
 API_KEY_PATH = f"{API_KEYS_PATH}/{{key_id}}"
 VERIFY_PATH = f"{API_KEYS_PATH}/verify"
+APIS_PATH = "/api/v1/apis"
+API_SCOPES_PATH = f"{APIS_PATH}/{{api_id}}/scopes"
+_API_SCOPES = re.compile(rf"{APIS_PATH}/[^/]+/scopes")
 _PLACES: Mapping[str, Place] = {
     **dict.fromkeys(DISCOVERY_PATHS, "discovery"),
     **dict.fromkeys(JWKS_PATHS, "keys"),
@@ -32,6 +36,8 @@ def place_of(path: str) -> Place | None:
 
 
 def route_of(path: str) -> str:
-    """The row of the table of endpoints that *path* belongs to: itself, unless its last segment is an id."""
+    """The row of the table of endpoints that *path* belongs to: itself, unless there is an id in it."""
+    if _API_SCOPES.fullmatch(path):
+        return API_SCOPES_PATH
     above, _, key_id = path.rpartition("/")
     return API_KEY_PATH if above == API_KEYS_PATH and key_id and path != VERIFY_PATH else path

@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from ..faults import spoilt
 from ..messages import MAX_BODY, Request, Response, error_response
 from ..tenant import Tenant
-from . import api_keys, authorization
+from . import api_keys, apis, authorization
 from .discovery import discovery
 from .jwks import jwks
 from .logout import log_out
 from .paths import (
     API_KEY_PATH,
     API_KEYS_PATH,
+    API_SCOPES_PATH,
+    APIS_PATH,
     AUTH_PATH,
     DISCOVERY_PATHS,
     JWKS_PATHS,
@@ -32,7 +34,7 @@ from .token import token
 Endpoint = Callable[[Tenant, Request], Response]
 
 # Visited by browsers, or asked by APIs alone: never read by a page of another origin, so no CORS.
-_UNREAD = (AUTH_PATH, LOGOUT_PATH, VERIFY_PATH, API_KEYS_PATH, API_KEY_PATH)
+_UNREAD = (AUTH_PATH, LOGOUT_PATH, VERIFY_PATH, API_KEYS_PATH, API_KEY_PATH, APIS_PATH, API_SCOPES_PATH)
 _CORS = {"access-control-allow-origin": "*"}
 _PREFLIGHT = {
     "access-control-allow-headers": "authorization, content-type, x-requested-with",
@@ -50,6 +52,8 @@ ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     VERIFY_PATH: {"POST": api_keys.verify},
     API_KEYS_PATH: api_keys.ALL_OF_THEM,
     API_KEY_PATH: api_keys.ONE_OF_THEM,
+    APIS_PATH: apis.APIS,
+    API_SCOPES_PATH: apis.SCOPES,
 }
 
 

@@ -1,0 +1,1 @@
+"""``kinde-guard scopes``: what an app demands, beside what its API has in Kinde."""
