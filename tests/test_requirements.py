@@ -163,6 +163,14 @@ def test_the_organization_of_a_path() -> None:
         in_path.met_by(rich())
 
 
+def test_what_asks_for_nothing_of_a_path_is_the_same_for_every_request() -> None:
+    """Each request binds what its route requires: nothing new is made of it without need."""
+    for requirement in (authenticated, scope("a") & machine, scope("a") | org("b")):
+        assert requirement.bound({"org_code": "org_1"}) is requirement
+    of_path = scope("a") & org_of_route(None, "org_code")
+    assert of_path.bound({"org_code": "org_1"}) is not of_path
+
+
 ANY: Any = scope("a")  # so that type checkers let the mistakes pass
 
 

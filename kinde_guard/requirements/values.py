@@ -74,7 +74,8 @@ class AllOf(Requirement):
         return tuple(dict.fromkeys(name for part in self.parts for name in part.scopes()))
 
     def bound(self, parameters: Mapping[str, object]) -> Requirement:
-        return AllOf(tuple(part.bound(parameters) for part in self.parts))
+        parts = tuple(part.bound(parameters) for part in self.parts)
+        return self if parts == self.parts else AllOf(parts)
 
     def _with_all_scopes(self, refusal: AuthError | Unavailable) -> AuthError | Unavailable:
         """RFC 6750 §3: ``scope`` names the scope *required*, all of it, so that one more token request is enough."""
@@ -102,7 +103,8 @@ class AnyOf(Requirement):
         return self._reported().scopes()
 
     def bound(self, parameters: Mapping[str, object]) -> Requirement:
-        return AnyOf(tuple(part.bound(parameters) for part in self.parts))
+        parts = tuple(part.bound(parameters) for part in self.parts)
+        return self if parts == self.parts else AnyOf(parts)
 
     def _reported(self) -> Requirement:
         return next((part for part in self.parts if part.scopes()), self.parts[0])
