@@ -266,8 +266,9 @@ class TestNotValid:
 
     @pytest.mark.parametrize("status", ["revoked", "inactive", "Active", ""])
     def test_valid_and_yet_not_active(self, kinde: KindeServer, status: str) -> None:
-        kinde.keys[USER_KEY]["status"] = status
+        kinde.answers[VERIFY] = said(200, kinde.verdict(USER_KEY, status=status))
         assert reason(guard_of_keys(kinde), USER_KEY) == "invalid_api_key"
+        assert kinde.verified == len(kinde.asked) - 1  # that is enough
 
     @pytest.mark.parametrize("where", ["verify", "details"])
     @pytest.mark.parametrize(("date", "expected"), [
@@ -740,6 +741,9 @@ class TestOutages:
         time.passes(60)
         kinde.keys[USER_KEY]["is_valid"] = False
         assert reason(guard, USER_KEY) == "good"
+        health = guard.health()[kinde.url].api_keys
+        assert health is not None
+        assert health.state == "answering"  # nothing has failed: it is not waited for any more
         for _ in range(2):
             assert kinde.arrived.acquire(timeout=LONG)
         kinde.open.set()
