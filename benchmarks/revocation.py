@@ -318,6 +318,7 @@ def follow(url: str) -> dict[str, float]:
     def busy() -> None:
         while not over.is_set():
             sum(number for number in range(1_000))
+            time.sleep(0)  # as a server does that reads and writes
 
     thread = threading.Thread(target=busy)
     thread.start()

@@ -50,7 +50,7 @@ class RedisServer:
         self._program, self._folder, self._options = program, folder, options
         self._keeps, self._sentinel = keeps, sentinel
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -156,7 +156,7 @@ def running_cluster(folder: Path, size: int = 3) -> Iterator[list[RedisServer]]:
     with ExitStack() as stack:
         servers, buses = [], []
         for number in range(size):
-            buses.append(str(_free_port()))
+            buses.append(str(free_port()))
             options = ("--cluster-enabled", "yes", "--cluster-port", buses[-1], "--cluster-node-timeout", "5000")
             servers.append(stack.enter_context(running_redis(folder / str(number), *options)))
         clients = [stack.enter_context(server.client()) for server in servers]
@@ -183,7 +183,8 @@ def _pings(port: int) -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """On 127.0.0.1, for a moment at least."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]

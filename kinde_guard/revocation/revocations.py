@@ -497,7 +497,10 @@ class Revocations:
         entry, to_be_written = held
         if to_be_written:
             with self._put_off_unless_written(entry):
-                await errands.apart(lambda: self._write(entry))
+                try:
+                    await errands.apart(lambda: self._write(entry))
+                except TimeoutError:  # so many are being written that it was not its turn
+                    raise RevocationsUnavailable(1) from None
         return entry
 
     @contextmanager

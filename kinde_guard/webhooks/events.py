@@ -173,14 +173,18 @@ class OrganizationDeleted(OrganizationEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoleEvent(WebhookEvent):
+class _Described(WebhookEvent):
+    key: str | None
+    """``None`` of what is deleted, as are the name and the description."""
+    name: str | None
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleEvent(_Described):
     """Something that happened to a role; it does not say whose role it is."""
 
     role_id: str
-    key: str | None
-    """``None`` of a role that is deleted, as are the name and the description."""
-    name: str | None
-    description: str | None
 
     @classmethod
     def of(cls, common: Mapping[str, Any], data: Json) -> Self:
@@ -204,14 +208,10 @@ class RoleDeleted(RoleEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PermissionEvent(WebhookEvent):
+class PermissionEvent(_Described):
     """Something that happened to a permission; it does not say who has it."""
 
     permission_id: str
-    key: str | None
-    """``None`` of a permission that is deleted, as are the name and the description."""
-    name: str | None
-    description: str | None
 
     @classmethod
     def of(cls, common: Mapping[str, Any], data: Json) -> Self:

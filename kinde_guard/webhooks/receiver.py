@@ -23,6 +23,7 @@ from .events import WebhookEvent
 from .ledger import EventLedger, ProcessLedger, Turn
 from .reader import WebhookReader
 from .refusals import DONE, InvalidWebhook, WebhookAnswer, refused, unavailable
+from .turns import MOST, TooMany, Turns
 
 METHOD = "POST"
 MEDIA_TYPE = "application/jwt"
@@ -51,6 +52,7 @@ class WebhookReceiver:
         self._reader = WebhookReader(guard=guard)
         self._own_ledger = ledger or ProcessLedger()
         self._is_given = ledger is not None
+        self._turns = Turns()
         self._scope = _scope_of(guard, on_event)
         self._refusal_said, self._outage_said, self._has_taken = Once(), Once(), False
 
@@ -89,20 +91,22 @@ class WebhookReceiver:
         return self._done(event)
 
     def _handle(self, event: WebhookEvent) -> None:
-        """Revocations first, each time: they do not mind, and what fails afterwards takes nothing of them away."""
+        """Revocations first, each time: they do not mind, and what fails afterwards, or hangs, takes nothing of them
+        away."""
         revocations = self._guard.revocations
         if revocations is not None:
             revocations.apply(event)
         if self._on_event is None:
             return
         ledger, key = self._ledger(), self._key(event)
-        if _is_mine(ledger.begin(key)):
-            try:
-                calls.call(self._on_event, event)
-            except BaseException:
-                ledger.give_up(key)
-                raise
-            ledger.finish(key)
+        with self._turns:
+            if _is_mine(ledger.begin(key)):
+                try:
+                    calls.call(self._on_event, event)
+                except BaseException:
+                    ledger.give_up(key)
+                    raise
+                ledger.finish(key)
 
     async def _ahandle(self, event: WebhookEvent) -> None:
         revocations = self._guard.revocations
@@ -111,13 +115,14 @@ class WebhookReceiver:
         if self._on_event is None:
             return
         ledger, key = self._ledger(), self._key(event)
-        if _is_mine(await ledger.abegin(key)):
-            try:
-                await calls.acall(self._on_event, event)
-            except BaseException:
-                await ledger.agive_up(key)
-                raise
-            await ledger.afinish(key)
+        with self._turns:
+            if _is_mine(await ledger.abegin(key)):
+                try:
+                    await calls.acall(self._on_event, event)
+                except BaseException:
+                    await ledger.agive_up(key)
+                    raise
+                await ledger.afinish(key)
 
     def _refused_unread(self, method: str, headers: Mapping[str, str]) -> WebhookAnswer | None:
         """The answer to what can be no webhook, whatever the body is."""
@@ -147,6 +152,11 @@ class WebhookReceiver:
         if isinstance(error, _BeingHandled):
             self._tell(event.type, "being_handled")
             return unavailable("being_handled", WAIT_FOR_OTHER)
+        if isinstance(error, TooMany):
+            self._tell(event.type, "too_many")
+            words = "%d events are being handled: more have to be sent again"
+            log.warning(words, MOST, extra={"event": "webhook_put_off", "type": event.type})
+            return unavailable("too_many", WAIT_AFTER_FAILURE)
         self._tell(event.type, "not_handled")
         facts = {"event": "webhook_failed", "type": event.type}
         if isinstance(error, Unavailable):

@@ -23,7 +23,7 @@ InvalidReason = Literal[
     "unknown_key",
     "bad_signature",
 ]
-Reason = Literal["wrong_method", "keys_unavailable", "being_handled", "not_handled"] | InvalidReason
+Reason = Literal["wrong_method", "keys_unavailable", "being_handled", "too_many", "not_handled"] | InvalidReason
 
 TEXTS = {
     "wrong_method": "Webhooks come by POST.",
@@ -39,6 +39,7 @@ TEXTS = {
     "bad_signature": "The signature of the webhook does not hold.",
     "keys_unavailable": "Webhooks cannot be verified at the moment.",
     "being_handled": "The webhook is being handled.",
+    "too_many": "Too many webhooks are being handled.",
     "not_handled": "The webhook could not be handled.",
 }
 _TITLES = {400: "Bad Request", 405: "Method Not Allowed", 503: "Service Unavailable"}

@@ -303,7 +303,9 @@ def test_a_loss_that_stays_is_told_of_once(caplog: pytest.LogCaptureFixture) -> 
 # Errands.
 
 
-def test_an_errand_that_nobody_can_run_or_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_errand_that_nobody_can_run_or_that_takes_too_long(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(workers, "start", lambda errand: errand.turn_down(RuntimeError("no thread")))
     with pytest.raises(RuntimeError, match="no thread"):
         asyncio.run(errands.apart(lambda: 1))
@@ -311,6 +313,8 @@ def test_an_errand_that_nobody_can_run_or_that_takes_too_long(monkeypatch: pytes
     monkeypatch.setattr(errands, "PATIENCE", 0.01)
     with pytest.raises(TimeoutError):
         asyncio.run(errands.apart(lambda: 1))
+    with pytest.raises(RevocationsUnavailable):
+        asyncio.run(Revocations(redis_server.url).bind([ISSUER]).arevoke_all())
 
 
 def test_many_lifted_entries_hold_up_no_room() -> None:

@@ -4,16 +4,22 @@ what was written last."""
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from redis_server import VALKEY, RedisServer, running_cluster, running_redis
-from test_with_redis import STREAM, SUBJECTS, Worker, names, revoke
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from redis_server import VALKEY, RedisServer, free_port, running_cluster, running_redis
+from test_with_redis import ISSUER, STREAM, SUBJECTS, Worker, _is_written, names, revoke
 from waiting import until
 
+from kinde_guard.issuer.tls import _certificate
 from kinde_guard.revocation import Revocations
+from kinde_guard.revocation.entry import fields_of, made
+from kinde_guard.revocation.redis_streams import PAGE
 
 
 @pytest.fixture
@@ -133,3 +139,45 @@ def _cut_off(primary: RedisServer) -> None:
         client.execute_command("ACL SETUSER", "default", "-psync", "-sync")
         client.client_kill_filter(_type="replica")
         until(lambda: not client.role()[2])
+
+
+def test_over_tls(tmp_path: Path, workers: Make) -> None:
+    """``rediss://``: a certificate that nobody here trusts is no Redis of ours."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate, private = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate.write_bytes(_certificate("127.0.0.1", key).public_bytes(Encoding.PEM))
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    port = str(free_port())
+    files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(private), "--tls-auth-clients", "no")
+    with running_redis(tmp_path / "redis", "--tls-port", port, *files) as server:
+        url = f"rediss://127.0.0.1:{port}/0"
+        one, two = (workers(f"{url}?ssl_ca_certs={certificate}").follows() for _ in range(2))
+        one.revocations.revoke_subject("kp_1")
+        two.knows("kp_1")
+        assert names(server) == ["kp_1"]
+        stranger = workers(url)
+        stranger.revocations.load_behind()
+        until(lambda: stranger.revocations.health().problem)
+        assert stranger.revocations.health().state == "never_loaded"
+        server.kill()
+        server.start()
+        until(lambda: names(server) == ["kp_1"])
+
+
+def test_who_connects_again_reads_what_is_new_alone(tmp_path: Path, workers: Make) -> None:
+    """A thousand workers that all read everything would hold the server up."""
+    many = [f"kp_{number}" for number in range(3 * PAGE)]
+    with running_redis(tmp_path / "redis", keeps=True) as server, server.client() as client:
+        with client.pipeline(transaction=False) as pipeline:
+            for subject in many:
+                pipeline.xadd(STREAM, fields_of(made("subject", subject, time.time()), ISSUER))
+            pipeline.execute()
+        fleet = [workers(server.url).follows() for _ in range(2)]
+        assert all(worker.refuses(many[-1]) for worker in fleet)
+        server.kill()
+        server.start()  # and counts commands anew
+        until(lambda: _is_written(fleet[0], "kp_after"))
+        for worker in fleet:
+            worker.knows("kp_after")
+        pages = client.info("commandstats").get("cmdstat_xrange", {"calls": 0})["calls"]
+        assert pages <= len(fleet)  # of whom each would have read four

@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 import trio
 from helpers import ISSUER, Issuer, Time, fork, guard_of, rsa_key
+from waiting import LONG
 from waiting import in_thread as in_a_thread
 from webhook_bodies import EVENT, body
 
+import kinde_guard.revocation
 from kinde_guard import ConfigurationError, Guard, KeysUnavailable
 from kinde_guard.events import Event, WebhookAnswered
 from kinde_guard.webhooks import OnEvent, UserUpdated, WebhookAnswer, WebhookEvent, WebhookReceiver
 from kinde_guard.webhooks.ledger import MOST_KEPT, ProcessLedger, Turn
+from kinde_guard.webhooks.turns import MOST
 
 Receive = Callable[..., WebhookAnswer]
 JWT = {"content-type": "application/jwt"}
@@ -252,6 +255,34 @@ class TestOnce:
         first.join()
         assert [answer.status for answer in answers] == [200]
         assert in_thread(receiver, body()).status == 200
+
+    def test_more_at_once_than_there_may_be(self, guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
+        """Nobody waits, and revocations do not go without: each is told of first."""
+        revocations = kinde_guard.revocation.Revocations.in_memory().bind([ISSUER])
+        guard.revocations = revocations
+        begun, go_on = threading.Semaphore(0), threading.Event()
+
+        def on_event(event: WebhookEvent) -> None:
+            begun.release()
+            go_on.wait(LONG)
+
+        receiver = WebhookReceiver(guard, on_event)
+        threads = [
+            in_a_thread(lambda number=number: in_thread(receiver, body({"event_id": f"e{number}"})))  # type: ignore[misc]
+            for number in range(MOST)
+        ]
+        for _ in threads:
+            assert begun.acquire(timeout=LONG)
+        deleted = body({"event_id": "deleted", "type": "user.deleted", "data": {"user": {"id": "kp_1"}}})
+        for receive in (in_thread, in_asyncio, in_trio):
+            answer = receive(receiver, deleted)
+            assert (answer.status, problem_of(answer)["error"]) == (503, "too_many")
+        assert "kp_1" in [entry.value for entry in revocations.entries()]
+        assert "more have to be sent again" in caplog.text
+        go_on.set()
+        for thread in threads:
+            thread.join(LONG)
+        assert in_asyncio(receiver, deleted).status == 200
 
     def test_threads_that_race(self, receiver: WebhookReceiver, told: Told) -> None:
         statuses: list[int] = []
