@@ -1,5 +1,5 @@
-"""``python -m benchmarks [verify hostile mix request serve start scale revocation api_keys] [soak] [--quick]``; the
-soak only if named.
+"""``python -m benchmarks [verify hostile mix request serve start scale revocation api_keys adapters] [soak]
+[--quick]``; the soak only if named.
 
 Run where the peers are not installed it runs itself again with them, under ``uv run --isolated --group bench``, which
 leaves the project's own environment alone. Without uv, or without a network, it says which peers there are not.
@@ -25,7 +25,7 @@ from .measure import FULL, QUICK
 from .report import Report
 from .tokens import Site
 
-NAMES = ("verify", "hostile", "mix", "request", "serve", "start", "scale", "revocation", "api_keys")
+NAMES = ("verify", "hostile", "mix", "request", "serve", "start", "scale", "revocation", "api_keys", "adapters")
 SOAK = "soak"
 AGAIN = "BENCHMARKS_RUN_AGAIN"
 NEEDED = ("auth0_api_python", "authlib", "fastmcp", "httptools", "joserfc", "matplotlib", "oxyjwt", "uvloop")

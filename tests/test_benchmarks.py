@@ -50,7 +50,7 @@ def bench(site: Site) -> Bench:
     return Bench(site, TINY, QUIET, alone=True)
 
 
-@pytest.mark.parametrize("name", ["hostile", "mix", "request", "scale", "revocation", "api_keys"])
+@pytest.mark.parametrize("name", ["hostile", "mix", "request", "scale", "revocation", "api_keys", "adapters"])
 def test_each_benchmark_measures_what_is_there(bench: Bench, name: str) -> None:
     """Without peers there are figures of bare verify and of the guard, and bars that say met or not."""
     result: Report = importlib.import_module(f"benchmarks.{name}").run(bench)
