@@ -64,7 +64,7 @@ class KindeApiKey(Protocol):
     def __call__(
         self,
         *,
-        scope: str | list[str] | tuple[str, ...] | frozenset[str] = ...,
+        scope: str | Iterable[str] = ...,
         subject: str = ...,
         org_code: str = ...,
         audience: str = ...,

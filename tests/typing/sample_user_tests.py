@@ -15,9 +15,11 @@ from kinde_guard.fastapi import KindeGuard, Token, requires_scope
 from kinde_guard.issuer import LocalIssuer
 from kinde_guard.m2m import ClientCredentials
 from kinde_guard.testing import (
+    KindeApiKey,
     KindeCaller,
     KindeToken,
     KindeTrust,
+    api_keys_for,
     assert_no_unprotected_routes,
     assert_requires,
     assert_resists_hostile_tokens,
@@ -25,6 +27,7 @@ from kinde_guard.testing import (
     headers,
     local_issuer,
     mint,
+    mint_api_key,
     revoke,
     trust,
 )
@@ -54,6 +57,16 @@ def test_real_token(kinde_trust: KindeTrust, kinde_token: KindeToken, kinde_issu
     kinde_issuer.down = True
     assert guard.health()[kinde_issuer.url].state == "fresh"
     revoke(token)
+
+
+def test_key(kinde_trust: KindeTrust, kinde_api_key: KindeApiKey, kinde_issuer: LocalIssuer) -> None:
+    kinde_trust(app, api_keys=api_keys_for(kinde_issuer, remember_for=30))
+    key = kinde_api_key(scope=["read:users"], subject="kp_1", org_code="org_1", lifetime=60)
+    assert TestClient(app).get("/users", headers=headers(key)).status_code == 200
+    assert kinde_issuer.revoke_api_key(key).status == "revoked"
+    made = kinde_issuer.create_api_key("CI", scopes=["read:users"])
+    assert headers(made.key) != headers(mint_api_key(kinde_issuer, scope="read:users"))
+    kinde_issuer.break_down("server_error", at="verify")
 
 
 def test_of_routes(kinde_issuer: LocalIssuer, kinde_trust: KindeTrust) -> None:
@@ -104,6 +117,7 @@ def test_what_is_wrong(kinde_caller: KindeCaller, kinde_token: KindeToken, kinde
     print(kinde_token().subject)  # type: ignore[attr-defined]
     assert_requires(TestClient(app), "GET", "/users", "read:users")  # type: ignore[arg-type]
     mint("https://acme.kinde.com")  # type: ignore[arg-type]
+    print(kinde_issuer.api_keys[0].key)  # type: ignore[attr-defined]
     kinde_issuer.dowm = True  # type: ignore[attr-defined]
     kinde_issuer.app.client_id = "another"  # type: ignore[misc]
     print(kinde_guard.NoSuchName)  # type: ignore[attr-defined]
