@@ -104,7 +104,9 @@ class KindeGuard:
     def init_app(self, app: Flask) -> None:
         """Attach to *app*. Raises :class:`ConfigurationError` if settings are missing, or it has a KindeGuard."""
         if not isinstance(app, Flask):
-            raise ConfigurationError(f"{app!r} is no Flask app: in front of others put kinde_guard.wsgi or .asgi")
+            raise ConfigurationError(
+                f"{app!r} is not a Flask app: for other apps, use kinde_guard.wsgi or kinde_guard.asgi"
+            )
         if EXTENSION in app.extensions:
             raise ConfigurationError(f"the app {app.name!r} has a KindeGuard already: call KindeGuard(app) once")
         guard = self._given

@@ -343,7 +343,7 @@ class TestMistakes:
             KindeGuard(guard=guard, leeway=10)
 
     def test_no_app(self, guard: Guard) -> None:
-        with pytest.raises(ConfigurationError, match="is no Flask app"):
+        with pytest.raises(ConfigurationError, match="is not a Flask app"):
             KindeGuard(guard)  # type: ignore[arg-type]
 
     def test_misspelt_setting(self) -> None:

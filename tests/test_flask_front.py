@@ -547,7 +547,7 @@ class TestRoutes:
 
     def test_what_is_no_app(self) -> None:
         for thing in (object(), Wrapping(wrapped), functools.partial(wrapped, None), Wrapping):  # type: ignore[arg-type]
-            with pytest.raises(ConfigurationError, match="is no FastAPI, Starlette, Flask or Django app"):
+            with pytest.raises(ConfigurationError, match="is not a FastAPI, Starlette, Flask or Django app"):
                 routes_of(thing)
 
     def test_inherited_handlers(self, app: Flask) -> None:

@@ -255,7 +255,7 @@ def test_what_an_adapter_is_given(issuer: Issuer) -> None:
 
     check_given(guard_of(issuer), {}, adapter)
     check_given(None, {"leeway": 10}, adapter)
-    with pytest.raises(ConfigurationError, match="has its settings already: give guard=, or leeway="):
+    with pytest.raises(ConfigurationError, match="has its settings already: give either guard= or leeway="):
         check_given(guard_of(issuer), {"leeway": 10}, adapter)
     with pytest.raises(ConfigurationError, match=r"^adapter has no setting 'leway': did you mean leeway\?$"):
         check_given(None, {"leway": 10}, adapter)

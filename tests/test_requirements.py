@@ -230,7 +230,7 @@ def test_a_hint_says_what_to_do_and_nothing_of_the_caller() -> None:
         assert isinstance(refusal, AuthError)
         assert "secret" not in refusal.hint
         hints.append(refusal.hint)
-    words = ("permissions_as_scopes", "a b", "p", "Roles", "organization", "f", "apps")
+    words = ("permissions_as_scopes", "a b", "p", "roles", "organization", "f", "app")
     assert all(word in hint for hint, word in zip(hints, words, strict=True))
 
 

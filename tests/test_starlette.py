@@ -473,9 +473,9 @@ def test_wrong_use_fails_at_once(guard: Guard) -> None:
     app = guarded(guard=guard)
     with pytest.raises(ConfigurationError, match="has a KindeGuard already"):
         KindeGuard(app, guard=guard)
-    with pytest.raises(ConfigurationError, match="is no Starlette app"):
+    with pytest.raises(ConfigurationError, match="is not a Starlette app"):
         KindeGuard(guard)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="give guard=, or audience="):
+    with pytest.raises(ConfigurationError, match="give either guard= or audience="):
         KindeGuard(Starlette(), guard=guard, audience="x")
     with pytest.raises(ConfigurationError, match="list of paths"):
         KindeGuard(Starlette(), guard=guard, public="/healthz")

@@ -20,7 +20,7 @@ def load(name: str) -> tuple[Any, Any]:
     module_name, _, attribute = name.partition(":")
     module_name = module_name.removesuffix(".py").strip("./").replace("/", ".")
     if not module_name or not attribute:
-        raise ConfigurationError(f"an app is named module:app, such as api:app, not {name!r}")
+        raise ConfigurationError(f"name the app as module:app, such as api:app, and not as {name!r}")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     with contextlib.redirect_stdout(sys.stderr), _any_settings():

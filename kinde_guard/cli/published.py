@@ -44,7 +44,7 @@ class SavedKeys:
 
     def __init__(self, file: str, settings: Settings) -> None:
         if len(settings.issuers) > 1:
-            raise ConfigurationError("--jwks holds the keys of one issuer: pass --domain with the one whose they are")
+            raise ConfigurationError("--jwks holds the keys of one issuer: pass --domain to say which issuer that is")
         try:
             self._read = read_jwk_set(read_bytes(file), settings.algorithms, {})
         except UnusableKeySet as problem:

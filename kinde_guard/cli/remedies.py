@@ -17,16 +17,19 @@ _LOOKS_UP = r"the look-up of"
 _REMEDIES = (
     (
         SAID,
-        "It is no matter of the settings: something between here and Kinde takes this machine for a robot, or lets "
-        "nobody from here through. Ask whoever runs it to let /.well-known/jwks and /oauth2/token pass (at Cloudflare, "
-        "for a custom domain, set its DNS record to `DNS only`), or ask from another network.",
+        (
+            "The settings are not the cause. Something between here and Kinde takes this machine for a "
+            "robot, or lets nobody from here through. Ask the people who run it to let /.well-known/jwks "
+            "and /oauth2/token pass (at Cloudflare, for a custom domain, set its DNS record to `DNS "
+            "only`), or ask from another network."
+        ),
     ),
     (
         r"answered 403",
         f"Kinde answers 403 to a wrong subdomain or region. Copy the domain from Kinde: {DOMAIN}.",
     ),
     (r"answered (404|410)", f"There is no Kinde at this address. Copy the domain from Kinde: {DOMAIN}."),
-    (r"answered 429", "Kinde is asked too often from here. Wait, and look for what asks it on every request."),
+    (r"answered 429", "This machine asks Kinde too often. Wait, and find the program that asks on every request."),
     (r"answered 3\d\d", "Redirects are not followed. Set the domain that is redirected to, if it is yours."),
     (r"answered 5\d\d", "Kinde is in trouble, or a proxy in front of it. Try again in a minute."),
     (
@@ -41,17 +44,19 @@ _REMEDIES = (
     ),
     (
         r"SSL|handshake",
-        "What answers there does not speak TLS as it should. Is this the domain, without a port?",
+        "The server there does not speak TLS as it should. Is this the domain, without a port?",
     ),
     (
         r"not JSON|not a JWK Set|no usable key|content-encoding",
-        "What answers there is not Kinde, or stands in front of it (a proxy, a sign-in page). Open the address in a "
-        "browser.",
+        (
+            "The server there is not Kinde, or something stands in front of Kinde (a proxy, a sign-in "
+            "page). Open the address in a browser."
+        ),
     ),
 )
-_LOCAL = "Nobody listens there. Start the local Kinde (kinde-guard dev), and set the variables that it prints."
+_LOCAL = "No server listens there. Start the local Kinde (kinde-guard dev), and set the variables that it prints."
 _PROXY = (
-    "This network wants a proxy ({0} is set), and nothing here takes one from the environment. Give the commands "
+    "This network needs a proxy ({0} is set). The commands and the guard do not read that variable. Give the commands "
     '--proxy "${0}", and the guard transport=httpx.HTTPTransport(proxy=…).'
 )
 _PROXIED = (

@@ -52,8 +52,8 @@ _MALFORMED: Sequence[Row] = (
      "This is a Kinde API key, which Kinde alone can judge. Have the guard ask: Guard(api_keys=ApiKeys(…)); or send an "
      "access token."),
     (lambda it: it.named_twice,
-     "It begins with the word Bearer, which stands there twice, or for a part of the token. Send `Authorization: "
-     "Bearer`, a space, and the token alone."),
+     "It begins with the word Bearer: the word stands there twice, or was taken for a part of the token. Send "
+     "`Authorization: Bearer`, a space, and the token alone."),
     (lambda it: it.wrapped,
      "There are quotes or white space in it. Send the token bare and in one piece."),
     (lambda it: it.check == "size",
@@ -66,7 +66,7 @@ _MALFORMED: Sequence[Row] = (
      "This is not a JWT, and so not Kinde's access token. Send the `access_token` of Kinde's answer; a refresh token, "
      "an authorization code and a client secret are something else."),
     (lambda it: it.check == "kid",
-     "Get the token from Kinde, whose tokens name their key (kid): this one was made by something else."),
+     "Kinde did not make this token, as Kinde's tokens name their key (kid). Get the token from Kinde."),
     (lambda it: it.check in ("kind", "caller", "iss", "aud", "dates"),
      "Look for the token workflow that writes this claim (Kinde → Workflows): Kinde itself never writes it so."),
     (_otherwise,
@@ -97,7 +97,7 @@ _UNKNOWN_ISSUER: Sequence[Row] = (
      "mock, a proxy): iss has to be {issuers}."),
     (lambda it: bool(it.provider),
      "It is from {provider}, and not from Kinde. Get the token from {issuers}, and send the `access_token` of its "
-     "answer, also where people sign in at Kinde with an account of another provider."),
+     "answer. Do so even if people sign in at Kinde with an account of another provider."),
     (lambda it: is_loopback(it.host) and it.trusts_loopback,
      "It is from another local Kinde. Set the variables that kinde-guard dev prints now, and get a new token."),
     (lambda it: is_loopback(it.host),
@@ -137,8 +137,8 @@ _INSUFFICIENT_SCOPE: Sequence[Row] = (
     (lambda it: it.oidc_scopes_alone and not it.settings.permissions_as_scopes, _sentence(OIDC_SCOPES_ALONE)),
     (lambda it: it.oidc_scopes_alone, _sentence(NOT_PERMITTED.format("{missing}"))),
     (lambda it: it.m2m and bool(it.claims.get("scp")),
-     'The token was requested for {asked} alone. Request it with scope="{wanted}", or without a scope for all that '
-     f"the app has; if it has not, switch on {{missing}}: {_SCOPES}."),
+     'The token was requested only for {asked}. Request it with scope="{wanted}", or without a scope to get all that '
+     f"the app has. If the app does not have {{missing}}, switch it on: {_SCOPES}."),
     (_otherwise,
      f"Switch on {{missing}} for the app: {_SCOPES}. Then request a new token."),
 )
@@ -172,7 +172,7 @@ FIXES: Mapping[Reason, Sequence[Row]] = {
     ),
     "unsupported_header": (
         (_otherwise,
-         "Get the token from Kinde, whose tokens have no such header: this one was made by something else."),
+         "Kinde did not make this token, as Kinde's tokens have no such header. Get the token from Kinde."),
     ),
     "wrong_token_type": _WRONG_TYPE,
     "unknown_issuer": _UNKNOWN_ISSUER,
@@ -189,8 +189,8 @@ FIXES: Mapping[Reason, Sequence[Row]] = {
         (lambda it: it.m2m,
          "Request a new one: kinde-guard token, or kinde_guard.m2m.ClientCredentials, which renews it in time."),
         (_otherwise,
-         "Let the client renew it with its refresh token (scope offline). How long access tokens live is set in Kinde: "
-         f"{_APPLICATION} → Tokens."),
+         "The client has to renew it with its refresh token (scope offline). The lifetime of access tokens is set in "
+         f"Kinde: {_APPLICATION} → Tokens."),
     ),
     "not_yet_valid": (
         (lambda it: it.clock_off, _CLOCK),
@@ -227,7 +227,7 @@ FIXES: Mapping[Reason, Sequence[Row]] = {
         (_otherwise, "Give it the value that is demanded ({demand}): Kinde → Releases. Then get a new token."),
     ),
     "wrong_subject": (
-        (lambda it: it.m2m, "An app calls what is for users. Sign a user in, and send that access token."),
+        (lambda it: it.m2m, "This is for users, and an app calls. Sign a user in, and send the user's access token."),
         (_otherwise, "A user calls what is for apps. Request the token by client credentials: kinde-guard token."),
     ),
     "missing_token": ((_otherwise, "Send the token in a header: Authorization: Bearer, a space, the token."),),

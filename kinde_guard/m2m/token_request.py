@@ -255,7 +255,10 @@ def _issuer(domain: str | None) -> str:
     urls = issuer_urls(None, [os.environ])
     candidates = urls if len(urls) == 1 else [url for url in urls if url.endswith(".kinde.com")]
     if len(candidates) != 1:
-        raise ConfigurationError(f"set KINDE_M2M_DOMAIN, or pass domain=, to the one of {few(urls)} to ask")
+        raise ConfigurationError(
+            "there are several domains, and one of them has to be asked for tokens: set "
+            f"KINDE_M2M_DOMAIN, or pass domain=, to one of {few(urls)}"
+        )
     return candidates[0]
 
 
@@ -272,7 +275,9 @@ def _word(name: str, value: str | None) -> str:
     if not isinstance(text, str) or _VISIBLE.fullmatch(text) is None:
         raise ConfigurationError(f"{name} must be text, not empty, without spaces and line ends, as Kinde shows it")
     if text.startswith("<"):
-        raise ConfigurationError(f"{name} is a placeholder: put there what Kinde shows in the application's details")
+        raise ConfigurationError(
+            f"{name} is a placeholder: replace it by what Kinde shows in the details of the application"
+        )
     return text
 
 

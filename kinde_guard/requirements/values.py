@@ -197,7 +197,7 @@ def permission(*keys: str) -> Requirement:
     Raises :class:`~kinde_guard.ConfigurationError` for a key that is empty or not text.
     """
     wanted = frozenset(_named("permission", keys))
-    hint = f"the token lacks a permission of {few(keys)}: give it to the caller's role or app in Kinde"
+    hint = f"the token lacks a permission ({few(keys)}): in Kinde, give it to the role of the user, or to the app"
     return ClaimRequirement(
         _spelling("permission", keys), "missing_permission", lambda token: wanted <= token.permissions, hint
     )
@@ -210,7 +210,10 @@ def role(*keys: str) -> Requirement:
     :class:`~kinde_guard.ConfigurationError` for a key that is empty or not text.
     """
     wanted = frozenset(_named("role", keys))
-    hint = f"the token lacks a role of {few(keys)}: in Kinde, switch on Roles in the app's token customization"
+    hint = (
+        f"the token lacks a role ({few(keys)}): in Kinde, give it to the user, and switch on roles in "
+        "the tokens of the app"
+    )
     return ClaimRequirement(_spelling("role", keys), "missing_role", lambda token: wanted <= token.roles, hint)
 
 
@@ -252,12 +255,18 @@ def flag(key: str, value: object = True) -> Requirement:
 
 
 machine: Requirement = ClaimRequirement(
-    "machine", "wrong_subject", lambda token: token.is_m2m, "this is for apps, and a user called"
+    "machine",
+    "wrong_subject",
+    lambda token: token.is_m2m,
+    "only a machine-to-machine app may do this, and the caller is a user",
 )
 """The caller is a machine-to-machine app."""
 
 user: Requirement = ClaimRequirement(
-    "user", "wrong_subject", lambda token: not token.is_m2m, "this is for users, and an app called"
+    "user",
+    "wrong_subject",
+    lambda token: not token.is_m2m,
+    "only a user may do this, and the caller is a machine-to-machine app",
 )
 """The caller is a user."""
 

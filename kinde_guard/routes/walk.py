@@ -51,4 +51,6 @@ def _routes(app: Any, inner: Any, front: Front, mounted: bool) -> Iterator[Prote
         answers_options = not is_a(inner, "starlette.staticfiles", "StaticFiles")
         yield from front.routes("/*", (), Declared(answers_options=answers_options), place_of(inner))
     else:
-        raise ConfigurationError(f"{app!r} is no FastAPI, Starlette, Flask or Django app, nor middleware around one")
+        raise ConfigurationError(
+            f"{app!r} is not a FastAPI, Starlette, Flask or Django app, and not middleware around one"
+        )

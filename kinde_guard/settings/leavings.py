@@ -78,8 +78,8 @@ def values(name: str, text: str) -> list[str]:
         plain = [word for word in several if _PLAIN.fullmatch(word) or word.endswith(":")]
         if plain and len(several) > 1:
             raise ConfigurationError(
-                f"{name} holds {plain[0]!r}, which may as well be a word of a comment{_shown(text, ', in ')}: "
-                "take it away, or separate the values by commas"
+                f"{name} holds {plain[0]!r}, which may be a word of a comment{_shown(text, ', in ')}: remove "
+                "it, or separate the values by commas"
             )
     return words(text)
 

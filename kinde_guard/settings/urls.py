@@ -72,7 +72,9 @@ def jwks_url_of(issuer: str, given: str | None, issuers: int) -> str:
     if given is None:
         return f"{issuer}/.well-known/jwks"
     if issuers > 1:
-        raise ConfigurationError("jwks_url= is for one domain; each of several has its keys at /.well-known/jwks")
+        raise ConfigurationError(
+            "jwks_url= works only with one domain. If there are several, the keys of each are at its /.well-known/jwks"
+        )
     if not isinstance(given, str) or not given.strip():
         raise ConfigurationError("jwks_url is empty: leave it out, or give the https URL of the issuer's keys")
     leavings.check("jwks_url", given)

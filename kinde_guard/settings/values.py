@@ -193,15 +193,21 @@ def _check_audiences(audiences: Iterable[str], issuers: Iterable[str]) -> None:
         if "<" in audience or ">" in audience:
             raise ConfigurationError(f"audience is a placeholder, {audience!r}: put your API's audience there")
         if "://" in audience and any(map(str.isspace, audience)):
-            raise ConfigurationError(f"audience {audience!r} is a URL with a space in it: give several in a list")
+            raise ConfigurationError(
+                f"audience {audience!r} is a URL with a space in it: if these are several audiences, give "
+                "them in a list"
+            )
         if re.search(r"://.*,\w+://", audience):
-            raise ConfigurationError(f"audience {audience!r} is several in one text: give several in a list")
+            raise ConfigurationError(f"audience {audience!r} is several audiences in one text: give them in a list")
         if not any(map(str.isalnum, audience)):
-            raise ConfigurationError(f"audience {audience!r} is none: there are no wildcards, give it as registered")
+            raise ConfigurationError(
+                f"audience {audience!r} is not an audience: there are no wildcards. Give it as it is "
+                "registered in Kinde"
+            )
         if audience.rstrip("/") in issuers:
             raise ConfigurationError(
-                f"audience {audience!r} is the issuer, and every ID token carries that: "
-                "give the audience of your API as registered in Kinde"
+                f"audience {audience!r} is the issuer. Every ID token carries that, so it protects nothing: "
+                "give the audience of your API, as it is registered in Kinde"
             )
         if _MANAGEMENT_API.fullmatch(audience) or audience.rstrip("/") in {f"{issuer}/api" for issuer in issuers}:
             raise ConfigurationError(
@@ -214,12 +220,12 @@ def _clients(clients: Iterable[str], audience: Audiences) -> frozenset[str]:
     texts = given_texts("clients", clients) if clients else []
     if audience is None and not texts:
         raise ConfigurationError(
-            "audience=None accepts tokens without an audience and so needs clients=[…], the client ids of the apps "
-            "to accept; better, give audience="
+            "audience=None accepts tokens without an audience. So it needs clients=[…], the client ids "
+            "of the apps that may call. It is better to give audience="
         )
     if audience is not None and texts:
         raise ConfigurationError(
-            "clients= is for audience=None alone; with an audience, restrict apps by what they may do (scopes)"
+            "clients= works only with audience=None. With an audience, restrict apps by what they may do (scopes)"
         )
     return frozenset(texts)
 

@@ -41,7 +41,7 @@ def nonempty_texts(name: str, values: str | Iterable[str]) -> list[str]:
         if not isinstance(text, str):
             raise ConfigurationError(f"{name} must be text or several texts, not {text!r}")
         if not text.strip():
-            raise ConfigurationError(f"{name} is empty: an empty value would mean no check, and that is not to be had")
+            raise ConfigurationError(f"{name} is empty: set it to a value. An empty value never turns the check off")
         if text != text.strip():
             raise ConfigurationError(f"{name} begins or ends with a space: {text!r}")
     return texts

@@ -44,7 +44,7 @@ HINT_API_KEY = "this is a Kinde API key, not an access token: Guard(api_keys=Api
 HINT_JWE = "this is an encrypted token (JWE, five parts): Kinde's access tokens are signed (JWS, three parts)"
 HINT_JSON = "this is the JSON serialisation of a JWS: send the compact one, three parts joined by dots"
 HINT_SCHEME = "the token is what stands behind 'Bearer ' in the header: hand over that part alone"
-HINT_TOO_MANY = "a part of the token holds more objects, lists or numbers than a token of Kinde's"
+HINT_TOO_MANY = "a part of the token holds more objects, lists or numbers than Kinde's tokens do"
 HINT_OPAQUE = "this is not a JWT: request the token with audience=…, and send the access_token of the answer"
 
 

@@ -34,7 +34,7 @@ def check_type(header: Json, settings: Settings) -> None:
     if "typ" in header:
         typ = header["typ"]
         if type(typ) is not str or typ.lower() not in TYPES:
-            raise InvalidToken("wrong_token_type", "typ names another kind of token than an access token")
+            raise InvalidToken("wrong_token_type", "typ says that this is not an access token")
 
 
 def check_extensions(header: Json, settings: Settings) -> None:
@@ -84,7 +84,10 @@ def check_issuer(claims: Json, settings: Settings, now: float) -> None:
         raise InvalidToken("malformed", "iss is not text")
     if iss not in settings.issuers:
         trusted = few(settings.issuers, last=" or ")
-        raise InvalidToken("unknown_issuer", f"iss is not {trusted}; a custom domain is another issuer: list both")
+        raise InvalidToken(
+            "unknown_issuer",
+            f"iss is not {trusted}. A custom domain is another issuer: if you have one, list both domains",
+        )
 
 
 def check_audience(claims: Json, settings: Settings, now: float) -> None:
@@ -117,7 +120,7 @@ def check_times(claims: Json, settings: Settings, now: float) -> tuple[float, fl
     start, end = start - settings.leeway, exp + settings.leeway
     if now >= end:
         raise InvalidToken(
-            "expired", "the client has to request a new token; how long tokens live is set in Kinde, per app"
+            "expired", "the client has to request a new token. The lifetime of tokens is set in Kinde, for each app"
         )
     if now < start:
         raise InvalidToken("not_yet_valid", "nbf or iat is in the future: compare this machine's clock with Kinde's")

@@ -22,7 +22,9 @@ def check_given(guard: Guard | None, settings: Mapping[str, object], adapter: Ca
         if name not in known:
             raise ConfigurationError(_unknown(adapter, name, known | _settings_of(adapter)))
     if guard is not None and settings:
-        raise ConfigurationError(f"the guard has its settings already: give guard=, or {', '.join(settings)}=")
+        raise ConfigurationError(
+            f"guard= has its settings already: give either guard= or {', '.join(settings)}=, and not both"
+        )
 
 
 def guard_has_settings(init: Init) -> Init:

@@ -58,7 +58,11 @@ def _checked(patterns: Iterable[str]) -> tuple[str, ...]:
             raise ConfigurationError(f"a public path begins with a slash, such as '/healthz', not {pattern!r}")
         bare = pattern[:-1] if pattern.endswith("/*") else pattern
         if bare == "/" and pattern != "/":
-            raise ConfigurationError("public=['/*'] would make everything public: leave the guard away instead")
+            raise ConfigurationError(
+                "public=['/*'] makes every path public: if that is what you want, remove the guard"
+            )
         if "*" in bare or "?" in bare or _AMBIGUOUS.search(bare):
-            raise ConfigurationError(f"a public path is exact, or ends in '/*' for what lies below it, not {pattern!r}")
+            raise ConfigurationError(
+                f"a public path is exact, or it ends in '/*' and means all paths below it; {pattern!r} is neither"
+            )
     return checked

@@ -96,7 +96,9 @@ class AppGuard(Attached):
     def init_app(self, app: Starlette) -> None:
         """Attach to *app*, before it starts. Raises :class:`ConfigurationError` if it has a KindeGuard."""
         if not isinstance(app, Starlette):
-            raise ConfigurationError(f"{app!r} is no Starlette app: in front of others put kinde_guard.asgi or .wsgi")
+            raise ConfigurationError(
+                f"{app!r} is not a Starlette app: for other apps, use kinde_guard.asgi or kinde_guard.wsgi"
+            )
         if _of(app) is not None:
             raise ConfigurationError("the app has a KindeGuard already: call KindeGuard(app) once")
         if app.middleware_stack is not None:
@@ -250,6 +252,6 @@ def _check_makers(routes: list[Any]) -> None:
             found = maker == "kinde_guard.starlette" and is_given_a_request(route)
             if maker in _OTHERS and maker != own and not found:
                 raise ConfigurationError(
-                    f"the decorator on {name_of(function)}(), which serves {route.path!r}, is {_OTHERS[maker]}, and "
-                    f"lets nobody in on a route of {_OTHERS[own]}: write from {own} import requires_…"
+                    f"the decorator on {name_of(function)}(), which serves {route.path!r}, is {_OTHERS[maker]}. "
+                    f"It lets nobody in on a route of {_OTHERS[own]}: write from {own} import requires_…"
                 )

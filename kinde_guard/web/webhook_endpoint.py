@@ -51,9 +51,7 @@ class WebhookEndpoint:
         a path that is taken."""
         if webhooks is None:
             if on_event is not None:
-                raise ConfigurationError(
-                    "on_event is told of webhooks: name their path too, webhooks='/webhooks/kinde'"
-                )
+                raise ConfigurationError("on_event needs a path for the webhooks: add webhooks='/webhooks/kinde'")
             return None
         if pages is not None and pages.have(webhooks):
             raise ConfigurationError(f"webhooks cannot come to {webhooks!r}, where a health check or metadata is")
@@ -63,7 +61,7 @@ class WebhookEndpoint:
         """When an app starts: raise :class:`ConfigurationError` if nothing would come of an event."""
         if self._on_event is None and isinstance(guard, Guard) and guard.revocations is None:
             raise ConfigurationError(
-                "webhooks= alone does nothing: give it a function, on_event=, or the guard revocations="
+                "webhooks= alone does nothing: add a function, on_event=, or give the guard revocations="
             )
 
     def receive(self, guard: Guard, method: str, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:

@@ -42,7 +42,7 @@ TEXTS = {
     "missing_flag": "A feature that this resource needs is not switched on for the caller.",
     "wrong_subject": "This resource is not for this kind of caller.",
     "keys_unavailable": "Access tokens cannot be verified at the moment.",
-    "revocations_unavailable": "Whether access tokens have been revoked cannot be told at the moment.",
+    "revocations_unavailable": "It cannot be told at the moment whether access tokens have been revoked.",
     "api_keys_unavailable": "API keys cannot be verified at the moment.",
 }
 _TITLES = {

@@ -151,7 +151,7 @@ WAYS = {
     ),
     "no audience": Way({"audience": LOOK}, "Set KINDE_AUDIENCE to the audience of your API", {"KINDE_AUDIENCE": None}),
     "the issuer for an audience": Way(
-        {"audience": FAILED}, "give the audience of your API as registered in Kinde", {"KINDE_AUDIENCE": "{url}"},
+        {"audience": FAILED}, "give the audience of your API, as it is registered", {"KINDE_AUDIENCE": "{url}"},
     ),
     "the Management API for an audience": Way(
         {"audience": FAILED}, "register an API of your own in Kinde", {"KINDE_AUDIENCE": "{url}/api"},
@@ -189,14 +189,14 @@ WAYS = {
         NO_APP, "client_error:404", ("discovery", "keys"),
     ),
     "a sign-in page in between": Way(
-        {"discovery": FAILED, "keys": FAILED}, "is not Kinde, or stands in front of it",
+        {"discovery": FAILED, "keys": FAILED}, "is not Kinde, or something stands in front of Kinde",
         NO_APP, "html", ("discovery", "keys"),
     ),
     "Kinde is in trouble": Way(
         {"keys": FAILED}, "Try again in a minute", NO_APP, "server_error", ("keys",),
     ),
     "too many questions": Way(
-        {"keys": FAILED}, "asks it on every request", NO_APP, "rate_limited", ("keys",),
+        {"keys": FAILED}, "asks on every request", NO_APP, "rate_limited", ("keys",),
     ),
     "a redirect": Way({"keys": FAILED}, "Redirects are not followed", NO_APP, "redirect", ("keys",)),
     "no usable key": Way({"keys": FAILED}, "Every token is refused until", NO_APP, "unusable_keys", ("keys",)),
@@ -209,7 +209,7 @@ WAYS = {
         {"token": FAILED}, "copy both again from the application's details", {"KINDE_M2M_CLIENT_SECRET": "x" * 40},
     ),
     "a secret that is a placeholder": Way(
-        {"token": FAILED}, "put there what Kinde shows", {"KINDE_M2M_CLIENT_SECRET": "<secret>"},
+        {"token": FAILED}, "replace it by what Kinde shows", {"KINDE_M2M_CLIENT_SECRET": "<secret>"},
     ),
     "an app that is not authorised": Way(
         {"token": FAILED}, "then APIs, and authorise it for that API", {"KINDE_M2M_AUDIENCE": OTHER},
@@ -319,7 +319,7 @@ def test_nobody_answers(doctor: Run) -> None:
     with nobody() as url:
         done = doctor("--json", KINDE_DOMAIN=url, **NO_APP)
     assert done.amiss() == [("discovery", "failed")]
-    assert done.findings[2]["fix"].startswith("Nobody listens there. Start the local Kinde (kinde-guard dev)")
+    assert done.findings[2]["fix"].startswith("No server listens there. Start the local Kinde (kinde-guard dev)")
 
 
 def test_two_domains(doctor: Run, well: LocalIssuer) -> None:
@@ -452,8 +452,8 @@ def tls(folder: Path, name: str, begins: float, ends: float) -> tuple[ssl.SSLCon
     ("name", "begins", "ends", "state", "found", "fix"),
     [
         ("127.0.0.1", -1, 90, "well", "a certificate for 127.0.0.1, good for 90 days", ""),
-        ("127.0.0.1", -1, 3, "warning", "a certificate for 127.0.0.1, good for 3 days", "See that it is renewed"),
-        ("127.0.0.1", -9, -1, "failed", "the certificate has expired on ", "Have it renewed"),
+        ("127.0.0.1", -1, 3, "warning", "a certificate for 127.0.0.1, good for 3 days", "Renew it in time"),
+        ("127.0.0.1", -9, -1, "failed", "the certificate has expired on ", "Renew it"),
         ("127.0.0.1", 1, 9, "failed", "the certificate is not valid yet", "Set the clock of this machine"),
         ("a.test", -1, 90, "failed", "the certificate is for another name (it is for a.test)", "Custom domain"),
     ],
@@ -486,7 +486,7 @@ def test_no_tls_and_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
         none = certificate.examine(url.replace("http:", "https:"))
     assert (plain.state, none.state) == ("failed", "failed")
     assert "does not speak TLS" in plain.fix
-    assert "Nobody listens there" in none.fix
+    assert "No server listens there" in none.fix
 
 
 @pytest.mark.parametrize(
@@ -497,7 +497,7 @@ def test_no_tls_and_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ConnectError: [Errno 8] nodename nor servname provided, or not known", "There is no host of this name"),
         ("ConnectError: [SSL: CERTIFICATE_VERIFY_FAILED]", "The certificate is not trusted"),
         ("the issuer answered 403 (a wrong region or subdomain answers 403)", "Kinde answers 403 to a wrong"),
-        ("it answered 403 (Cloudflare in front of the issuer refused this machine)", "It is no matter of the settings"),
+        ("it answered 403 (Cloudflare in front of the issuer refused this machine)", "The settings are not the cause"),
         ("ConnectTimeout: timed out", "Let this machine reach acme.kinde.com on port 443"),
     ],
 )
@@ -550,7 +550,7 @@ def test_something_in_between_says_no(doctor: Run, well: LocalIssuer) -> None:
     for each in done.findings:
         if each["state"] == "failed":
             assert "403 (Cloudflare in front of the issuer refused this machine)" in each["found"]
-            assert each["fix"].startswith("It is no matter of the settings")
+            assert each["fix"].startswith("The settings are not the cause")
 
 
 def test_a_domain_in_the_variables_that_an_argument_passes_over(doctor: Run, well: LocalIssuer) -> None:

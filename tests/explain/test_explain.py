@@ -342,7 +342,7 @@ WAYS = {
     ),
     "Bearer twice": Way(
         lambda it: f"Bearer {it.m2m_token()}", "header malformed",
-        "It begins with the word Bearer, which stands there twice",
+        "It begins with the word Bearer: the word stands there twice",
     ),
     "a token in quotes": Way(
         lambda it: f'"{it.m2m_token()}"', "header malformed", "There are quotes or white space in it.",
@@ -357,7 +357,7 @@ WAYS = {
         lambda it: "eyJ.eyJ.x", "header malformed", "damaged on its way, or made by hand",
     ),
     "no kid": Way(
-        lambda it: it.token(it.m2m_claims(), header={"kid": ABSENT}), "kid malformed", "whose tokens name their key",
+        lambda it: it.token(it.m2m_claims(), header={"kid": ABSENT}), "kid malformed", "tokens name their key",
     ),
     "a workflow that writes what it should not": Way(
         lambda it: it.m2m_token(aud=7), "aud malformed", "Kinde → Workflows",
@@ -696,7 +696,7 @@ def test_the_same_status_as_verify(run: Run, kinde: LocalIssuer) -> None:
     with nobody() as url:
         unknown = run(LocalIssuer(url, key=kinde.key).m2m_token(), "--domain", url, "--json")
     assert (unknown.status, unknown.document["verdict"]) == (3, "cannot_tell")
-    assert unknown.document["fix"].startswith("Nobody listens there. Start the local Kinde")
+    assert unknown.document["fix"].startswith("No server listens there. Start the local Kinde")
     assert [
         run(
             "",

@@ -548,7 +548,7 @@ def test_middleware_without_end() -> None:
 
 
 def test_what_is_no_app() -> None:
-    with pytest.raises(ConfigurationError, match="is no FastAPI, Starlette, Flask or Django app"):
+    with pytest.raises(ConfigurationError, match="is not a FastAPI, Starlette, Flask or Django app"):
         routes_of(object())
 
 

@@ -316,7 +316,7 @@ def test_a_decorator_of_another_framework_is_found(
     make: Any, adapter: Any, whose: str, mend: str, guard: Guard
 ) -> None:
     """It would let nobody in, with an error that speaks of something else; said when the app starts."""
-    sentence = rf"serves '/', is {whose}, and lets nobody in .*: write from {mend} import requires_…"
+    sentence = rf"serves '/', is {whose}\. It lets nobody in on .*: write from {mend} import requires_…"
     for demand in (adapter.requires_auth, adapter.requires_scope("read:users")):
         with pytest.raises(ConfigurationError, match=sentence):
             talk(make(demand, guard), lifespan())

@@ -271,7 +271,7 @@ def test_another_guard_takes_over(told: Told, adapter: Adapter) -> None:
 class TestSettings:
     @every_adapter
     @pytest.mark.parametrize(("options", "words"), [
-        ({"on_event": print}, "name their path too"),
+        ({"on_event": print}, "needs a path for the webhooks"),
         ({"webhooks": PATH}, "webhooks= alone does nothing"),
         ({"webhooks": "webhooks", "on_event": print}, "webhooks is a path"),
         ({"webhooks": "", "on_event": print}, "webhooks is a path"),

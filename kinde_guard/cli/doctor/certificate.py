@@ -35,7 +35,7 @@ def examine(issuer: str, context: ssl.SSLContext | None = None) -> Finding:
         with _connected(host, port, context) as sock:
             certificate = _read(sock)
     except ConfigurationError as error:
-        return Finding("tls", "failed", str(error), "No fetch can be made before that is put right.", issuer)
+        return Finding("tls", "failed", str(error), "Nothing can be fetched until this is mended.", issuer)
     except ssl.SSLCertVerificationError as error:
         return _refused(issuer, host, port, error)
     except OSError as error:
@@ -44,7 +44,7 @@ def examine(issuer: str, context: ssl.SSLContext | None = None) -> Finding:
     left = certificate.not_valid_after_utc.timestamp() - time.time()
     found = f"a certificate for {_names(certificate)}, good for {left / 86_400:.0f} days{vouched}"
     if left < SOON:
-        return Finding("tls", "warning", found, "See that it is renewed: Kinde does that for its own domains.", issuer)
+        return Finding("tls", "warning", found, "Renew it in time. Kinde does this for its own domains.", issuer)
     return Finding("tls", "well", found, about=issuer)
 
 
@@ -66,7 +66,7 @@ def _refused(issuer: str, host: str, port: int, error: ssl.SSLCertVerificationEr
     names = "" if certificate is None else f" (it is for {_names(certificate)})"
     until = "" if certificate is None else f" on {certificate.not_valid_after_utc:%Y-%m-%d}"
     if error.verify_code == _EXPIRED:
-        fix = "Have it renewed. If it is good elsewhere, set the clock of this machine (timedatectl set-ntp true)."
+        fix = "Renew it. If it is good elsewhere, set the clock of this machine (timedatectl set-ntp true)."
         return Finding("tls", "failed", f"the certificate has expired{until}", fix, issuer)
     if error.verify_code == _NOT_YET:
         fix = "Set the clock of this machine (timedatectl set-ntp true)."

@@ -29,7 +29,7 @@ class Proof:
         """The proof in a sentence."""
         of = len(self.applied) + len(self.missing)
         if not of:
-            return "no worker says that it follows: none runs, or its user in Redis may not say so"
+            return "no worker has reported: none runs, or its user in Redis is not allowed to report"
         found = f"{len(self.applied)} of {of} workers refuse it, {self.milliseconds} ms"
         return f"{found}; not yet, or gone: {', '.join(self.missing)}" if self.missing else found
 

@@ -93,9 +93,9 @@ def _time(text: str) -> float:
 def _confirm(issuers: Sequence[str], before: float) -> None:
     hosts = [urlsplit(issuer).netloc for issuer in issuers]
     write_message(
-        f"Every token of {' and '.join(issuers)} that was issued up to {shown.when(before)} will be refused. Whoever "
-        "asks Kinde for another signs in again, or refreshes; a client whose refresh returns the token it has, as "
-        "Kinde documents, stays out until that expires."
+        f"Every token of {' and '.join(issuers)} that was issued up to {shown.when(before)} will be refused. A client "
+        "gets in again with a new token, by a sign-in or by a refresh. A refresh may return the old token, as Kinde "
+        "documents: such a client stays out until that expires."
     )
     write_message(f"Type the domain, {hosts[0]}, to go on:")
     if sys.stdin.readline().strip() not in hosts:
