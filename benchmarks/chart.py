@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from .report import Report, Table
 
 OURS, OTHERS, NEUTRAL = "#0b6e4f", "#9aa5b1", "#3d4f60"
-ACROSS = 2
+WIDE, ROW, AROUND = 6.5, 0.3, 1.4
+"""Inches: on a page and on a phone the letters are as large as the text around them, or nearly so."""
 
 
 def draw(path: Path, reports: Sequence[Report]) -> str:
@@ -24,12 +26,12 @@ def draw(path: Path, reports: Sequence[Report]) -> str:
         return "matplotlib is not installed"
     matplotlib.use("agg")
     plots = importlib.import_module("matplotlib.pyplot")
-    down = -(-len(tables) // ACROSS)
-    figure, axes = plots.subplots(down, ACROSS, figsize=(9 * ACROSS, 3.6 * down), squeeze=False, layout="constrained")
-    for place, table in zip(axes.flat, tables, strict=False):
+    heights = [AROUND + ROW * len(_drawn(table)) for table in tables]
+    figure, axes = plots.subplots(
+        len(tables), 1, figsize=(WIDE, sum(heights)), height_ratios=heights, squeeze=False, layout="constrained"
+    )
+    for place, table in zip(axes.flat, tables, strict=True):
         _draw(place, table)
-    for place in axes.flat[len(tables) :]:
-        place.axis("off")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plots.close(figure)
@@ -38,20 +40,26 @@ def draw(path: Path, reports: Sequence[Report]) -> str:
 
 def _draw(place: Any, table: Table) -> None:
     column = table.charted or 0
-    rows = [(name, value) for name, values in table.rows if isinstance(value := values[column], float) and value > 0]
+    rows = _drawn(table)
     names, lengths = [name for name, _ in rows], [length for _, length in rows]
     bars = place.barh(names, lengths, color=[_colour(name) for name in names])
-    place.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
+    place.bar_label(bars, fmt="%.2f", padding=3, fontsize=11)
     place.set_xscale("log")
     place.xaxis.set_major_formatter("{x:g}")
     place.xaxis.set_minor_formatter("")
-    place.margins(x=0.15)
+    place.margins(x=0.2)
     place.invert_yaxis()
-    place.set_title(table.title, fontsize=9)
-    place.set_xlabel(table.columns[column], fontsize=8)
-    place.tick_params(labelsize=8)
+    place.set_title(fill(table.title, 42), fontsize=12)
+    place.set_xlabel(table.columns[column], fontsize=11)
+    place.tick_params(labelsize=11)
     if table.bars and "x " in table.columns[column]:  # bars are ratios; what is drawn may be something else
         place.axvline(table.bars[0].limit, color="#c0392b", linestyle="--", linewidth=1)
+
+
+def _drawn(table: Table) -> list[tuple[str, float]]:
+    """The rows that have a length."""
+    column = table.charted or 0
+    return [(name, value) for name, values in table.rows if isinstance(value := values[column], float) and value > 0]
 
 
 def _colour(name: str) -> str:
