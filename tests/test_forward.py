@@ -95,6 +95,32 @@ def test_the_query_is_ignored(app: ForwardAuth, query: str) -> None:
     assert ask(app, f"/verify/authenticated?{query}", bearer()).status == 200
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-Forwarded-Uri", "/healthz"),
+        ("X-Original-URI", "/verify/authenticated"),
+        ("X-Forwarded-Prefix", "/verify/authenticated"),
+        ("X-Forwarded-Method", "OPTIONS"),
+        ("X-Forwarded-Host", "PUBLIC.acme.com"),
+        ("Host", "Api.Acme.Com"),
+        ("X-Forwarded-User", "root"),
+        ("X_Forwarded_User", "root"),
+        ("X-Kinde-Subject", "root"),
+        ("X_Kinde_Subject", "root"),
+        ("X-Kinde-Scopes", "write:all"),
+    ],
+)
+def test_nothing_that_a_request_says_about_itself_is_believed(name: str, value: str) -> None:
+    """Neither where it goes, by host or path, nor who sends it; and no answer repeats it."""
+    app = ForwardAuth(guard_of(Issuer()), identity_headers=True)
+    assert ask(app, "/verify/authenticated", (name, value)).status == 401
+    assert ask(app, "/verify/scope=write:all", bearer(), (name, value)).status == 403
+    allowed = ask(app, "/verify/authenticated", bearer(), (name, value))
+    assert (allowed.status, allowed.headers) == (200, ask(app, "/verify/authenticated", bearer()).headers)
+    assert value not in allowed.headers.values()
+
+
 def test_verdicts(app: ForwardAuth) -> None:
     """As of an API: status, challenge and body."""
     path = "/verify/scope=read:users/permission=view:report"

@@ -83,6 +83,27 @@ def test_added_on_request_and_nothing_is_deleted(run: Run, kinde: LocalIssuer) -
     assert (status, "MISSING" in out, "added" in out) == (0, False, False)
 
 
+def test_what_tools_demand_counts(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.joinpath("mcp_with_scopes.py").write_text("""
+from mcp.server.mcpserver import MCPServer
+from kinde_guard import permission, scope
+from kinde_guard.mcp import KindeGuard, requires, requires_scope
+server = MCPServer("notes")
+@server.tool()
+@requires_scope("notes:write", "read:users")
+def add(text: str) -> str: ...
+@server.tool()
+@requires(permission("p") | scope("notes:share"))
+def share(text: str) -> str: ...
+app = server.streamable_http_app()
+KindeGuard(app, domain="acme.kinde.com", audience="https://api.acme.com")
+""")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = json.loads(run("mcp_with_scopes:app", "--json").out)
+    assert found["missing"] == ["notes:share", "notes:write"]
+    assert found["demanded"][0] == {"scope": "notes:share", "routes": ["tools/call /mcp share"]}
+
+
 def test_for_programs(run: Run, kinde: LocalIssuer) -> None:
     expected = {
         "audience": kinde.audience,
