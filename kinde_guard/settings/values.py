@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigurationError
 from ..net.frozen import Frozen
 from .urls import jwks_url_of, local_url
-from .variables import Domains, Variables, given_texts, issuer_urls, nonempty_texts, value_of, words_of
+from .variables import Domains, Variables, given_texts, issuer_urls, misspelt, nonempty_texts, value_of, words_of
 
 if TYPE_CHECKING:
     import httpx
@@ -178,7 +178,7 @@ def _audiences(audience: Audiences, variables: Sequence[Variables]) -> frozenset
         if value is None:
             raise ConfigurationError(
                 "no audience is set: set the environment variable KINDE_AUDIENCE to the audience of your API "
-                "(Kinde: Settings, APIs), or pass audience="
+                "(Kinde: Settings, APIs), or pass audience=" + misspelt(name, variables)
             )
         texts = words_of(name, value)
     else:

@@ -28,7 +28,17 @@ def issuer_urls(domain: Domains | None, variables: Sequence[Variables]) -> tuple
             return _agreed({name: _issuers(words_of(name, value), name) for name, value in named.items()})
     raise ConfigurationError(
         "no Kinde domain is set: set the environment variable KINDE_DOMAIN (such as acme.kinde.com), or pass domain="
+        + misspelt("KINDE_DOMAIN", variables)
     )
+
+
+def misspelt(name: str, variables: Sequence[Variables]) -> str:
+    """The end of a sentence that says that *name* is not set: another name is, which is nearly the same."""
+    from difflib import get_close_matches  # only here: where all is well it need not be loaded
+
+    others = {found.upper(): found for source in variables for found in source if "M2M" not in found}
+    near = get_close_matches(name, others, 1, 0.85)
+    return f". {others[near[0]]} is set: is its name misspelt?" if near else ""
 
 
 def nonempty_texts(name: str, values: str | Iterable[str]) -> list[str]:

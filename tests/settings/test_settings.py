@@ -231,6 +231,11 @@ def test_the_domain_of_variables(variables: Variables, issuers: list[str]) -> No
     ({"KINDE_DOMAIN": "a.com", "KINDE_AUDIENCE": [""]}, "KINDE_AUDIENCE is empty"),
     ({"KINDE_DOMAIN": "a.com", "KINDE_AUDIENCE": "https://a.com"}, "is the issuer"),
     ({"KINDE_DOMAIN": "a.com"}, "no audience is set"), ({"KINDE_AUDIENCE": "x"}, "no Kinde domain is set"),
+    ({"KIDNE_DOMAIN": "a.com"}, r"pass domain=\. KIDNE_DOMAIN is set: is its name misspelt\?$"),
+    ({"KINDE_DOMAIN": "a.com", "KINDE_AUDIANCE": "x"}, r"pass audience=\. KINDE_AUDIANCE is set: is its name"),
+    ({"KINDE_DOMAIN": "a.com", "kinde_audience": "x"}, "kinde_audience is set: is its name misspelt"),
+    ({"KINDE_DOMAIN": "a.com", "KINDE_M2M_AUDIENCE": "x"}, "pass audience=$"),
+    ({"KINDE_M2M_DOMAIN": "a.com", "DOMAIN": "x"}, "pass domain=$"),
 ], ids=lambda value: str(value)[:60])  # fmt: skip
 def test_wrong_variables(variables: Variables, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
