@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -12,6 +13,7 @@ from ..errors import InvalidToken
 from ..tokens import jws
 
 _MEMBER = re.compile(r'^( +)("(?:[^"\\]|\\.)*")(: )', re.M)
+_DATE = re.compile(r"(?m)^ {2}<b>&#34;(?:exp|iat|nbf|auth_time)&#34;</b>: (\d{1,11})\b")
 _BREAK = re.compile(r",\n\s+")
 _PLAIN_LISTS = re.compile(r"\[\n *+([^\[\]{}]*+)\]")  # possessive, since texts of strangers are read
 
@@ -33,7 +35,7 @@ def decoded(raw: str) -> Decoded:
     except InvalidToken:
         return Decoded(Markup(), Markup())
     claims = _object(payload)
-    return Decoded(_shown(_object(header)), _shown(claims), (claims or {}).get("sub"))
+    return Decoded(_shown(_object(header)), _with_dates(_shown(claims)), (claims or {}).get("sub"))
 
 
 def pretty(value: object, *, width: int = 0) -> Markup:
@@ -48,6 +50,17 @@ def pretty(value: object, *, width: int = 0) -> Markup:
         parts += [Markup.escape(text[end : found.start()] + found[1]), Markup("<b>{}</b>").format(found[2]), found[3]]
         end = found.end()
     return Markup().join([*parts, Markup.escape(text[end:])])
+
+
+def _with_dates(payload: Markup) -> Markup:
+    """*payload* with its dates in words, too. They stand in an element of their own, and are no part of the JSON."""
+    return Markup(_DATE.sub(lambda found: f"{found[0]}{_date(int(found[1]))}", payload))  # noqa: S704 (escaped before)
+
+
+def _date(seconds: int) -> Markup:
+    at = time.gmtime(seconds)
+    day, clock = time.strftime("%Y-%m-%d", at), time.strftime("%H:%M:%S", at)
+    return Markup(' <time datetime="{0}T{1}Z">{0} {1} UTC</time>').format(day, clock)
 
 
 def _object(segment: bytes) -> jws.Json | None:

@@ -112,7 +112,7 @@ def _fetched_nothing(entry: Entry) -> bool:
 
 
 def _kind(entry: Entry) -> str:
-    kind = entry.kind.replace("_", " ")
+    kind = entry.kind.replace("_", " ").replace("api key", "API key")
     return f"{kind.removesuffix('fetched')}asked for" if _fetched_nothing(entry) else kind
 
 

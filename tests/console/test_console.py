@@ -90,7 +90,7 @@ def token_in(response: Any) -> str:
 def claims_in(response: Any) -> dict[str, Any]:
     """The payload as the page shows it."""
     shown = re.findall(r'<pre class="json">(\{.*?\})</pre>', response.text, re.S)[-1]
-    return dict(json.loads(html.unescape(re.sub(r"</?b>", "", shown))))
+    return dict(json.loads(html.unescape(re.sub(r" <time.*?</time>|</?b>", "", shown))))
 
 
 # What a page may do, and who may see it
@@ -236,6 +236,16 @@ def test_a_token_is_shown_decoded(console: TestClient, issuer: LocalIssuer) -> N
     assert claims_in(page)["azp"] == issuer.app.client_id
     assert Guard(issuer.url, audience=issuer.audience, transport=issuer.transport).verify(token_in(page)).is_m2m
     assert f"Authorization: Bearer {token_in(page)}" in page.text
+
+
+def test_the_dates_of_a_token_are_shown_as_dates_too(console: TestClient, issuer: LocalIssuer) -> None:
+    """Those of the standard, on the outermost level, where they are numbers that can be dates."""
+    odd = {"exp": 1_796_152_864, "iat": "1796152864", "nbf": 10**15, "inner": {"exp": 1}, "auth_time": True}
+    page = post(console, "/explain", token=issuer.token({**issuer.m2m_claims(), **odd})).text
+    payload = page.partition("<h4>Payload</h4>")[2].partition("</pre>")[0]
+    assert re.findall(r'&#34;(\w+)&#34;</b>: \d+ <time datetime="(.*?)">(.*?)</time>', payload) == [
+        ("exp", "2026-12-01T19:21:04Z", "2026-12-01 19:21:04 UTC")
+    ]
 
 
 def test_htmx_gets_what_has_changed_and_others_the_page(console: TestClient) -> None:
