@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from typing import Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import httpx
 import pytest
 from browser import PHONE, Locator, Page, Visitor, example, expect, violations
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Response
+from waiting import LONG
 
 from kinde_guard import Guard, InvalidToken
 from kinde_guard.cli.demo.api import protected_api
@@ -47,6 +49,12 @@ def guarded(issuer: LocalIssuer) -> Iterator[str]:
         yield url_of(sock)
 
 
+def started(api: str) -> str:
+    """*api*, once it answers: on a busy machine that takes longer than the console waits for an answer."""
+    httpx.get(f"{api}/healthz", timeout=LONG)
+    return api
+
+
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[LocalIssuer]:
     with local_kinde() as issuer:
@@ -56,7 +64,7 @@ def issuer() -> Iterator[LocalIssuer]:
 @pytest.fixture(scope="module")
 def api(issuer: LocalIssuer) -> Iterator[str]:
     with example("fastapi_app", issuer) as url:
-        yield url
+        yield started(url)
 
 
 @pytest.fixture
@@ -308,7 +316,7 @@ def test_keys_are_rotated_and_broken_while_an_api_runs(visitor: Visitor) -> None
         page = visitor.page()
         page.goto(issuer.url)
         mint(page, "m2m")
-        expect(send(page, f"{api}/users")).to_contain_text("200 OK")
+        expect(send(page, f"{started(api)}/users")).to_contain_text("200 OK")
         old = page.get_by_label("Token", exact=True).input_value()
 
         go_to(page, "Keys and faults")
