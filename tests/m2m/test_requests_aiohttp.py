@@ -22,7 +22,7 @@ from token_endpoint import Clock, Kinde, credentials, refusal, settle
 from waiting import LONG, in_thread
 
 from kinde_guard import ConfigurationError
-from kinde_guard.m2m import ClientCredentials, RequestsAuth, TokenRefused, aiohttp_middleware
+from kinde_guard.m2m import ClientCredentials, RequestsAuth, TokenRefused, aiohttp_middleware, holder
 
 REDIRECTS = (301, 302, 303, 307, 308)
 OLD, NEW = "Bearer token-1", "Bearer token-2"
@@ -167,6 +167,13 @@ every_client = pytest.mark.parametrize("client", [ByRequests, ByAiohttp])
 @pytest.fixture(autouse=True)
 def _no_environment(no_settings: None) -> None:
     """Applications are what each test says."""
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, too, a token comes in time."""
+    monkeypatch.setattr(holder, "TOTAL_TIMEOUT", LONG)
+    monkeypatch.setattr(holder, "WAIT", LONG)
 
 
 def refusing(*tokens: str) -> Judge:
