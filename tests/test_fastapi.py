@@ -994,7 +994,7 @@ def test_on_a_starlette_route(guard: Guard, token: str) -> None:
 
     app = guarded(guard)
     app.router.routes.append(Route("/", endpoint))
-    with pytest.raises(ConfigurationError, match=r"is FastAPI's, .* write from kinde_guard\.starlette import"):
+    with pytest.raises(ConfigurationError, match=r"is FastAPI's\. .* write from kinde_guard\.starlette import"):
         ask(app, "/", token)
 
 

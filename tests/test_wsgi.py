@@ -317,7 +317,7 @@ def test_environment(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         pytest.param({"public": "/healthz"}, "list of paths", id="one path"),
         pytest.param({"public": ["healthz"]}, "slash", id="no slash"),
-        pytest.param({"public": ["/*"]}, "everything public", id="everything"),
+        pytest.param({"public": ["/*"]}, "every path public", id="everything"),
         pytest.param({"requires": "read:users"}, "scope", id="text"),
         pytest.param({"requires": [scope("a")]}, "requirement", id="a list"),
         pytest.param({"requires": org_of_route(None, "org") | permission("p")}, "path parameter", id="no route"),
