@@ -26,7 +26,9 @@ KTY = {**dict.fromkeys(_RSA, "RSA"), **dict.fromkeys(_CURVES.values(), "EC"), "E
 """The key type (RFC 7518 §6.1) of each algorithm."""
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6.3.2, §6.4.1
 _TO_BASE64 = bytes.maketrans(b"-_", b"+/")
-_MARKS = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.S)  # brackets, and strings, which may hold some
+# Brackets, and strings, which may hold some. A string without an end goes to the end of the text: or it would be looked
+# for anew behind each quote in it, which takes half an hour.
+_MARKS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.S)
 _HALF = re.compile(r"[\ud800-\udfff]")  # half a character: no token has it, and whoever writes it out crashes
 # No number in a key is used, so each may be of any length and size: int() would refuse more than 4,300 digits.
 _decoder = json.JSONDecoder(parse_int=float, strict=False)

@@ -21,7 +21,8 @@ MOST_MENTIONED = 100
 """Resources that one request may want to hear of."""
 MOST_VALUES = 50_000
 """In one body. The parser holds the event loop up for as long as it takes, so they are counted before, at C speed."""
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.S)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.S)
+"""One without an end goes to the end of the body, or it would be looked for anew behind each of its quotes: minutes."""
 NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 """The methods that run a function of the app's, and the parameter that says which."""
 REACHES_TOOLS = frozenset({"initialize", "server/discover", "ping", "tools/list"})

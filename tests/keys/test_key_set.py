@@ -7,6 +7,7 @@ import functools
 import hashlib
 import itertools
 import json
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -360,6 +361,15 @@ def test_a_signature_is_as_long_as_the_modulus(change: Callable[[bytes], bytes])
 def test_what_is_no_key_set(body: bytes) -> None:
     with pytest.raises(UnusableKeySet):
         read_jwk_set(body, ("RS256",), {})
+
+
+def test_text_without_an_end_is_told_in_one_pass() -> None:
+    """Looked for anew behind each of its quotes, the end of 30,000 takes half a minute, and that of all that an answer
+    may hold half an hour, in which no other thread runs."""
+    before = time.thread_time()
+    with pytest.raises(UnusableKeySet, match="not JSON"):
+        read_jwk_set(b'{"keys":["' + b'\\"' * 30_000, ("RS256",), {})
+    assert time.thread_time() - before < 5
 
 
 def test_two_keys_with_one_name_are_neither_used() -> None:
