@@ -79,7 +79,7 @@ def test_each_reason_has_an_address_of_its_own(page: Page, site: Path) -> None:
 
 def test_from_the_start_to_the_page_that_says_what_to_do(page: Page) -> None:
     """By clicks alone."""
-    page.get_by_role("main").get_by_role("link", name="Set up Kinde", exact=True).click()
+    page.get_by_role("main").get_by_role("link", name="Set up Kinde", exact=True).first.click()
     page.get_by_role("main").get_by_role("link", name="wrong_audience").first.click()
     expect(page.locator(":target")).to_contain_text("Fix:")
 
