@@ -43,6 +43,9 @@ class Replica:
     """Another one after each change: compared by identity, at each request."""
     usable_until: float
     """By the same clock: from then on nobody can be judged."""
+    may_refuse: Callable[[Marks], bool]
+    """Whether marks are worth a closer look: they are not, of nearly all tokens. Another one after each change, for the
+    kinds that have entries; mostly no more than one has."""
     look_at: float
     """Until then, by ``clocks.monotonic``, whoever knows this edition need not look again."""
 
@@ -92,13 +95,6 @@ class Replica:
             return None, RevocationsUnavailable(1)
         refusal = self.refusal(marks) if self.may_refuse(marks) else None
         return (edition, None) if refusal is None else (None, refusal)
-
-    def may_refuse(self, marks: Marks) -> bool:
-        """Whether *marks* are worth a closer look: they are not, of nearly all tokens."""
-        for number, of in self._screens:
-            if marks[number] in of:
-                return True
-        return self._for_all
 
     def refusal(self, marks: Marks) -> InvalidToken | None:
         """Why *marks* are refused, if they are, whatever the age of the copy."""
@@ -215,10 +211,9 @@ class Replica:
                 self._floor = -math.inf
 
     def _screen(self) -> None:
-        """Where a token's marks need to be looked for: mostly no more than one or two kinds have entries at all."""
         kinds = ((number, self._of[kind]) for number, kind in enumerate(_BY_MARK))
-        self._screens = tuple((number, of) for number, of in kinds if of)
-        self._for_all = bool(self._of["all"]) or self._floor > -math.inf
+        for_all = bool(self._of["all"]) or self._floor > -math.inf
+        self.may_refuse = _screen_of([(number, of) for number, of in kinds if of], for_all)
 
     # What others ask.
 
@@ -283,6 +278,17 @@ class Replica:
             of[about] = left if len(left) > 1 else left[0]
         else:
             del of[about]
+
+
+def _screen_of(screens: list[tuple[int, dict[About, _Records]]], for_all: bool) -> Callable[[Marks], bool]:
+    """Asked at each request that is the first of its token after a change: the usual ones are as short as they can
+    be."""
+    if for_all or not screens:
+        return lambda marks: for_all
+    if len(screens) == 1:
+        ((number, of),) = screens
+        return lambda marks: marks[number] in of
+    return lambda marks: any(marks[number] in of for number, of in screens)
 
 
 def _all_of(records: _Records | None) -> tuple[str, ...]:
