@@ -4,8 +4,8 @@ The rules of this file:
 
 * A key that is known never waits for Kinde longer than a second, and where Kinde cannot be asked it goes on for
   ``usable_for`` seconds from its last good answer.
-* One call at a time for each key, a bounded number in a minute for keys that are not known, and none while Kinde has
-  asked for peace. Who cannot be judged for that is answered 503, never 401.
+* One call at a time for each key, a bounded number in a minute for keys that turn out not to be good, and none while
+  Kinde has asked for peace. Who cannot be judged for that is answered 503, never 401.
 * Remembered are digests. The key itself is held while it is asked about, and by nobody after that.
 """
 
@@ -64,7 +64,7 @@ class ApiKeys:
 
     *remember_for*: seconds, 1 to 600, that a good answer is relied on: so long a key that was revoked in Kinde lives.
     *usable_for*: seconds, 0 to 3,600, that it serves where Kinde cannot be asked. *calls_per_minute*: how many keys
-    that are not known are asked about in a minute, by each process; 1 to 100,000. *transport*: an
+    that turn out not to be good are asked about in a minute, by each process; 1 to 100,000. *transport*: an
     ``httpx.BaseTransport``, for a proxy or a private CA. *clocks*: for tests.
 
     Make one, and keep it: it serves all guards, threads and event loops of a process. Raises
@@ -172,7 +172,7 @@ class ApiKeys:
         if wait <= 0 and held is None:
             wait = self._budget.wait(now.ageing)
             if wait > 0:
-                self._say(now, "more keys that are not known than calls_per_minute: they are answered 503")
+                self._say(now, "more made-up keys than calls_per_minute: keys that are not known are answered 503")
         return self._make_do(digest, now, wait) if wait > 0 else self._lanes.start(digest, key)
 
     def _raise_if_refused(self, digest: bytes, now: Moment) -> None:
@@ -211,6 +211,8 @@ class ApiKeys:
             wait = self._fail(outcome, now)
             return lambda: self._tell_of_failure(outcome, now, seconds, wait)
         if isinstance(outcome, Answer):
+            if self._good.find(digest) is None:
+                self._budget.give_back()  # only strangers are counted: after a start all good keys are new
             self._good.put(digest, outcome)
             self._refused.drop(digest)
         else:

@@ -39,7 +39,7 @@ class Remembered(Generic[K, V]):
 
 
 class Budget:
-    """Calls, *most* of them in a minute."""
+    """Calls, *most* of them in a minute, but for those that are given back."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -55,3 +55,9 @@ class Budget:
                 return self._made[0] + MINUTE - now
             self._made.append(now)
             return 0.0
+
+    def give_back(self) -> None:
+        """The last call is not to count."""
+        with self._lock.now:
+            if self._made:
+                self._made.pop()

@@ -103,7 +103,7 @@ class Questions:
 
     def _judged(self, answer: HttpAnswer, key: str, ask: Callable[..., HttpAnswer]) -> Facts | Refused | Failed:
         if answer.status in (401, 403):
-            return self._whose_fault(answer, ask)
+            return self._whose_fault(answer, key, ask)
         if answer.status == 400:  # the question was whole: what is wrong is the key
             return Refused("invalid_api_key", HINT_NOT_VALID)
         if answer.status != 200:
@@ -111,8 +111,9 @@ class Questions:
         verdict = verdict_in(answer.body)
         return self._ours(verdict, key, ask) if isinstance(verdict, Facts) else verdict
 
-    def _whose_fault(self, answer: HttpAnswer, ask: Callable[..., HttpAnswer]) -> Refused | Failed:
-        spoken_for = is_about_our_token(answer.body) or refused_by(answer.status, answer.headers)
+    def _whose_fault(self, answer: HttpAnswer, key: str, ask: Callable[..., HttpAnswer]) -> Refused | Failed:
+        body = answer.body.replace(key.encode(), b"")  # strangers choose what is in a key
+        spoken_for = is_about_our_token(body) or refused_by(answer.status, answer.headers)
         if not spoken_for and ask("GET", "?page_size=1").status == 200:
             return Refused("invalid_api_key", HINT_NOT_VALID)
         return self._failed(answer)

@@ -386,6 +386,12 @@ class TestWhoseFault:
         assert reason(guard_of_keys(kinde), STRANGER) == "invalid_api_key"
         assert kinde.asked[-1].path == "/api/v1/api_keys?page_size=1"
 
+    def test_a_stranger_has_no_say_in_whose_fault_it_is(self, kinde: KindeServer) -> None:
+        """Where Kinde repeats the key, and that has the words in it that tell of our own token."""
+        key = "k_live_token-without-scope"
+        kinde.answers[VERIFY] = errors(401, "UNAUTHORIZED", f"{key} is not known")
+        assert reason(guard_of_keys(kinde), key) == "invalid_api_key"
+
     def test_a_400_is_about_the_key(self, kinde: KindeServer) -> None:
         kinde.answers[VERIFY] = errors(400, "API_KEY_INVALID")
         assert reason(guard_of_keys(kinde), STRANGER) == "invalid_api_key"
@@ -781,6 +787,16 @@ class TestTheBoundOnCalls:
         assert unavailable.value.retry_after == 10
         time.passes(10)
         assert reason(guard, USER_KEY) == "good"
+
+    def test_good_keys_are_not_counted(self, kinde: KindeServer, time: Time) -> None:
+        """After a start every good key is new."""
+        guard = guard_of_keys(kinde, time, keys=api_keys(kinde, calls_per_minute=2))
+        for number in range(8):
+            key = f"k_live_{number:032}"
+            kinde.add(key)
+            assert reason(guard, key) == "good"
+        found = [reason(guard, f"k_live_{number:032}") for number in range(8, 11)]
+        assert found == ["invalid_api_key"] * 2 + ["api_keys_unavailable"]
 
     def test_known_keys_are_not_counted(self, kinde: KindeServer, time: Time, caplog: pytest.LogCaptureFixture) -> None:
         """Strangers cannot keep them from being asked about again."""
