@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from api_keys_server import kinde_server, said
 from helpers import Outcome
 from servers import served_issuer
 
@@ -249,3 +250,16 @@ def test_the_local_kinde_as_the_management_api(kinde: LocalIssuer) -> None:
         for body in bodies:
             assert client.post(f"/apis/{listed[1]['id']}/scopes", json=body).status_code == 400
         assert client.get("/apis").status_code == 403
+
+
+def test_what_kinde_says_does_nothing_to_a_terminal(run: Run) -> None:
+    """Whoever names scopes in Kinde need not be whoever looks at them: no colours, no titles, no lines of their own."""
+    title, listed = "a\x1b]0;title\x07", "GET /api/v1/apis"
+    with kinde_server() as kinde:
+        kinde.answers[listed] = said(200, {"apis": [{"id": "1", "audience": title}, {"id": "2", "audience": "b"}]})
+        kinde.answers[f"{listed}/2/scopes"] = said(200, {"scopes": [{"key": f"{title}\nread:users  in Kinde"}]})
+        status, out, err = run(SAMPLE, "--audience", "b", KINDE_DOMAIN=kinde.url)
+        assert (status, "\x1b" in out + err, len(out.splitlines())) == (1, False, 3)
+        assert "a\\x1b]0;title\\x07\\nread:users  in Kinde" in out
+        status, out, err = run(SAMPLE, "--audience", "c", KINDE_DOMAIN=kinde.url)
+        assert (status, out, "\x1b" in err, "there are: a\\x1b]0;title\\x07, b" in err) == (1, "", False, True)

@@ -16,7 +16,7 @@ from ...routes import ProtectedRoute, routes_of
 from ...settings import leavings
 from ...web.well_known import every_scope
 from ..loading import load
-from ..messages import write_message
+from ..messages import harmless, write_message
 from ..options import AsJson
 from ..proxy import Proxy, through
 from .enum_source import enum_source
@@ -129,7 +129,7 @@ def _demanded(routes: Sequence[ProtectedRoute]) -> dict[str, list[str]]:
 
 def _text(compared: Comparison) -> str:
     rows = [(scope, _verdict(scope, compared), ", ".join(routes)) for scope, routes in compared.demanded.items()]
-    rows += [(scope, "not demanded", "") for scope in compared.undemanded]
+    rows += [(harmless(scope), "not demanded", "") for scope in compared.undemanded]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
     return "\n".join("  ".join([*map(str.ljust, row, widths), row[2]]).rstrip() for row in rows)
 
