@@ -43,7 +43,8 @@ def show_reason(reason: str, *, as_json: bool) -> None:
     screen = Screen()
     screen.heading(f"{found.reason} ({found.status})")
     screen.line("answered", found.detail)
-    screen.line("when", found.meaning or found.detail)
+    if found.meaning:
+        screen.line("when", found.meaning)
     screen.line("fix", found.fix)
 
 

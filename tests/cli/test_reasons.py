@@ -45,6 +45,10 @@ def test_it_needs_no_settings(run: Callable[..., str]) -> None:
     assert "audience=" in said
 
 
+def test_nothing_is_said_twice(run: Callable[..., str]) -> None:
+    assert run("--reason", "expired").count("has expired.") == 1
+
+
 def test_a_list_of_all(run: Callable[..., str]) -> None:
     assert [line.split()[0] for line in run("--reason", "?").splitlines()] == list(wording.TEXTS)
     assert json.loads(run("--reason", "?", "--json")) == wording.TEXTS
