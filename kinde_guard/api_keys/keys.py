@@ -145,7 +145,7 @@ class ApiKeys:
         held, now = self._good.find(digest), self._clocks.now()
         if held is None:
             return
-        self._good.put(digest, held.outdated())
+        self._good.exchange(digest, held, held.outdated())
         left = REVOKED_FOR - now.since(held.asked)
         if left > 0:
             self._refused.put(digest, (why.anew(), now.ageing + left))
@@ -200,7 +200,7 @@ class ApiKeys:
         if held is None or not held.usable(now, self._usable_for):
             raise ApiKeysUnavailable(math.ceil(wait))
         answer = held.prolonged(now, wait, self._usable_for)
-        self._good.put(digest, answer)
+        self._good.exchange(digest, held, answer)
         return answer
 
     def _land(self, asked: Verification[Outcome], outcome: Outcome) -> Callback:

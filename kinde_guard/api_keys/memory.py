@@ -32,6 +32,12 @@ class Remembered(Generic[K, V]):
                 self._values.popitem(last=False)
             self._values[key] = value
 
+    def exchange(self, key: K, held: V, value: V) -> None:
+        """Remember *value*, if what is remembered is *held* still: somebody else may know better by now."""
+        with self._lock.now:
+            if self._values.get(key) is held:
+                self._values[key] = value
+
     def drop(self, key: K) -> None:
         """Forget it, if it is there."""
         with self._lock.now:

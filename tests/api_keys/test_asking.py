@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import socket
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -771,6 +772,34 @@ class TestOutages:
 
     def test_nobody_there(self, kinde: KindeServer) -> None:
         guard = guard_of_keys(kinde)
+        kinde.close()
+        assert reason(guard, USER_KEY) == "api_keys_unavailable"
+
+    def test_a_refusal_is_not_forgotten_for_one_who_has_given_up_waiting(
+        self, kinde: KindeServer, time: Time, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Kinde's refusal lands just when a caller makes do with the last answer: later callers are refused, also while
+        Kinde is away."""
+        guard = guard_of_keys(kinde, time)
+        guard.verify(USER_KEY)
+        known = guard.api_keys
+        assert known is not None
+        make_do = known._good.find
+        kinde.keys[USER_KEY]["is_valid"] = False
+        time.passes(60)
+        monkeypatch.setattr(keys, "WAIT_KNOWN", 0.05)
+        kinde.open.clear()
+
+        def find(digest: bytes) -> Any:
+            found = make_do(digest)
+            if sys._getframe(1).f_code.co_name == "_make_do" and not kinde.open.is_set():
+                kinde.open.set()
+                settled(guard)
+            return found
+
+        monkeypatch.setattr(known._good, "find", find)
+        assert reason(guard, USER_KEY) == "good"
+        time.passes(31)
         kinde.close()
         assert reason(guard, USER_KEY) == "api_keys_unavailable"
 
