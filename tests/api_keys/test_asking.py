@@ -827,6 +827,17 @@ class TestTheBoundOnCalls:
         found = [reason(guard, f"k_live_{number:032}") for number in range(8, 11)]
         assert found == ["invalid_api_key"] * 2 + ["api_keys_unavailable"]
 
+    def test_strangers_do_not_fill_the_log_with_warnings(
+        self, kinde: KindeServer, time: Time, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """One a minute says why; who was answered 503 is told of as all refusals are."""
+        guard = guard_of_keys(kinde, time, keys=api_keys(kinde, calls_per_minute=1))
+        caplog.set_level(logging.INFO, "kinde_guard")
+        for number in range(20):
+            reason(guard, f"k_live_{number:032}")
+        assert sum(record.levelno >= logging.WARNING for record in caplog.records) == 1
+        assert sum("cannot tell (api_keys_unavailable) token" in line for line in caplog.messages) == 19
+
     def test_known_keys_are_not_counted(self, kinde: KindeServer, time: Time, caplog: pytest.LogCaptureFixture) -> None:
         """Strangers cannot keep them from being asked about again."""
         guard = guard_of_keys(kinde, time, keys=api_keys(kinde, calls_per_minute=1))

@@ -74,12 +74,13 @@ location = /_kinde_guard {{
     proxy_set_header        X-Original-URI $request_uri;
 }}
 
-# nginx knows no answer but 2xx, 401 and 403, and drops the challenge of a 403. This says the rest.
+# nginx knows no answer but 2xx, 401 and 403, and hands on the challenge of a 401 alone. This says the rest.
 location @kinde_guard_refused {{
     add_header WWW-Authenticate $kinde_challenge   always;
     add_header Retry-After      $kinde_retry_after always;
     add_header Cache-Control    no-store           always;
-    if ($kinde_status = 401) {{ return 401; }}
+    if ($kinde_status = 400) {{ return 400; }}
+    if ($kinde_status = 401) {{ set $kinde_challenge ""; return 401; }}
     if ($kinde_status = 403) {{ return 403; }}
     if ($kinde_status = 500) {{ return 500; }}
     return 503;
