@@ -19,6 +19,7 @@ from servers import clean_environment, served_issuer
 from waiting import LONG, running, until
 
 from kinde_guard.cli.forward_auth.printed import Wiring, printed
+from kinde_guard.hostile import assert_resists_hostile_tokens
 from kinde_guard.issuer import LocalIssuer
 
 PROXIES = ("nginx", "caddy", "traefik", "envoy")
@@ -187,3 +188,26 @@ def test_a_requirement_that_cannot_be_read_lets_nobody_in(proxy: str, tmp_path: 
         good = issuer.m2m_token(scope="read:users")
         until(lambda: ask(where, "/users", bearer(good))[0] == 500)
         assert "reached" not in ask(where, "/users", bearer(good))[2]
+
+
+def test_an_app_behind_nginx_resists_hostile_tokens(tmp_path: Path) -> None:
+    """nginx knows no 400 (see ``--statuses nginx``); what it refuses by itself has no challenge."""
+    proxies.program("nginx")
+    with (
+        everything("nginx", tmp_path, "scope:read:users") as (where, issuer, _),
+        pytest.raises(AssertionError) as caught,
+    ):
+        assert_resists_hostile_tokens(f"http://{where}", "/users", issuer=issuer, scope="read:users")
+    found = re.findall(r"expected: +(.*)\n +seen: +(.*)", str(caught.value))
+    assert {seen for _, seen in found} == {"400 with no WWW-Authenticate: Bearer", "401 with error invalid_request"}
+    assert all("400 invalid_request" in expected for expected, _ in found)
+
+
+def test_nginx_hands_on_one_challenge(tmp_path: Path) -> None:
+    proxies.program("nginx")
+    with everything("nginx", tmp_path, "scope:read:users") as (where, issuer, _):
+        for token in ("x.y.z", issuer.m2m_token(scope="write:flags")):
+            connection = http.client.HTTPConnection(where, timeout=LONG)
+            connection.request("GET", "/users", headers=dict([bearer(token)]))
+            assert len(connection.getresponse().msg.get_all("WWW-Authenticate", [])) == 1
+            connection.close()
