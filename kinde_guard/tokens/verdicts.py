@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ..errors import AuthError, MissingToken, Reason, Unavailable
+from ..errors import ApiKeysUnavailable, AuthError, MissingToken, Reason, Unavailable
 from ..web.log_lines import log
 from .claims import quoted
 
@@ -78,7 +78,9 @@ def _reporter(url: str | None) -> events.Observer | None:
 def _words_of(refusal: AuthError | Unavailable) -> tuple[int, str, str]:
     """How loud it is said, the verdict, and the hint."""
     if isinstance(refusal, Unavailable):
-        return logging.WARNING, "cannot tell", f"no usable {refusal.what}, try again in {refusal.retry_after} s"
+        # Strangers can have it said of API keys as often as they like: why, ApiKeys has said in a WARNING a minute.
+        level = logging.INFO if isinstance(refusal, ApiKeysUnavailable) else logging.WARNING
+        return level, "cannot tell", f"no usable {refusal.what}, try again in {refusal.retry_after} s"
     # Requests without a header are everyday; one that lacks `Bearer` has a hint worth reading.
     level = logging.DEBUG if isinstance(refusal, MissingToken) and not refusal.hint else logging.INFO
     return level, "refused", refusal.hint
