@@ -41,7 +41,7 @@ def test_a_foreign_token_among_400_issuers(caplog: pytest.LogCaptureFixture) -> 
     assert reason_of(guard, mint({"iss": "https://foreign.kinde.com"})) == "unknown_issuer"
     assert reason_of(guard, mint({"iss": f"https://{DOMAINS[0]}"})) == "wrong_audience"
     [issuers, audiences] = logged(caplog)
-    assert f"iss is not https://{DOMAINS[0]}, https://{DOMAINS[1]}, https://{DOMAINS[2]} or 397 more; " in issuers
+    assert f"iss is not https://{DOMAINS[0]}, https://{DOMAINS[1]}, https://{DOMAINS[2]} or 397 more. " in issuers
     assert audiences.endswith(" and 397 more")
     assert len(repr(guard)) < 400
     assert "and 397 more" in repr(guard)
@@ -50,7 +50,7 @@ def test_a_foreign_token_among_400_issuers(caplog: pytest.LogCaptureFixture) -> 
 def test_of_three_all_are_named(caplog: pytest.LogCaptureFixture) -> None:
     guard = guard_of(Issuer(), domain=DOMAINS[:3], audience=AUDIENCES[0])
     assert reason_of(guard, mint({"iss": "https://foreign.kinde.com"})) == "unknown_issuer"
-    assert f"https://{DOMAINS[0]}, https://{DOMAINS[1]}, https://{DOMAINS[2]}; " in logged(caplog)[0]
+    assert f"https://{DOMAINS[0]}, https://{DOMAINS[1]}, https://{DOMAINS[2]}. " in logged(caplog)[0]
 
 
 def test_an_audience_of_3000_characters() -> None:
