@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from .apps.hooked import PATH, VARIABLE, WEBHOOKS
@@ -76,8 +76,8 @@ def _command(number: int, port: int) -> list[str]:
 def _wait_for(port: int) -> None:
     end = time.monotonic() + START
     while time.monotonic() < end:
-        with suppress(OSError):
-            Asker(port, "").ask()
+        with suppress(OSError), closing(Asker(port, "")) as asker:
+            asker.ask()
             return
         time.sleep(0.05)
     raise RuntimeError("a server does not answer")
@@ -133,4 +133,8 @@ class Asker:
                 self.refused_at = time.monotonic()
                 break
             time.sleep(BETWEEN)
+        self.close()
+
+    def close(self) -> None:
+        """The connection."""
         self._connection.close()

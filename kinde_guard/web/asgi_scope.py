@@ -257,12 +257,14 @@ def serve(attached: Attached, app: ASGIApp, scope: Scope, receive: Receive, send
     return open_asgi.run(attached.ready(), app, scope, receive, send)
 
 
-def until_over(guard: Guard, scope: Mapping[str, Any], items: AsyncIterable[bytes]) -> AsyncIterable[bytes]:
-    """*items*, which are cut when the token that was verified for the request expires or is revoked: for frameworks
-    that make an answer of them, where :func:`serve` is not to be had."""
+def until_over(
+    guard: Guard, scope: Mapping[str, Any], items: AsyncIterable[bytes], gone: type[BaseException]
+) -> AsyncIterable[bytes]:
+    """*items*, which are cut with *gone* when the token that was verified for the request expires or is revoked: for
+    frameworks that make an answer of them, where :func:`serve` is not to be had."""
     from . import open_items  # only here: for who wants it
 
-    return open_items.until_over_async(guard, scope, items)
+    return open_items.until_over_async(guard, scope, items, gone)
 
 
 def private_to_caller(send: Send) -> Send:

@@ -3,7 +3,6 @@ revoked: those of WSGI apps, and of frameworks that make them of ``async`` itera
 
 from __future__ import annotations
 
-import asyncio
 import errno
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -21,9 +20,12 @@ def until_over(guard: Guard, carrier: Mapping[str, Any], items: Iterable[bytes])
     return items if isinstance(items, list | tuple) else _Items(guard, carrier, items)
 
 
-def until_over_async(guard: Guard, carrier: Mapping[str, Any], items: AsyncIterable[bytes]) -> AsyncIterable[bytes]:
-    """:func:`until_over` for ``async for``."""
-    return _AsyncItems(guard, carrier, items)
+def until_over_async(
+    guard: Guard, carrier: Mapping[str, Any], items: AsyncIterable[bytes], gone: type[BaseException]
+) -> AsyncIterable[bytes]:
+    """:func:`until_over` for ``async for``. They are cut with *gone*: what the framework takes for a client that has
+    gone away, for whom it closes all that is open, and says nothing."""
+    return _AsyncItems(guard, carrier, items, gone)
 
 
 class _Watched:
@@ -48,6 +50,7 @@ class _Watched:
             self._open = OpenToken(self._guard, token) if isinstance(token, AccessToken) else None
         elif self._open.is_over:
             self._open.log_end()
+            self._open.close()
             return True
         return False
 
@@ -64,10 +67,12 @@ class _Items(_Watched):
 
 
 class _AsyncItems(_Watched):
-    """Cut is it as by a client that has gone away, for whom frameworks close all that is open, and say nothing."""
+    def __init__(self, guard: Guard, carrier: Mapping[str, Any], items: Any, gone: type[BaseException]) -> None:
+        super().__init__(guard, carrier, items)
+        self._gone = gone
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for item in self._items:
             if self._is_over():
-                raise asyncio.CancelledError
+                raise self._gone
             yield item
