@@ -41,12 +41,14 @@ from waiting import LONG, in_thread, until
 
 from kinde_guard import AccessToken, ConfigurationError, Guard, InvalidToken, org, scope, user
 from kinde_guard.api_keys import ApiKeys, ApiKeysHealth, keys, lanes
+from kinde_guard.api_keys.memory import Budget
 from kinde_guard.errors import ApiKeysUnavailable, RevocationsUnavailable
 from kinde_guard.events import ApiKeyAnswered, ApiKeyUnanswered, CannotTell, Event, Refused, Verified
 from kinde_guard.m2m import ClientCredentials
 from kinde_guard.net.attempt import Attempt
 from kinde_guard.requirements import machine
 from kinde_guard.revocation import Revocations, revocations
+from kinde_guard.tokens.digests import sha256
 
 STRANGER = "k_live_" + "0" * 32
 
@@ -459,6 +461,12 @@ class TestRemembering:
         assert guard.verify(USER_KEY) is not token
         assert kinde.verified == 2
 
+    def test_nor_where_a_guard_remembers_nothing(self, kinde: KindeServer, time: Time) -> None:
+        guard = guard_of_keys(kinde, time, cache_size=0)
+        assert [asyncio.run(guard.averify(USER_KEY)).subject for _ in range(2)] == ["kp_1"] * 2
+        assert guard.verify(USER_KEY).subject == "kp_1"
+        assert kinde.verified == 1
+
     def test_for_as_long_as_one_says(self, kinde: KindeServer, time: Time) -> None:
         guard = guard_of_keys(kinde, time, keys=api_keys(kinde, remember_for=300))
         guard.verify(USER_KEY)
@@ -827,6 +835,13 @@ class TestTheBoundOnCalls:
         found = [reason(guard, f"k_live_{number:032}") for number in range(8, 11)]
         assert found == ["invalid_api_key"] * 2 + ["api_keys_unavailable"]
 
+    def test_more_is_not_given_back_than_was_counted(self) -> None:
+        """As by an answer that takes more than a minute."""
+        budget = Budget(1)
+        budget.give_back()
+        assert budget.wait(0.0) == 0.0
+        assert budget.wait(1.0) == 59.0
+
     def test_strangers_do_not_fill_the_log_with_warnings(
         self, kinde: KindeServer, time: Time, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -852,6 +867,13 @@ class TestTheBoundOnCalls:
 
 class TestRevocations:
     """What is revoked before T has been asked about before T: Kinde is asked again, and its word holds."""
+
+    def test_of_a_key_that_is_not_known_there_is_nothing_to_doubt(self, kinde: KindeServer, time: Time) -> None:
+        """It has been forgotten for another one meanwhile."""
+        known = api_keys(kinde)
+        guard = guard_of_keys(kinde, time, keys=known)
+        known.doubt(sha256(USER_KEY.encode()), InvalidToken("revoked"))
+        assert reason(guard, USER_KEY) == "good"
 
     @pytest.mark.parametrize("revoke", [
         lambda of, token: of.revoke_subject(token.subject), lambda of, token: of.revoke_client(token.client_id),
