@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from commands import variables_of_app
 from servers import served_issuer
 from waiting import LONG
 from websockets.exceptions import InvalidStatus
@@ -47,13 +48,7 @@ def issuer() -> Iterator[LocalIssuer]:
 def environment(issuer: LocalIssuer) -> dict[str, str]:
     # With a client id the docs of the FastAPI example are public: whoever runs this may have exported one.
     inherited = {name: value for name, value in os.environ.items() if name != "KINDE_CLIENT_ID"}
-    return inherited | {
-        "KINDE_DOMAIN": issuer.url,
-        "KINDE_AUDIENCE": issuer.audience,
-        "KINDE_M2M_AUDIENCE": issuer.audience,
-        "KINDE_M2M_CLIENT_ID": issuer.app.client_id,
-        "KINDE_M2M_CLIENT_SECRET": issuer.app.client_secret,
-    }
+    return inherited | variables_of_app(issuer)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from commands import variables_of_app
 from servers import served_issuer
 from starlette.testclient import TestClient
 from waiting import LONG
@@ -44,13 +45,7 @@ def issuer() -> Iterator[LocalIssuer]:
 
 @pytest.fixture
 def environment(issuer: LocalIssuer, monkeypatch: pytest.MonkeyPatch) -> LocalIssuer:
-    for name, value in {
-        "KINDE_DOMAIN": issuer.url,
-        "KINDE_AUDIENCE": issuer.audience,
-        "KINDE_M2M_AUDIENCE": issuer.audience,
-        "KINDE_M2M_CLIENT_ID": issuer.app.client_id,
-        "KINDE_M2M_CLIENT_SECRET": issuer.app.client_secret,
-    }.items():
+    for name, value in variables_of_app(issuer).items():
         monkeypatch.setenv(name, value)
     return issuer
 

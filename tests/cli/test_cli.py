@@ -20,12 +20,12 @@ from typing import NamedTuple
 
 import httpx
 import pytest
+from commands import outcome_of
 from helpers import Outcome
 from servers import clean_environment, served_issuer
 from waiting import LONG
 
 import kinde_guard
-from kinde_guard.cli import main
 from kinde_guard.cli.app import COMMANDS, function_of
 from kinde_guard.cli.encoding import always_print
 from kinde_guard.cli.screen import Screen
@@ -52,12 +52,7 @@ def run(no_settings: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     def run(*arguments: str, **variables: str) -> Outcome:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        capsys.readouterr()
-        try:
-            status = main(arguments)
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return Outcome(status, *capsys.readouterr())
+        return outcome_of(capsys, *arguments)
 
     return run
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from commands import outcome_of
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -24,7 +25,6 @@ from faults import Server, answering, nobody
 from servers import clean_environment, served_issuer
 from waiting import LONG
 
-from kinde_guard.cli import main
 from kinde_guard.cli.doctor import certificate
 from kinde_guard.cli.doctor import issuer as checkup
 from kinde_guard.cli.doctor.finding import Finding
@@ -92,12 +92,7 @@ def doctor(well: LocalIssuer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         for name, value in (settings | changes).items():
             if value is not None:
                 monkeypatch.setenv(name, value)
-        capsys.readouterr()
-        try:
-            status = main(["doctor", *arguments])
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return Outcome(status, *capsys.readouterr())
+        return Outcome(*outcome_of(capsys, "doctor", *arguments))
 
     return doctor
 

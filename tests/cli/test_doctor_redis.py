@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from commands import outcome_of
 from helpers import Outcome
 from redis_server import RedisServer, running_redis
 from servers import served_issuer
@@ -18,7 +19,6 @@ from token_endpoint import Clock, Kinde, credentials
 from waiting import until
 
 from kinde_guard import Guard, InvalidToken
-from kinde_guard.cli import main
 from kinde_guard.cli.doctor import acl
 from kinde_guard.cli.doctor.redis_server import Server, examine
 from kinde_guard.errors import RevocationsUnavailable
@@ -48,12 +48,7 @@ def doctor(
     def doctor(*arguments: str, **more: str) -> Outcome:
         for name, value in (settings | ({"KINDE_REVOCATIONS_URL": redis_server.url} | more)).items():
             monkeypatch.setenv(name, value)
-        capsys.readouterr()
-        try:
-            status = main(["doctor", *arguments])
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return Outcome(status, *capsys.readouterr())
+        return outcome_of(capsys, "doctor", *arguments)
 
     return doctor
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import outcome_of, variables_of_app
 from helpers import Outcome
 from redis_server import RedisServer
 from servers import served_issuer
 
 from kinde_guard import Guard
-from kinde_guard.cli import main
 from kinde_guard.cli.app import COMMANDS
 from kinde_guard.issuer import LocalIssuer
 from kinde_guard.revocation import Revocations
@@ -87,23 +87,12 @@ def run(
     kinde: LocalIssuer, no_settings: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
     """A command with ``--json`` in this process, with the variables that ``kinde-guard dev`` prints."""
-    settings = {
-        "KINDE_DOMAIN": kinde.url,
-        "KINDE_AUDIENCE": kinde.audience,
-        "KINDE_M2M_CLIENT_ID": kinde.app.client_id,
-        "KINDE_M2M_CLIENT_SECRET": kinde.app.client_secret,
-        "KINDE_M2M_AUDIENCE": kinde.audience,
-    }
+    settings = variables_of_app(kinde)
 
     def run(*arguments: str, **changes: str) -> Outcome:
         for name, value in (settings | changes).items():
             monkeypatch.setenv(name, value)
-        capsys.readouterr()
-        try:
-            status = main([*arguments, "--json"])
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return Outcome(status, *capsys.readouterr())
+        return outcome_of(capsys, *arguments, "--json")
 
     return run
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import outcome_of
 from faults import Server, answering, nobody
 from helpers import Outcome, jwk, key_set, mint, reason_of
 from servers import served_issuer
 
 from kinde_guard import Guard
-from kinde_guard.cli import main
 from kinde_guard.issuer import LocalIssuer
 
 Run = Callable[..., Outcome]
@@ -25,12 +25,7 @@ Run = Callable[..., Outcome]
 @pytest.fixture
 def run(no_settings: None, capsys: pytest.CaptureFixture[str]) -> Run:
     def run(*arguments: str) -> Outcome:
-        capsys.readouterr()
-        try:
-            status = main(["keys", *arguments])
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return Outcome(status, *capsys.readouterr())
+        return outcome_of(capsys, "keys", *arguments)
 
     return run
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import outcome_of
 from helpers import Outcome
 from redis_server import RedisServer
 from servers import clean_environment, served_issuer
 from waiting import LONG, until
 
 from kinde_guard import Guard, InvalidToken
-from kinde_guard.cli import main
 from kinde_guard.cli.revoking import proof
 from kinde_guard.issuer import LocalIssuer
 from kinde_guard.revocation import Revocations
@@ -57,12 +57,7 @@ def run(
             if value is not None:
                 monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-        capsys.readouterr()
-        try:
-            status = main(arguments)
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return Outcome(status, *capsys.readouterr())
+        return outcome_of(capsys, *arguments)
 
     return run
 

@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 from api_keys_server import kinde_server, said
+from commands import outcome_of, variables_of_app
 from helpers import Outcome
 from servers import served_issuer
 
 from kinde_guard import scope
-from kinde_guard.cli import main
 from kinde_guard.cli.scopes.enum_source import enum_source
 from kinde_guard.issuer import LocalIssuer
 
@@ -36,23 +36,12 @@ def kinde() -> Iterator[LocalIssuer]:
 def run(
     kinde: LocalIssuer, no_settings: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
-    settings = {
-        "KINDE_DOMAIN": kinde.url,
-        "KINDE_AUDIENCE": kinde.audience,
-        "KINDE_M2M_CLIENT_ID": kinde.app.client_id,
-        "KINDE_M2M_CLIENT_SECRET": kinde.app.client_secret,
-        "KINDE_M2M_AUDIENCE": kinde.audience,
-    }
+    settings = variables_of_app(kinde)
 
     def run(*arguments: str, **changes: str | None) -> Outcome:
         for name, value in {**settings, **changes}.items():
             monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
-        capsys.readouterr()
-        try:
-            status = main(["scopes", *arguments])
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return Outcome(status, *capsys.readouterr())
+        return outcome_of(capsys, "scopes", *arguments)
 
     return run
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from commands import outcome_of
 from helpers import Outcome
 from servers import served_issuer
 
-from kinde_guard.cli import main
 from kinde_guard.issuer import LocalIssuer
 
 Verify = Callable[..., Outcome]
@@ -44,11 +44,7 @@ def verify(
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv(without, raising=False)
-        try:
-            status = main(["verify", str(file), *arguments])
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return Outcome(status, *capsys.readouterr())
+        return outcome_of(capsys, "verify", str(file), *arguments)
 
     return verify
 

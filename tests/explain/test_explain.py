@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from commands import outcome_of, variables_of_app
 from faults import nobody
 from helpers import AUDIENCE, CLIENT, DOMAIN, ISSUER, NOW, Outcome, b64
 from servers import clean_environment, served_issuer
@@ -32,7 +33,6 @@ from kinde_guard import (
     scope,
     user,
 )
-from kinde_guard.cli import main
 from kinde_guard.errors import Reason
 from kinde_guard.explain import Check, Explanation, explain
 from kinde_guard.explain.descriptions import DESCRIPTIONS
@@ -601,12 +601,7 @@ def run(
         file.write_text(raw)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        capsys.readouterr()
-        try:
-            status = main(["explain", str(file), *arguments])
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return Outcome(status, *capsys.readouterr())
+        return outcome_of(capsys, "explain", str(file), *arguments)
 
     return run
 
@@ -788,11 +783,7 @@ def test_the_example_in_the_help_works_when_pasted(kinde: LocalIssuer, run: Run)
     """With the variables of the local Kinde."""
     environment = {
         **clean_environment(),
-        "KINDE_DOMAIN": kinde.url,
-        "KINDE_AUDIENCE": kinde.audience,
-        "KINDE_M2M_CLIENT_ID": kinde.app.client_id,
-        "KINDE_M2M_CLIENT_SECRET": kinde.app.client_secret,
-        "KINDE_M2M_AUDIENCE": kinde.audience,
+        **variables_of_app(kinde),
         "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]),
         "PYTHONUTF8": "1",
     }
