@@ -11,13 +11,17 @@ from collections.abc import Callable
 AT_ONCE = 2047
 
 
-def _digest_of(new: Callable[[bytes], hashlib._Hash]) -> Callable[[bytes], bytes]:
+def _digest_of(new: Callable[[], hashlib._Hash]) -> Callable[[bytes], bytes]:
+    # A copy of one that is ready: to make each anew, OpenSSL looks the algorithm up, which costs more than the digest.
+    begin = new().copy
+
     def digest(data: bytes) -> bytes:
+        running = begin()
         if len(data) <= AT_ONCE:
-            return new(data).digest()
-        running = new(data[:AT_ONCE])
-        for start in range(AT_ONCE, len(data), AT_ONCE):
-            running.update(data[start : start + AT_ONCE])
+            running.update(data)
+        else:
+            for start in range(0, len(data), AT_ONCE):
+                running.update(data[start : start + AT_ONCE])
         return running.digest()
 
     return digest
