@@ -16,6 +16,8 @@ from .report import Bar, Report, Table, Value
 from .tokens import Site
 from .verify import BARE, OURS, full_guard
 
+LEAST = "signature and claims, no rule"
+"""What a fresh token costs whoever verifies it: less does not do, and this lets expired ones in."""
 PEERS = ("PyJWT + PyJWKClient", "Authlib", "oxyjwt + PyJWKClient", "ryjwt")
 REPEATED, FRESH = "repeated", "fresh"
 COMPARED = {
@@ -69,11 +71,12 @@ def _samples(bench: Bench, stack: str, how: str, loop: asyncio.AbstractEventLoop
     built = {
         NOTHING: apps.nothing(stack),
         OURS: apps.guarded(stack, full_guard(bench.site, tokens)),
+        LEAST: apps.by_hand(stack, bench.site.verify_without_rules),
         **{name: apps.by_hand(stack, verify) for name, verify in bench.found.in_process(*PEERS).items()},
     }
     requests = wsgi_requests if stack == "Flask" else asgi_requests
     for name, app in built.items():
-        check(requests, app, loop, bench.site, demands=name != NOTHING)
+        check(requests, app, loop, bench.site, demands=name not in (NOTHING, LEAST))
     cases = [Case(BARE, bench.site.bare(tokens))]
     cases += [Case(name, requests(app, tokens, loop)) for name, app in built.items()]
     return interleave(cases, effort.rounds, effort.calls, bench.progress, what)

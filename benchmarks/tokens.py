@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.server
+import json
 import secrets
 import threading
 import time
@@ -24,6 +25,7 @@ from .measure import Run
 SCOPE = "read:users"
 USER_TOKEN = 1_400  # characters
 KINDS = ("M2M", "user")
+_PADDING, _DIGEST = PKCS1v15(), SHA256()
 _BAD = (
     "alg_none",
     "bad_signature",
@@ -45,6 +47,7 @@ class Site:
     def __init__(self) -> None:
         self.issuer = LocalIssuer()
         self.audience = self.issuer.audience
+        self._public = self.issuer.key.private.public_key()
         self.closing = contextlib.ExitStack()
         self._minted: dict[str, list[bytes]] = {kind: [] for kind in KINDS}
 
@@ -96,7 +99,7 @@ class Site:
 
     def bare(self, tokens: Sequence[bytes]) -> Run:
         """The limit: ``cryptography``'s check of the signature and nothing else, every object made beforehand."""
-        verify, padding, digest = self.issuer.key.private.public_key().verify, PKCS1v15(), SHA256()
+        verify, padding, digest = self._public.verify, _PADDING, _DIGEST
         parts = [signed_parts(token) for token in tokens]
 
         def run(first: int, count: int) -> float:
@@ -107,6 +110,12 @@ class Site:
             return (time.process_time_ns() - began) / count / 1e9
 
         return run
+
+    def verify_without_rules(self, token: str) -> object:
+        """The claims of *token*, if its signature holds under the one key; nothing else is looked at."""
+        signature, signed = signed_parts(token.encode())
+        self._public.verify(signature, signed, _PADDING, _DIGEST)
+        return json.loads(base64.urlsafe_b64decode(signed.rpartition(b".")[2] + b"=="))
 
 
 def _is_anybodys(case: Hostile) -> bool:
