@@ -1,6 +1,6 @@
 """revocation: what a request pays for it, what it takes, and how long it is until the last process refuses.
 
-The processes are ``python -m benchmarks.revocation URL …``, which follow a ``redis-server`` of this machine.
+The processes are ``python -m benchmarks.revocation … URL``, which follow a ``redis-server`` of this machine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from kinde_guard.revocation.redis_streams import stream_of
 
 from . import webhook
 from .bench import Bench
-from .measure import QUICK, Case, Run, Samples, calls, interleave
+from .measure import FULL, Case, Run, Samples, calls, interleave
 from .memory import MB, resident
 from .report import Bar, Report, Table, Value
 
@@ -40,8 +40,8 @@ MOST_CACHED, MOST_CHANGED, MOST_MB, MOST_LAG, MOST_LATE = 0.1, 0.3, 30.0, 50.0, 
 WORTH_MEASURING = 10_000
 """Entries; of fewer it cannot be said what each takes."""
 MILLION, AT_ONCE = 1_000_000, 10_000
-CONTROL = 5.0
-"""Seconds."""
+CONTROL, SHORT = 5.0, 0.5
+"""Seconds of counting, which say what lag is the machine's."""
 SERVERS, WEBHOOKS = 8, 50
 
 
@@ -130,7 +130,7 @@ def _asked_each_time(url: str) -> tuple[float, float]:
 def _memory(bench: Bench, url: str) -> Table:
     """A process that finds many entries, and catches up beside an event loop."""
     count, rows, bars = bench.effort.cached[-1], list[tuple[str, list[Value]]](), list[Bar]()
-    for entries in (count, MILLION)[: 1 if bench.effort is QUICK else 2]:
+    for entries in (count, MILLION)[: 2 if bench.effort is FULL else 1]:
         found = _caught_up(bench, url, entries)
         megabytes = found["bytes"] / MB
         lags = [found[name] for name in ("lag_p50", "lag_p99", "lag_max", "control_p99")]
@@ -156,7 +156,7 @@ def _memory(bench: Bench, url: str) -> Table:
 def _caught_up(bench: Bench, url: str, count: int) -> dict[str, Any]:
     bench.progress.say(f"revocation: {count:,} entries")
     _fill(url, count)
-    found = _said(_started(url, "catch-up"))
+    found = _said(_started(url, "catch-up", CONTROL if bench.effort is FULL else SHORT))
     if found["entries"] != count:
         raise RuntimeError(f"it holds {found['entries']} of {count}")
     return found
@@ -188,7 +188,7 @@ def _latency(bench: Bench, url: str) -> Table:
 
 
 def _webhooks(bench: Bench, url: str) -> Table:
-    servers, times = (2, 5) if bench.effort is QUICK else (SERVERS, WEBHOOKS)
+    servers, times = (SERVERS, WEBHOOKS) if bench.effort is FULL else (2, 5)
     return webhook.table(bench, url, servers, times)
 
 
@@ -213,8 +213,8 @@ end
 """
 
 
-def _started(url: str, what: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "benchmarks.revocation", url, what]
+def _started(url: str, what: str, *settings: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "benchmarks.revocation", what, url, *map(str, settings)]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent
     )
@@ -253,12 +253,12 @@ def _wait_for(port: int) -> None:
 # In a process of its own.
 
 
-def catch_up(url: str) -> dict[str, Any]:
+def catch_up(url: str, control: str) -> dict[str, Any]:
     """What it takes to load all there is, and how late an event loop is meanwhile; and how late it is beside a thread
-    that only counts, which says what of that is the machine's."""
+    that only counts for *control* seconds, which says what of that is the machine's."""
     revocations = Revocations(url).bind([ISSUER])
     revocations.client.ping()  # a connection, and what is made once
-    counting = asyncio.run(_lags_beside(_counting))
+    counting = asyncio.run(_lags_beside(lambda: _counting(float(control))))
     before, began = resident(), time.monotonic()
     lags = asyncio.run(_lags_beside(revocations.load_behind))
     seconds = time.monotonic() - began
@@ -284,9 +284,9 @@ async def _lags_beside(start: Callable[[], Future[None] | None]) -> list[float]:
     return [*statistics.quantiles(lags, n=100), max(lags)]
 
 
-def _counting() -> Future[None]:
+def _counting(seconds: float) -> Future[None]:
     done: Future[None] = Future()
-    end = time.monotonic() + CONTROL
+    end = time.monotonic() + seconds
 
     def count() -> None:
         while time.monotonic() < end:
@@ -329,4 +329,5 @@ def follow(url: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"catch-up": catch_up, "follow": follow}[sys.argv[2]](sys.argv[1])))
+    commands: dict[str, Callable[..., Any]] = {"catch-up": catch_up, "follow": follow}
+    print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))

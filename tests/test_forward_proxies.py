@@ -44,7 +44,7 @@ class App(http.server.BaseHTTPRequestHandler):
 @contextmanager
 def app() -> Iterator[str]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), App)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -397,7 +397,7 @@ def test_nobody_is_told_where_there_is_no_webhook(issuer: LocalIssuer, ada: User
 @contextlib.contextmanager
 def served_flask(app: Flask) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"127.0.0.1:{server.port}"

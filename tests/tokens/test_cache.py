@@ -7,8 +7,9 @@ import gc
 import json
 import tracemalloc
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, get_type_hints
 
 import pytest
@@ -36,6 +37,24 @@ from kinde_guard.keys.jwk import Key
 from kinde_guard.tokens.access_token import AccessToken, token_of
 from kinde_guard.tokens.cache import Entry, TokenCache
 from kinde_guard.tokens.claims import size_of
+
+
+@contextmanager
+def allocating() -> Iterator[Callable[[], int]]:
+    """How many bytes have been allocated meanwhile, and are still in use."""
+    gc.collect()
+    gc.freeze()  # so that the second look is at what is new alone
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+
+    def taken() -> int:
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - before
+
+    try:
+        yield taken
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.fixture
@@ -434,15 +453,10 @@ class TestBounds:
         guard.verify(compact({**claims, "jti": "first"}))
         tokens = [compact({**claims, "jti": f"{number:036d}"}) for number in range(100)]
         counted = guard.stats().bytes
-        gc.collect()
-        tracemalloc.start()
-        before = tracemalloc.get_traced_memory()[0]
-        for raw in tokens:
-            read_whole(guard.verify(raw))
-        gc.collect()
-        taken = tracemalloc.get_traced_memory()[0] - before
-        tracemalloc.stop()
-        assert 0.5 <= taken / (guard.stats().bytes - counted) <= 1.15
+        with allocating() as taken:
+            for raw in tokens:
+                read_whole(guard.verify(raw))
+            assert 0.5 <= taken() / (guard.stats().bytes - counted) <= 1.15
 
     def test_memory_of_a_full_cache(self) -> None:
         """With the largest tokens there are, evictions included."""
@@ -450,18 +464,13 @@ class TestBounds:
         claims = {**USER, "permissions": keys_of(1_400)}
         payload = json.dumps(claims, separators=(",", ":")).encode()
         size = size_of(payload, claims, permissions_as_scopes=True)
-        gc.collect()
-        tracemalloc.start()
-        before = tracemalloc.get_traced_memory()[0]
-        for number in range(40):
-            token = token_of(bytes(bytearray(payload)), b"", permissions_as_scopes=True)
-            read_whole(token)
-            cache.put(number.to_bytes(32, "big"), entry_with(token, size))
-        gc.collect()
-        taken = tracemalloc.get_traced_memory()[0] - before
-        tracemalloc.stop()
-        assert cache.stats().evictions
-        assert taken <= 1.15 * 3_000_000
+        with allocating() as taken:
+            for number in range(40):
+                token = token_of(bytes(bytearray(payload)), b"", permissions_as_scopes=True)
+                read_whole(token)
+                cache.put(number.to_bytes(32, "big"), entry_with(token, size))
+            assert cache.stats().evictions
+            assert taken() <= 1.15 * 3_000_000
 
     def test_misses_are_counted_exactly(self) -> None:
         """By many threads at once, and however often somebody looks."""
