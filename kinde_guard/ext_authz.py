@@ -18,8 +18,9 @@ from typing import Any
 
 from .adapters import Authenticator, Once, Requirement
 from .errors import AuthError, ConfigurationError, Unavailable
-from .forward import identity, is_read_in_two_ways
+from .forward import is_read_in_two_ways
 from .requirements import parse
+from .web.identity_headers import identity, other_spellings
 
 try:
     import grpc
@@ -36,6 +37,7 @@ __all__ = ["Authorization", "served"]
 
 _THREADS = 32
 _OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+_OTHERS = [name.lower() for name in other_spellings()]
 _log = logging.getLogger("kinde_guard")
 
 
@@ -101,8 +103,7 @@ def _authorization(http: Any) -> list[str]:
 
 
 def _allowed(told: dict[str, str]) -> Any:
-    # An app may take a name with underscores for the same header, and Envoy hands the caller's on.
-    others = [name.lower().replace("-", "_") for name in told]
+    others = _OTHERS if told else ()  # Envoy would hand the caller's on
     answer = external_auth_pb2.OkHttpResponse(headers=_options(told), headers_to_remove=others)
     return external_auth_pb2.CheckResponse(status=status_pb2.Status(code=code_pb2.OK), ok_response=answer)
 

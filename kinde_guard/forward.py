@@ -27,6 +27,7 @@ from .adapters import AccessToken, Attached, Authenticator, Once, Requirement, W
 from .errors import AuthError, ConfigurationError, Unavailable
 from .guard import Guard, GuardSettings
 from .requirements import SPELLED_ALONE, SPELLED_WITH_A_NAME, parse
+from .web.identity_headers import identity
 
 __all__ = ["ForwardAuth", "Statuses", "identity", "is_read_in_two_ways", "requirement_in"]
 
@@ -115,25 +116,6 @@ class ForwardAuth(Attached):
 
 
 _Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
-
-
-def identity(token: AccessToken) -> dict[str, str]:
-    """Who calls, for headers: *all* of them each time, empty where there is nothing to say, as a header that is left
-    out is one that the caller may have written. Printable ASCII; all else, and ``%``, is percent-encoded (UTF-8)."""
-    said = {
-        "X-Kinde-Subject": token.subject,
-        "X-Kinde-Client-Id": token.client_id or "",
-        "X-Kinde-Org-Code": token.org_code or "",
-        "X-Kinde-Issuer": token.issuer,
-    }
-    lists = {"X-Kinde-Scopes": token.scopes, "X-Kinde-Permissions": token.permissions}
-    return {
-        **{name: quote(value, safe=_SAFE) for name, value in said.items()},
-        **{name: " ".join(quote(value, safe=_SAFE) for value in sorted(values)) for name, values in lists.items()},
-    }
-
-
-_SAFE = "!\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 
 
 @functools.lru_cache(maxsize=256)

@@ -21,6 +21,7 @@ from waiting import LONG, running, until
 from kinde_guard.cli.forward_auth.printed import Wiring, printed
 from kinde_guard.hostile import assert_resists_hostile_tokens
 from kinde_guard.issuer import LocalIssuer
+from kinde_guard.web.identity_headers import NAMES, other_spellings
 
 PROXIES = ("nginx", "caddy", "traefik", "envoy")
 Headers = list[tuple[str, str]]
@@ -30,7 +31,7 @@ class App(http.server.BaseHTTPRequestHandler):
     """Behind the proxy: says that it was reached, where, and by which headers."""
 
     def do_GET(self) -> None:
-        body = json.dumps({"reached": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}}).encode()
+        body = json.dumps({"reached": self.path, "headers": self.headers.items()}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -124,15 +125,16 @@ def proxy(request: pytest.FixtureRequest) -> str:
 
 @contextmanager
 def everything(
-    proxy: str, folder: Path, requires: str, down: bool = False, misspelt: bool = False
+    proxy: str, folder: Path, requires: str, down: bool = False, misspelt: bool = False, says_who: bool = False
 ) -> Iterator[tuple[str, LocalIssuer, Any]]:
     """A local Kinde, an app, the service, and *proxy* in front of the app: its address, the Kinde, the service."""
     grpc = str(proxies.free_port())
     options = {"nginx": ["--statuses", "nginx"], "envoy": ["--grpc", grpc]}.get(proxy, [])
+    options += ["--identity-headers"] if says_who else []
     with served_issuer() as issuer, app() as behind:
         issuer.down = down
         with service(issuer, *options) as (url, process):
-            text = printed(proxy, Wiring((requires,), url, f"127.0.0.1:{grpc}", behind))
+            text = printed(proxy, Wiring((requires,), url, f"127.0.0.1:{grpc}", behind, says_who))
             text = re.sub("scope([=:])", r"scop\1", text) if misspelt else text
             with proxies.in_front(proxy, text, folder) as where:
                 yield where, issuer, process
@@ -173,6 +175,23 @@ def test_a_proxy_lets_in_whom_it_should(proxy: str, tmp_path: Path) -> None:
         assert (status >= 500, "reached" in body) == (True, False)
         if proxy in ("nginx", "envoy"):
             assert status == 503
+
+
+def test_an_app_is_told_who_calls_by_nobody_else(proxy: str, tmp_path: Path) -> None:
+    """Whatever an app takes for one of those headers, as WSGI does with underscores, does not come from the caller."""
+    forged = [(name, "root") for name in (*NAMES, *(name.lower() for name in NAMES), *other_spellings())]
+    with everything(proxy, tmp_path, "authenticated", says_who=True) as (where, issuer, _):
+        token = issuer.m2m_token(azp="app_1", scope="read:users")  # has no organization, and no permissions
+        until(lambda: ask(where, "/users", bearer(token))[0] == 200)
+        _, _, body = ask(where, "/users", bearer(token), *forged)
+        read = [(name.upper().replace("-", "_"), value) for name, value in body["headers"]]
+        assert sorted((name, value) for name, value in read if name.startswith("X_KINDE") and value) == [
+            ("X_KINDE_CLIENT_ID", "app_1"),
+            ("X_KINDE_ISSUER", issuer.url),
+            ("X_KINDE_SCOPES", "read:users"),
+            ("X_KINDE_SUBJECT", "app_1"),
+        ]
+        assert ask(where, "/users", *forged)[0] == 401
 
 
 def test_keys_that_cannot_be_had_are_503(proxy: str, tmp_path: Path) -> None:

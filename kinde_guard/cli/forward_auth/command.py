@@ -38,7 +38,7 @@ def forward_auth(
         Statuses, typer.Option(help="How refusals are answered; nginx for nginx and its ingress.")
     ] = Statuses.plain,
     identity_headers: Annotated[
-        bool, typer.Option("--identity-headers", help="Tell the proxy who calls, in headers X-Kinde-…")
+        bool, typer.Option("--identity-headers", help="Tell the app who calls, in headers X-Kinde-…")
     ] = False,
     print_for: Annotated[
         str | None, typer.Option("--print", metavar="PROXY", help=f"Print the proxy's part: {', '.join(PROXIES)}.")
@@ -67,7 +67,7 @@ def forward_auth(
       kinde-guard forward-auth --statuses nginx
     """
     if print_for is not None:
-        wiring = Wiring(tuple(require or ()), service, f"127.0.0.1:{grpc or 9402}", app)
+        wiring = Wiring(tuple(require or ()), service, f"127.0.0.1:{grpc or 9402}", app, identity_headers)
         _print(print_for, wiring, as_json=as_json)
         return
     if require:

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from ...errors import ConfigurationError
 from ...requirements import SPELLED_ALONE, SPELLED_WITH_A_NAME, parse
+from ...web.identity_headers import NAMES, other_spellings
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Wiring:
     """The address of its gRPC port, for Envoy: host and port."""
     app: str
     """The URL of the app behind the proxy."""
+    identity_headers: bool = False
+    """Whether the app is told who calls: the proxy then sets each of those headers, and drops the caller's own."""
 
     @property
     def called(self) -> str:
@@ -56,13 +59,13 @@ def _segment(text: str) -> str:
 
 _NGINX = """\
 # nginx, inside of server {{ … }}. Required: {said}
-# After every change: nginx -t && nginx -s reload
+# After every change: nginx -t && nginx -s reload{start}
 location / {{
     auth_request          /_kinde_guard;
     auth_request_set      $kinde_status      $upstream_status;
     auth_request_set      $kinde_challenge   $upstream_http_www_authenticate;
     auth_request_set      $kinde_retry_after $upstream_http_retry_after;
-    error_page            401 403 500 = @kinde_guard_refused;
+    error_page            401 403 500 = @kinde_guard_refused;{who}
     proxy_pass            {app};
 }}
 
@@ -97,18 +100,35 @@ _CADDY = """\
 }}
 """
 
+# `route`: in this order; by itself Caddy would change headers last.
+_CADDY_SAYS_WHO = """\
+# Caddyfile. Required: {said}
+# Start the service with --identity-headers.
+:8080 {{
+	route {{
+		request_header -X-Kinde*
+		request_header -X_Kinde*
+		forward_auth {service_address} {{
+			uri {path}
+			copy_headers {names}
+		}}
+		reverse_proxy {app_address}
+	}}
+}}
+"""
+
 _TRAEFIK = """\
-# Traefik, dynamic configuration (file provider). Required: {said}
+# Traefik, dynamic configuration (file provider). Required: {said}{start}
 http:
   middlewares:
     kinde-guard:
       forwardAuth:
         address: {called_json}
-        trustForwardHeader: false
+        trustForwardHeader: false{who}
   routers:
     api:
       rule: "PathPrefix(`/`)"
-      middlewares: [kinde-guard]
+      middlewares: [{own_first}kinde-guard]
       service: api
   services:
     api:
@@ -119,15 +139,16 @@ http:
 
 _INGRESS = """\
 # Kubernetes, an Ingress of the controller ingress-nginx. Required: {said}
-# Start the service with --statuses nginx: that controller takes any answer but 2xx, 401 and 403 for a failure.
+# Start the service with --statuses nginx{and_start}:
+# that controller takes any answer but 2xx, 401 and 403 for a failure.
 metadata:
   annotations:
-    nginx.ingress.kubernetes.io/auth-url: {called_json}
+    nginx.ingress.kubernetes.io/auth-url: {called_json}{who}
 """
 
 _ENVOY = """\
 # Envoy. Required: {said}
-# Start the service with --grpc {grpc_port}.
+# Start the service with --grpc {grpc_port}{and_start}.
 static_resources:
   listeners:
     - name: api
@@ -191,7 +212,14 @@ def printed(proxy: str, wiring: Wiring) -> str:
     if proxy not in _TEMPLATES:
         raise ConfigurationError(f"--print takes {', '.join(PROXIES)}, not {proxy!r}")
     path = path_of(wiring.requires)
-    return _TEMPLATES[proxy].format(
+    says_who = wiring.identity_headers
+    template = _CADDY_SAYS_WHO if says_who and proxy == "caddy" else _TEMPLATES[proxy]
+    return template.format(
+        start="\n# Start the service with --identity-headers." if says_who else "",
+        and_start=" and --identity-headers" if says_who else "",
+        names=" ".join(NAMES),
+        own_first="no-other-callers, " if says_who else "",
+        who=_SAYS_WHO.get(proxy, str)() if says_who else "",
         manager=_MANAGER,
         said=wiring.said,
         path=path,
@@ -206,6 +234,33 @@ def printed(proxy: str, wiring: Wiring) -> str:
         grpc_socket=_socket(wiring.grpc),
         grpc_port=wiring.grpc.rpartition(":")[2],
     )
+
+
+def _nginx_says_who() -> str:
+    """nginx itself drops names with underscores, unless it is told not to."""
+    variables = {name: name.removeprefix("X-").lower().replace("-", "_") for name in NAMES}
+    read = [f"\n    auth_request_set      ${text:<17} $upstream_http_x_{text};" for text in variables.values()]
+    told = [f"\n    proxy_set_header      {name:<18} ${text};" for name, text in variables.items()]
+    return "".join(read + told)
+
+
+def _traefik_says_who() -> str:
+    """The caller's own go, under these names by ``authResponseHeaders``, and before that under all that an app may take
+    for them."""
+    others = ", ".join(f'{name}: ""' for name in other_spellings())
+    return f"""
+        authResponseHeaders: [{", ".join(NAMES)}]
+    no-other-callers:
+      headers:
+        customRequestHeaders: {{{others}}}"""
+
+
+def _ingress_says_who() -> str:
+    """As for nginx, whose underscores that controller leaves off."""
+    return f'\n    nginx.ingress.kubernetes.io/auth-response-headers: "{",".join(NAMES)}"'
+
+
+_SAYS_WHO = {"nginx": _nginx_says_who, "traefik": _traefik_says_who, "ingress": _ingress_says_who}
 
 
 def _address(url: str) -> str:
