@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from urllib.parse import quote
 
-from ..tokens.access_token import AccessToken
+from ..adapters import AccessToken
 
 SUBJECT, CLIENT_ID, ORG_CODE, ISSUER = "X-Kinde-Subject", "X-Kinde-Client-Id", "X-Kinde-Org-Code", "X-Kinde-Issuer"
 SCOPES, PERMISSIONS = "X-Kinde-Scopes", "X-Kinde-Permissions"
