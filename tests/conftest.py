@@ -6,6 +6,7 @@ import base64
 import gc
 import ipaddress
 import os
+import signal
 import socket
 import sys
 import threading
@@ -34,6 +35,11 @@ AS_SHIPPED = store.WAIT_UNKNOWN
 # Where Python is told to keep no bytecode, each of the many processes that tests start would compile all it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+# What a shell runs behind it ignores Ctrl-C, and so would every process that a test starts and presses it for.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
