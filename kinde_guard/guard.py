@@ -28,9 +28,9 @@ from .net.once import Once
 from .settings import KINDE_AUDIENCE, Audiences, Domains, Settings, Variables
 from .settings.elsewhere import naming_its_settings
 from .tokens import jws, rules, verdicts
-from .tokens.access_token import AccessToken, digest_of, token_of
+from .tokens.access_token import AccessToken, token_of
 from .tokens.alike import Alike
-from .tokens.cache import CacheStats, Entry, TokenCache, VouchedFor
+from .tokens.cache import CacheStats, Entry, TokenCache, VouchedFor, holds_still
 from .tokens.claims import size_of
 from .tokens.digests import fingerprint, sha256
 from .web import bearer
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .api_keys.answers import Answer
     from .api_keys.keys import ApiKeys
     from .requirements import Requirement
-    from .revocation.entry import Marks
+    from .revocation.checking import RevocationCheck
     from .revocation.replica import Replica
     from .revocation.revocations import Revocations
     from .settings.seeds import Seeds
@@ -55,10 +55,6 @@ _NOT_SHOWN: Any = None
 
 _WHITE_SPACE = (b" ", b"\t")  # RFC 9110 §5.5: at its end it is no part of a field's value
 
-LIVES_LONGER = (
-    "tokens live for %.0f s, which is longer than revocations are kept: they are refused from then on; give "
-    "Revocations(token_lifetime=…) that number"
-)
 _Times = tuple[float, float, float]
 """From when until when the claims of a token hold, and until when by the clock that nobody sets."""
 
@@ -183,10 +179,9 @@ class Guard:
         self._alike = Alike()
         self.revocations = _revocations(revocations, settings)
         """What is revoked before it expires; ``None`` where nothing is."""
-        self._copy: Replica | None = None
-        self._lifetime, self._told_of_lifetime = math.inf, Once()
-        if self.revocations is not None:
-            self._follow(self.revocations)
+        self._check = None if self.revocations is None else self._check_of(self.revocations)
+        self._copy: Replica | None = None if self._check is None else self._check.copy
+        self._holds_still = holds_still if self._check is None else self._check.holds_still
         self.api_keys = _bound(api_keys, settings, self._clocks, self._emit)
         """Kinde's API keys; ``None`` where access tokens alone are taken."""
         self._settled = False  # whether a token has been let in, or it was said that none is; never False again
@@ -209,12 +204,12 @@ class Guard:
             if token is None:
                 if self.api_keys is not None and data.startswith(jws.API_KEY):
                     answer = self.api_keys.ask(data, digest)
-                    if (news := self._news()) is not None:
+                    if self._check is not None and (news := self._check.news()) is not None:
                         joining.join(*news)
                     return self._let_in(digest, answer)
                 signed, times = self._read(data)
                 key = signed.key or signed.store.get(signed.kid, signed.alg)
-                if self.revocations is not None and (news := self.revocations.awaited(self._age())) is not None:
+                if self._check is not None and (news := self._check.news()) is not None:
                     joining.join(*news)
                 token = self._admit(digest, signed, key, times)
             return token
@@ -232,12 +227,12 @@ class Guard:
             if token is None:
                 if self.api_keys is not None and data.startswith(jws.API_KEY):
                     answer = await self.api_keys.aask(data, digest)
-                    if (news := self._news()) is not None:
+                    if self._check is not None and (news := self._check.news()) is not None:
                         await joining.ajoin(*news)
                     return self._let_in(digest, answer)
                 signed, times = self._read(data)
                 key = signed.key or await signed.store.aget(signed.kid, signed.alg)
-                if self.revocations is not None and (news := self.revocations.awaited(self._age())) is not None:
+                if self._check is not None and (news := self._check.news()) is not None:
                     await joining.ajoin(*news)
                 token = self._admit(digest, signed, key, times)
             return token
@@ -392,7 +387,7 @@ class Guard:
         header = data.partition(b".")[0]
         if not self._signed.knows(header) or data.endswith(_WHITE_SPACE):
             return None
-        if self.revocations is not None and self.revocations.awaited(self._age()) is not None:
+        if self._check is not None and self._check.news() is not None:
             return None
         signed, times = self._read(data)
         if signed.key is None:
@@ -412,7 +407,7 @@ class Guard:
             copy = self._copy
             if (
                 now >= entry.look_at or (copy is not None and entry.seen is not copy.edition)
-            ) and not self._holds_still(entry, copy, now):
+            ) and not self._holds_still(entry, now):
                 return None
             entry.used = True
             self._count_hit()
@@ -422,38 +417,13 @@ class Guard:
         self._cache.drop(digest)
         return None
 
-    def _holds_still(self, entry: Entry, copy: Replica | None, now: float) -> bool:
-        """Whether *entry* has neither expired nor been revoked. Raises if it has, and keeps it: so that the next time
-        is as cheap. False if there may be news that have yet to be waited for."""
-        if now >= entry.over and entry.asks_again:
-            return False
-        if now >= entry.over:  # not forgotten: by the wall clock alone it would be let in again
-            raise InvalidToken(
-                "expired", "its time is up, whatever the clock here says: it has been set back meanwhile"
-            )
-        assert copy is not None, "else there would be no other reason to look"
-        assert entry.marks is not None, "made with it, as there is a copy"
-        until = copy.look_at
-        if now >= until and self.revocations is not None and self.revocations.awaited(now) is not None:
-            return False
-        edition = copy.edition  # first: see Replica
-        if now >= copy.usable_until or copy.may_refuse(entry.marks):
-            edition, refusal = copy.judge(entry.marks, now)
-            if isinstance(refusal, InvalidToken) and entry.asks_again:
-                self._doubt(digest_of(entry.token), refusal)
-                return False
-            if refusal is not None:
-                raise refusal
-        entry.seen, entry.look_at = edition, until if until < entry.over else entry.over
-        return True
-
     def _read(self, data: bytes) -> tuple[Signed, _Times]:
         """A token that is right in all but its signature, which has yet to be checked; its key has been looked for."""
         signed = self._signed.read(data)
         claims, wall, now = signed.claims, self._wall(), self._age()
         start, end = rules.check_claims(claims, self.settings, wall)
-        if self._copy is not None:
-            end = min(end, self._end_of_life(claims, wall))
+        if self._check is not None:
+            end = min(end, self._check.end_of_life(claims, wall))
         signed.look_for_key(self._stores[claims["iss"]], now)
         return signed, (start, end, now + (end - wall))
 
@@ -463,7 +433,7 @@ class Guard:
         self._settled = True
         payload, claims = signed.payload, signed.claims
         token = token_of(payload, digest, self.permissions_as_scopes, claims)
-        marks, refusal = (None, None) if self._copy is None else self._compare(token, self._copy)
+        marks, refusal = (None, None) if self._check is None else self._check.compare(token)
         if self._remembers:
             size = size_of(payload, claims, self.permissions_as_scopes)
             # The edition, not the set: an entry outlives it, and it may be large.
@@ -482,7 +452,7 @@ class Guard:
         claims = answer.claims(self.audiences)
         payload = json.dumps(claims).encode()
         token = token_of(payload, digest, self.permissions_as_scopes, claims)
-        marks, refusal = (None, None) if self._copy is None else self._compare(token, self._copy)
+        marks, refusal = (None, None) if self._check is None else self._check.compare(token)
         if isinstance(refusal, InvalidToken):
             self._doubt(digest, refusal)
         if refusal is not None:
@@ -502,58 +472,15 @@ class Guard:
         self._cache.drop(digest)
         self.api_keys.doubt(digest, why)
 
-    def _news(self) -> tuple[Future[None], float] | None:
-        """What news of revocations there are to wait for."""
-        return None if self.revocations is None else self.revocations.awaited(self._age())
+    def _check_of(self, revocations: Revocations) -> RevocationCheck:
+        from .revocation.checking import RevocationCheck  # only here: most guards have none
 
-    def _compare(self, token: AccessToken, copy: Replica) -> tuple[Marks, InvalidToken | Unavailable | None]:
-        """The marks of *token*, and what the copy of the revocations says of them."""
-        marks = copy.marks_of(token)
-        life = token.expires_at - marks.issued_at
-        if self._lifetime - self.settings.leeway < life < math.inf and self._told_of_lifetime.is_first():
-            log.warning(LIVES_LONGER, life, extra={"event": "token_lifetime"})
-        return marks, copy.judge(marks, self._age())[1]
-
-    def _end_of_life(self, claims: jws.Json, wall: float) -> float:
-        """When the revocations of a token with these *claims* are forgotten, at the earliest; raises if it is past."""
-        iat = claims.get("iat")
-        if iat is None:
-            return math.inf  # any revocation of its caller refuses it
-        end = iat + self._lifetime
-        if wall >= end:
-            raise InvalidToken(
-                "expired",
-                f"it was issued more than token_lifetime={self._lifetime - self.settings.leeway:g} s ago, and "
-                "revocations are kept no longer: give Revocations(token_lifetime=…) what Kinde's tokens live",
-            )
-        return float(end)
+        return RevocationCheck(revocations, self.settings, self._clocks, self._emit, self._stores, self._doubt)
 
     def _ended(self, token: AccessToken) -> InvalidToken | None:
         if self._wall() >= token.expires_at + self.settings.leeway:
             return InvalidToken("expired", "it has expired while something was open")
-        if self._copy is None or self.revocations is None:
-            return None
-        self.revocations.awaited(self._age())  # nobody waits here; but somebody has to follow
-        return self._copy.refusal(self._copy.marks_of(token))
-
-    def _follow(self, revocations: Revocations) -> None:
-        """Be one of those that ask *revocations*."""
-        revocations.bind(
-            self.settings.issuers,
-            clocks=self._clocks,
-            emit=self._emit,
-            drift=self._drift,
-            fetch_keys=self._fetch_keys,
-        )
-        self._copy, self._lifetime = revocations.copy, revocations.token_lifetime + self.settings.leeway
-
-    def _fetch_keys(self) -> None:
-        for store in self._stores.values():
-            store.fetch_again()
-
-    def _drift(self) -> float | None:
-        drifts = [store.clock_drift for store in self._stores.values() if store.clock_drift is not None]
-        return min(drifts, default=None)
+        return None if self._check is None else self._check.refusal_of_open(token)
 
     def _check_usable(self) -> None:
         for store in self._stores.values():
@@ -584,11 +511,18 @@ class Guard:
 
 
 def _revocations(given: Revocations | None, settings: Settings) -> Revocations | None:
-    if given is not None or settings.revocations_url is None:
-        return given
-    from .revocation import Revocations  # only here: most guards have none
+    if given is None and settings.revocations_url is None:
+        return None
+    from .revocation import Revocations  # only here, as above
 
-    return Revocations(settings.revocations_url)
+    if given is None:
+        return Revocations(settings.revocations_url)
+    if not isinstance(given, Revocations):  # its text may hold a password
+        raise ConfigurationError(
+            f"revocations is a Revocations of kinde_guard.revocation, not {type(given).__name__}: give "
+            'revocations=Revocations("rediss://…"), or set KINDE_REVOCATIONS_URL'
+        )
+    return given
 
 
 def _bound(api_keys: ApiKeys | None, settings: Settings, clocks: Clocks, emit: events.Emit | None) -> ApiKeys | None:

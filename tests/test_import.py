@@ -50,7 +50,7 @@ CORE = [
     "tokens.alike", "tokens.verdicts", "net.errands", "net.redis_client", "revocation.replica",
     "revocation.redis_streams", "revocation.followed", "revocation.notices", "revocation.follower",
     "revocation.ledger", "revocation.current", "webhooks.refusals", "webhooks.events", "revocation.policy",
-    "revocation.revocations", "revocation", "guard", "web.well_known",
+    "revocation.revocations", "revocation", "revocation.checking", "guard", "web.well_known",
 ]  # fmt: skip
 """Each may import what stands before it."""
 PUBLIC = {

@@ -17,6 +17,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from ..errors import InvalidToken
 from ..net import forks
 
 if TYPE_CHECKING:
@@ -80,6 +81,17 @@ class VouchedFor(Entry):
 
 
 _AS_EVER = _AsEver()
+
+
+def holds_still(entry: Entry, now: float) -> bool:
+    """Whether the time of *entry* is not over at *now*, by the clock for ages; raises :class:`InvalidToken`
+    (``expired``) if it is, and false of an API key, which Kinde is asked about again.
+
+    The entry is not forgotten: by the wall clock alone, which may have been set back, it would be let in again.
+    """
+    if now < entry.over or entry.asks_again:
+        return now < entry.over
+    raise InvalidToken("expired", "its time is up, whatever the clock here says: it has been set back meanwhile")
 
 
 class CacheStats(NamedTuple):

@@ -308,6 +308,13 @@ def test_without_revocations_nothing_is_there() -> None:
     assert all(health.revocations is None for health in guard.health().values())
 
 
+@pytest.mark.parametrize("wrong", ["rediss://:secret@redis.internal", object(), True])
+def test_what_is_no_revocations_is_refused_without_quoting_it(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"revocations=Revocations\(") as refused:
+        guard_of(Issuer(), revocations=wrong)
+    assert "secret" not in str(refused.value)
+
+
 def test_one_tenant_s_revocations_are_not_another_s() -> None:
     revocations = Revocations.in_memory()
     one = guard_of(Issuer(), revocations=revocations)
