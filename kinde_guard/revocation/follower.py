@@ -27,7 +27,7 @@ from .entry import Revocation, Unreadable
 from .followed import Followed
 from .notices import RevocationNotices
 from .redis_streams import PAGE, START, RedisStreams, StreamEntry, is_turned_down, lifts_of, stream_of, text_of
-from .replica import Replica
+from .replica import MERGED, Replica
 
 NAME = "kinde_guard-revocations"
 TICK = 1.0
@@ -273,7 +273,9 @@ class Follower:
         del self._there[issuer]
 
     def _not_in(self, there: set[str]) -> list[Revocation]:
-        return [entry for entry in self._replica.held() if entry.id not in there]
+        """What is held here, and not *there*. What stands for several is no entry of its own; newer ones say more."""
+        held = self._replica.held()
+        return [entry for entry in held if entry.id not in there and not entry.id.startswith(MERGED)]
 
     def _put_back(self, streams: RedisStreams, issuer: str, missing: Sequence[Revocation]) -> None:
         for start in range(0, len(missing), PAGE):

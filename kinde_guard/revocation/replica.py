@@ -165,8 +165,10 @@ class Replica:
                 return False
             merged = _merged(records, record_of(entry))
             of[about] = merged if len(merged) > 1 else merged[0]
-            self._arrivals[entry.kind].append(about)
-            self.entries += len(merged) - len(records)
+            more = len(merged) - len(records)
+            if more:  # else one more stands for several, and needs no place in the queue either
+                self._arrivals[entry.kind].append(about)
+                self.entries += more
             self._changed = True
             while self.entries > self.most:
                 self._drop_oldest()
@@ -183,7 +185,7 @@ class Replica:
             if len(self._lifted) > self.most:
                 del self._lifted[next(iter(self._lifted))]
             for of in self._of.values():
-                for about in [about for about, records in of.items() if f" {name} " in str(records)]:
+                for about in [about for about, records in of.items() if _may_name(records, name)]:
                     self._take_out(of, about, name)
             self._changed = True
         return True
@@ -235,7 +237,7 @@ class Replica:
         return found
 
     def says(self, kind: Kind, about: About, issued_before: float) -> Revocation | None:
-        """The entry that says as much already."""
+        """The entry that says as much already: that whatever was issued to *about* up to then is refused."""
         records = self._of[kind].get(about)
         found = None if records is None else revocation_of(kind, about, _first(records))
         return found if found is not None and found.before > issued_before else None
@@ -293,6 +295,12 @@ def _screen_of(screens: list[tuple[int, dict[About, _Records]]], for_all: bool) 
 
 def _all_of(records: _Records | None) -> tuple[str, ...]:
     return (records,) if isinstance(records, str) else records or ()
+
+
+def _may_name(records: _Records, name: str) -> bool:
+    """Whether one of them has the id *name*, or a word of its reason is the same."""
+    word = f" {name} "
+    return word in records if isinstance(records, str) else any(word in record for record in records)
 
 
 def _first(records: _Records) -> str:

@@ -6,6 +6,7 @@ caller is told, and it is delivered as soon as Redis is back.
 
 from __future__ import annotations
 
+import math
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,7 +31,7 @@ from .health import RevocationHealth
 from .ledger import RedisLedger
 from .notices import RevocationNotices
 from .redis_streams import START, RedisStreams, lifts_of, position, stream_of, text_of
-from .replica import FRESH_FOR, Replica
+from .replica import FRESH_FOR, MERGED, Replica
 
 if TYPE_CHECKING:
     from ..webhooks.events import WebhookEvent
@@ -157,7 +158,8 @@ class Revocations:
         self._fetches: list[Callable[[], None]] = []
         self._notices = RevocationNotices()
         self._follower: Follower | None = None
-        self._counts: dict[str, int] = {}
+        self._of_late: dict[str, list[float]] = {}
+        """When tokens were revoked, by subject, by the clock for ages."""
         self._unwritten: dict[tuple[str, str], Revocation] = {}
         self._being_written: set[tuple[str, str]] = set()
         """By issuer and id; what becomes of it the follower leaves to whoever writes it."""
@@ -372,7 +374,7 @@ class Revocations:
     async def alift(self, entry: Revocation | str, reason: str = "") -> None:
         """:meth:`lift` for event loops."""
         name = self._lifted(entry)
-        await errands.apart(lambda: self._send_lift(name, reason))
+        await _apart(lambda: self._send_lift(name, reason))
 
     def apply(self, event: WebhookEvent) -> Revocation | None:
         """What *event* of a webhook that was verified means for tokens: ``user.deleted`` and a suspended
@@ -457,15 +459,23 @@ class Revocations:
             raise ConfigurationError(
                 "revoke(…) takes an AccessToken, as a guard gives it: for others there is revoke_subject"
             )
-        subject = token.subject
-        known = self.copy.says("token", id_of(token), 0)
-        if known is None:
-            if len(self._counts) >= _MOST_COUNTED:
-                self._counts.clear()
-            self._counts[subject] = self._counts.get(subject, 0) + 1
-            if self._counts[subject] > MOST_TOKENS_OF_ONE:
-                return self._entry("subject", subject, None, reason)
+        # Its T does not matter, but that it is kept for as long as the token can live.
+        known = self.copy.says("token", id_of(token), -math.inf if token.issued_at is None else token.issued_at)
+        if known is not None:
+            return known, self._is_unwritten(known)
+        if self._is_one_too_many(token.subject):
+            return self._entry("subject", token.subject, None, reason)
         return self._entry("token", id_of(token), None, reason)
+
+    def _is_one_too_many(self, subject: str) -> bool:
+        """Whether this process has revoked so many tokens of *subject* of late that all of them are to go at once: an
+        entry for each, for as long as its token can live, would be a flood."""
+        if len(self._of_late) >= _MOST_COUNTED:
+            self._of_late.clear()
+        now = self._clocks.monotonic()
+        revoked = [at for at in self._of_late.get(subject, ()) if now - at < self.token_lifetime]
+        self._of_late[subject] = [*revoked, now][-MOST_TOKENS_OF_ONE:]
+        return len(revoked) >= MOST_TOKENS_OF_ONE
 
     def _held(self, entry: Revocation) -> tuple[Revocation, bool]:
         """The entry that is in force here from now on, and whether it has to be written, too."""
@@ -497,10 +507,7 @@ class Revocations:
         entry, to_be_written = held
         if to_be_written:
             with self._put_off_unless_written(entry):
-                try:
-                    await errands.apart(lambda: self._write(entry))
-                except TimeoutError:  # so many are being written that it was not its turn
-                    raise RevocationsUnavailable(1) from None
+                await _apart(lambda: self._write(entry))
         return entry
 
     @contextmanager
@@ -517,20 +524,30 @@ class Revocations:
         issuers = self._bound()
         try:
             streams = self._streams()
-            for issuer in issuers:
-                streams.add(stream_of(issuer), entries.fields_of(entry, issuer), self._oldest())
-                self.confirmed = streams.mark_and_wait(issuer)
-                self._notices.of_confirmation(entry, self.confirmed)
-                self._being_written.discard((issuer, entry.id))
-                self._unwritten.pop((issuer, entry.id), None)
+            confirmed = [self._is_confirmed(streams, entry, issuer) for issuer in issuers]
+            self.confirmed = all(confirmed)
         except Exception as error:
             self._notices.of_unwritten(entry, problem_of(error))
             raise RevocationsUnavailable(1) from None
+
+    def _is_confirmed(self, streams: RedisStreams, entry: Revocation, issuer: str) -> bool:
+        """Write it for *issuer*; whether a replica has it, where there are some."""
+        streams.add(stream_of(issuer), entries.fields_of(entry, issuer), self._oldest())
+        confirmed = streams.mark_and_wait(issuer)
+        self._notices.of_confirmation(entry, confirmed)
+        self._being_written.discard((issuer, entry.id))
+        self._unwritten.pop((issuer, entry.id), None)
+        return confirmed
 
     def _lifted(self, entry: Revocation | str) -> str:
         name = entry.id if isinstance(entry, Revocation) else entry
         if not isinstance(name, str) or len(name.split()) != 1:
             raise ConfigurationError("lift(…) takes an entry, or its id")
+        if name.startswith(MERGED):
+            raise ConfigurationError(
+                f"{name} stands for several entries, which cannot be lifted any more: they end by themselves, when the "
+                "tokens have expired that they are about"
+            )
         self.copy.lift(name)
         self.copy.publish()
         return name
@@ -597,6 +614,13 @@ class Revocations:
 
     def __repr__(self) -> str:
         return f"<Revocations {'in memory' if self._make_client is None else 'in Redis'}, {self.copy.entries} entries>"
+
+
+async def _apart(write: Callable[[], None]) -> None:
+    try:
+        await errands.apart(write)
+    except TimeoutError:  # so many are being written that it was not its turn
+        raise RevocationsUnavailable(1) from None
 
 
 def _workers(streams: RedisStreams, issuer: str) -> Iterator[Worker]:

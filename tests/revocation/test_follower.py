@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import pytest
-from helpers import NOW, Issuer, guard_of, mint, reason_of
+from helpers import NOW, Issuer, Time, guard_of, mint, reason_of
 from redis_server import RedisServer
 from waiting import until
 
@@ -19,7 +19,7 @@ from kinde_guard.net.workers import workers
 from kinde_guard.revocation import Revocations
 from kinde_guard.revocation.entry import fields_of, made
 from kinde_guard.revocation.followed import Followed
-from kinde_guard.revocation.follower import problem_of
+from kinde_guard.revocation.follower import Follower, problem_of
 from kinde_guard.revocation.notices import RevocationNotices
 from kinde_guard.revocation.redis_streams import (
     RedisStreams,
@@ -317,10 +317,45 @@ def test_an_errand_that_nobody_can_run_or_that_takes_too_long(
         asyncio.run(Revocations(redis_server.url).bind([ISSUER]).arevoke_all())
 
 
+def test_a_lift_that_cannot_be_written_is_a_503(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "start", lambda errand: None)
+    monkeypatch.setattr(errands, "PATIENCE", 0.01)
+    with pytest.raises(RevocationsUnavailable):
+        asyncio.run(Revocations(redis_server.url).bind([ISSUER]).alift("entry"))
+
+
+def test_confirmed_is_what_stands_in_every_stream(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"https://acme.kinde.com": False, "https://login.acme.com": True}
+    monkeypatch.setattr(RedisStreams, "mark_and_wait", lambda _, issuer: answers[issuer])
+    revocations = Revocations(redis_server.url).bind(answers)
+    revocations.revoke_all()
+    assert not revocations.confirmed
+    answers.update(dict.fromkeys(answers, True))
+    revocations.revoke_org("org_1")
+    assert revocations.confirmed
+
+
+def test_a_request_waits_for_the_first_load_and_hardly_at_all_for_news(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Follower, "ensure", lambda _: None)
+    clock = Time()
+    revocations = Revocations(redis_server.url, clocks=clock.clocks).bind([ISSUER])
+    cold = revocations.awaited(clock.monotonic)
+    assert cold is not None
+    assert cold[1] == 5.0
+    revocations.copy.heard(clock.monotonic)
+    assert revocations.awaited(clock.monotonic) is None
+    clock.passes(3_600)  # frozen
+    assert revocations._follower is not None
+    revocations._follower._tell()
+    thawed = revocations.awaited(clock.monotonic)
+    assert thawed is not None
+    assert thawed[1] == 0.25
+
+
 def test_many_lifted_entries_hold_up_no_room() -> None:
     """Places of what was lifted are found empty when room is made."""
-    from helpers import Time
-
     replica = Replica(Time().clocks, lifetime=10.0, usable_for=1.0, accept_unloaded=False, max_entries=2)
     lifted = [made("subject", f"kp_{number}", NOW) for number in range(2)]
     for entry in lifted:

@@ -82,6 +82,15 @@ def test_a_webhook_of_a_day_ago_touches_no_newer_token(fleet: Fleet) -> None:
     assert reason_of(fleet.guard, mint({"iat": int(NOW) - 36 * 3_600})) == "expired"
 
 
+def test_a_webhook_that_arrives_36_hours_late_still_ends_what_is_older() -> None:
+    fleet = Fleet(token_lifetime=7 * 86_400)
+    made = event(fleet, "user.updated", suspended(), at=NOW - 36 * 3_600)
+    older, newer = (mint({"iat": int(NOW) - hours * 3_600}) for hours in (37, 35))
+    assert [reason_of(fleet.guard, raw) for raw in (older, newer)] == ["accepted", "accepted"]
+    fleet.revocations.apply(made)
+    assert [reason_of(fleet.guard, raw) for raw in (older, newer)] == ["revoked", "accepted"]
+
+
 def test_suspended_and_restored_in_any_order_comes_to_the_same(fleet: Fleet) -> None:
     events = [
         event(fleet, "user.updated", suspended(), at=NOW - 100),

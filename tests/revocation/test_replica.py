@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -170,6 +171,30 @@ def test_of_too_many_about_one_the_earliest_become_one_that_nobody_can_lift() ->
     assert left.id.startswith("merged-")
     replica.lift(left.id)
     assert replica.refusal(MARKS) is not None
+
+
+def test_a_flood_about_one_takes_no_more_room() -> None:
+    replica = replica_of(max_entries=1_000)
+
+    def flood(since: float) -> int:
+        for number in range(3_000):
+            replica.hold(made("subject", "kp_1", since + number / 100))
+        replica.publish()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        first = flood(NOW)
+        assert flood(NOW + 100) - first < 20_000  # bytes: not even a pointer for each
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["a\\b", "it's", 'a"b', "é\x7f"])
+def test_an_id_may_have_any_characters(name: str) -> None:
+    replica = filled(made("subject", "kp_1", NOW, name=name), made("subject", "kp_1", NOW, name="another"))
+    assert replica.lift(name)
+    assert [entry.id for entry in replica.held()] == ["another"]
 
 
 # How old it is.

@@ -157,11 +157,53 @@ def test_more_than_sixteen_tokens_of_one_user_are_all_of_them(fleet: Fleet) -> N
     assert entries[16] == entries[17]
 
 
+def test_sign_outs_of_other_days_do_not_count(fleet: Fleet) -> None:
+    """Somebody who signs out every other day is never signed out everywhere for that."""
+    for number in range(40):
+        claims = {"jti": f"token-{number}", "iat": int(fleet.time.wall) - 10, "exp": int(fleet.time.wall) + 3_600}
+        assert fleet.revocations.revoke(fleet.guard.verify(mint(claims))).kind == "token"
+        fleet.time.passes(2 * 86_400)
+
+
+def test_a_token_that_is_revoked_is_not_revoked_again(fleet: Fleet) -> None:
+    token = fleet.guard.verify(RAW)
+    first = fleet.revocations.revoke(token)
+    fleet.time.passes(2)
+    assert fleet.revocations.revoke(token) == first
+    assert fleet.revocations.copy.held() == [first]
+
+
+def test_what_stands_for_several_cannot_be_lifted_and_says_so(fleet: Fleet) -> None:
+    for number in range(20):
+        fleet.revocations.revoke_subject(SUBJECT, issued_before=NOW - 100 + number)
+    (merged,) = [entry for entry in fleet.revocations.copy.held() if entry.id.startswith("merged-")]
+    for name in (merged, merged.id):
+        with pytest.raises(ConfigurationError, match="stands for several"):
+            fleet.revocations.lift(name)
+
+
+def test_an_entry_is_kept_for_as_long_as_any_guard_lets_its_tokens_in() -> None:
+    """A guard with the largest leeway; and one more whose clock is five minutes behind."""
+    time = Time()
+    revocations = Revocations.in_memory(token_lifetime=3_600, clocks=time.clocks)
+    guard = guard_of(Issuer(), time, revocations=revocations, leeway=300)
+    revocations.revoke_subject(SUBJECT)
+    time.passes(3_600 + 299)
+    revocations.copy.prune()
+    assert reason_of(guard, mint({"iat": int(NOW), "exp": int(NOW) + 3_600})) == "revoked"
+    time.passes(300)
+    revocations.copy.prune()
+    assert revocations.copy.held()
+    time.passes(2)
+    revocations.copy.prune()
+    assert not revocations.copy.held()
+
+
 def test_the_count_of_sign_outs_has_an_end(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kinde_guard.revocation.revocations._MOST_COUNTED", 3)
     for number in range(10):
         fleet.revocations.revoke(fleet.guard.verify(mint({"jti": f"t{number}", "sub": f"kp_{number}"})))
-    assert len(fleet.revocations._counts) <= 3
+    assert len(fleet.revocations._of_late) <= 3
 
 
 # For what stays open.

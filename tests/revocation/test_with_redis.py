@@ -502,6 +502,22 @@ def test_what_is_deleted_from_the_middle_comes_back(redis_server: RedisServer, w
     until(lambda: names(redis_server) == sorted(SUBJECTS[:10]))
 
 
+def test_what_stands_for_several_is_never_written(
+    redis_server: RedisServer, workers: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of more than sixteen about one, the earliest are one here; in Redis each stays what it is."""
+    worker = workers(redis_server.url).follows()
+    now = time.time()
+    for number in range(20):
+        worker.revocations.revoke_subject("kp_1", issued_before=now - 100 + number)
+    with redis_server.client() as client:
+        last = client.xrevrange(STREAM, count=1)[0][0]
+        client.xdel(STREAM, last)
+        until(lambda: "had lost 1 entries" in caplog.text)
+        assert client.xlen(STREAM) == 20
+    assert not [entry.id for entry in worker.revocations.entries() if entry.id.startswith("merged-")]
+
+
 def test_after_a_failover_that_lost_acknowledged_writes_all_is_back(tmp_path: Path, workers: Make) -> None:
     """A stream of the old primary goes on in the new one, at the same address, without its last entries."""
     with running_redis(tmp_path / "redis", keeps=True) as server:
