@@ -43,6 +43,8 @@ WAIT_COLD, WAIT_THAW = 5.0, 0.25
 """Seconds that a request waits: for the first load; for news, where the process has just been frozen."""
 LEEWAY = 300.0 + 300.0
 """Seconds for which an entry is kept beyond the life of a token: the largest leeway of a guard, and five minutes."""
+TOKEN_LIFETIME = 86_400.0
+"""Seconds: Kinde's own."""
 MOST_TOKENS_OF_ONE = 16
 """Of more than these, one user's tokens are revoked together."""
 _MOST_COUNTED = 10_000
@@ -96,7 +98,7 @@ class Revocations:
         where: object = None,
         *,
         usable_for: float = 3_600,
-        token_lifetime: float = 86_400,
+        token_lifetime: float = TOKEN_LIFETIME,
         unloaded: Literal["refuse", "accept"] = "refuse",
         max_entries: int = 1_000_000,
         clocks: Clocks | None = None,
@@ -119,7 +121,7 @@ class Revocations:
 
     @classmethod
     def in_memory(
-        cls, *, token_lifetime: float = 86_400, max_entries: int = 1_000_000, clocks: Clocks | None = None
+        cls, *, token_lifetime: float = TOKEN_LIFETIME, max_entries: int = 1_000_000, clocks: Clocks | None = None
     ) -> Revocations:
         """Revocations for one process alone, and for tests. No other process hears of them, and they are forgotten when
         this process ends. *token_lifetime* (seconds), *max_entries* and *clocks* are as in :class:`Revocations`."""

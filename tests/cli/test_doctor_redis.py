@@ -103,6 +103,25 @@ def test_how_it_is_set_up(
     assert done.status == (1 if state == "failed" else 0)
 
 
+@pytest.mark.parametrize(("lifetime", "state"), [(86_400, None), (172_800, "warning")])
+def test_tokens_that_live_longer_than_revocations_are_kept(
+    doctor: Doctor, kinde: LocalIssuer, lifetime: float, state: str | None
+) -> None:
+    app = kinde.add_app(f"an app {lifetime}", lifetime=lifetime)
+    kinde.authorize(app, kinde.audience)
+    done = doctor(
+        "--json",
+        KINDE_M2M_CLIENT_ID=app.client_id,
+        KINDE_M2M_CLIENT_SECRET=app.client_secret,
+        KINDE_M2M_AUDIENCE=kinde.audience,
+    )
+    found = {each["step"]: each for each in done.document["findings"] if each["about"] == "end to end"}
+    assert found["verify"]["state"] == "well"
+    assert found.get("lifetime", {}).get("state") == state
+    if state:
+        assert "Revocations(token_lifetime=172800)" in found["lifetime"]["fix"]
+
+
 def test_a_replica_is_no_place_to_write(doctor: Doctor, redis_server: RedisServer) -> None:
     with redis_server.replica() as replica:
         found = findings(doctor("--json", KINDE_REVOCATIONS_URL=replica.url))

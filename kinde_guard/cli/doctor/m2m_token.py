@@ -17,8 +17,9 @@ from ...keys.key_set import KeySet
 from ...m2m import ClientCredentials, TokenEndpointUnavailable, TokenRequestFailed
 from ...m2m.token_request import Application
 from ...settings import DOMAIN_VARIABLES, Settings
+from ...tokens.jws import decode, read_object, split
 from ..remedies import remedy
-from .environment import M2M
+from .environment import M2M, REVOCATIONS
 from .finding import Finding, State, sentence
 from .issuer import Issuer
 
@@ -100,7 +101,22 @@ def _verified(raw: str, issuers: Sequence[Issuer], audience: Sequence[str], app:
     except ConfigurationError as error:
         yield _found("verify", "failed", "no API can have this audience", sentence(error))
         return
-    yield _verdict(explain(raw, settings, time.time(), _Fetched(issuers)))
+    verdict = _verdict(explain(raw, settings, time.time(), _Fetched(issuers)))
+    yield verdict
+    if verdict.state == "well" and REVOCATIONS in os.environ:
+        yield from longer_than_revocations(raw)
+
+
+def longer_than_revocations(raw: str) -> Iterator[Finding]:
+    """Whether the token in *raw*, which has been verified, lives longer than a revocation is kept."""
+    from ...revocation.revocations import TOKEN_LIFETIME  # only here: most have none
+
+    claims = read_object(decode(split(raw.encode())[1]))
+    life = claims["exp"] - claims.get("iat", claims["exp"])
+    if life > TOKEN_LIFETIME:
+        found = f"it lives for {life:,.0f} s, and revocations are kept for {TOKEN_LIFETIME:,.0f} s"
+        fix = f"Give Revocations(token_lifetime={life:.0f}) in the app, or shorten the life of its tokens in Kinde."
+        yield _found("lifetime", "warning", found, fix)
 
 
 def _verdict(explanation: Explanation) -> Finding:
