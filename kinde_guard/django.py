@@ -111,6 +111,11 @@ class KindeGuardMiddleware:
             return refused(request, refusal)
         return until_over(attached, request, _told_whose(request, self.get_response(request)))
 
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """Answers what a view refuses: ``@requires_…``, and ``request.kinde_token.require(…)``. Middleware further down
+        that has this method, too, is asked before, and may answer in its own way."""
+        return refused(request, exception) if isinstance(exception, AuthError | Unavailable) else None
+
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         attached = guard_of_project()
         _check(attached)
@@ -124,11 +129,6 @@ class KindeGuardMiddleware:
         except (AuthError, Unavailable) as refusal:
             return refused(request, refusal)
         return until_over(attached, request, _told_whose(request, await self.get_response(request)))
-
-    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        """Answers what a view refuses: ``@requires_…``, and ``request.kinde_token.require(…)``. Middleware further down
-        that has this method, too, is asked before, and may answer in its own way."""
-        return refused(request, exception) if isinstance(exception, AuthError | Unavailable) else None
 
 
 class Requires:

@@ -160,6 +160,25 @@ class _Check:
         return token
 
 
+def schemes_of(app: FastAPI) -> set[str]:
+    """The names of the security schemes of ours that the routes of *app* use."""
+    return {security.scheme_name for route in own_routes(app) for security in securities(route)}
+
+
+def securities(route: Any) -> Iterator[AccessTokenSecurity]:
+    """Each one that *route* depends on."""
+    return (inner.call for inner in dependencies_of(route) if isinstance(inner.call, AccessTokenSecurity))
+
+
+def requirements_in(route: Any, security: AccessTokenSecurity) -> Iterator[Requirement]:
+    """What *route* demands of the token of *security*, in the order in which it was written."""
+    for inner in dependencies_of(route):
+        if isinstance(inner.call, _Check) and security is access_token:
+            yield inner.call.requirement
+        elif inner.call is security and (scopes := oauth_scopes_of(inner)):
+            yield requirements.scope(*scopes)
+
+
 def _only_scopes(requirement: Requirement) -> bool:
     if isinstance(requirement, AllOf):
         return all(map(_only_scopes, requirement.parts))
@@ -285,16 +304,6 @@ class KindeGuard(starlette.KindeGuard):
         return requirements_in(route, access_token) if is_fastapis(route) else super().requirements_of(route)
 
 
-def schemes_of(app: FastAPI) -> set[str]:
-    """The names of the security schemes of ours that the routes of *app* use."""
-    return {security.scheme_name for route in own_routes(app) for security in securities(route)}
-
-
-def securities(route: Any) -> Iterator[AccessTokenSecurity]:
-    """Each one that *route* depends on."""
-    return (inner.call for inner in dependencies_of(route) if isinstance(inner.call, AccessTokenSecurity))
-
-
 def _check_for_types(route: Any) -> None:
     """``Depends(Token)`` is a call of a type to FastAPI, which asks every caller for its arguments: a 422."""
     for inner in dependencies_of(route):
@@ -302,15 +311,6 @@ def _check_for_types(route: Any) -> None:
             raise ConfigurationError(
                 f"{name_of(route.endpoint)}() has Depends(…) around a type that says so itself: write token: Token"
             )
-
-
-def requirements_in(route: Any, security: AccessTokenSecurity) -> Iterator[Requirement]:
-    """What *route* demands of the token of *security*, in the order in which it was written."""
-    for inner in dependencies_of(route):
-        if isinstance(inner.call, _Check) and security is access_token:
-            yield inner.call.requirement
-        elif inner.call is security and (scopes := oauth_scopes_of(inner)):
-            yield requirements.scope(*scopes)
 
 
 def _inject(function: Callable[..., Any], demand: Requires) -> Callable[..., Any]:

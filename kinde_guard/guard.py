@@ -339,14 +339,6 @@ class Guard:
     def __repr__(self) -> str:
         return f"<Guard of {few(self.issuers)} for {few(self.audiences) or 'no audience'}>"
 
-    def _token_from(self, authorization: Sequence[str]) -> str:
-        try:
-            return bearer.token_from(authorization)
-        except AuthError as refusal:
-            self._say(refusal)
-            authorization = _NOT_SHOWN
-            raise refusal.with_traceback(None) from None
-
     def recognise(self, authorization: bytes) -> AccessToken | None:
         """The token of a request with this one Authorization value; adapters ask before :meth:`authenticate`. It is
         known if it was verified before and holds still.
@@ -380,6 +372,14 @@ class Guard:
             finally:
                 raw = _NOT_SHOWN
             raise refusal from None
+
+    def _token_from(self, authorization: Sequence[str]) -> str:
+        try:
+            return bearer.token_from(authorization)
+        except AuthError as refusal:
+            self._say(refusal)
+            authorization = _NOT_SHOWN
+            raise refusal.with_traceback(None) from None
 
     def _verify_at_once(self, data: bytes, digest: bytes) -> AccessToken | None:
         """The token, if its key is held and no news of revocations have to be waited for. Only of a header that was

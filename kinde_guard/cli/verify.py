@@ -60,15 +60,15 @@ def verify(
     verdict.valid(token, as_json)
 
 
-def _asking_kinde(domain: list[str] | None, settings: dict[str, Any]) -> Guard:
-    from .api_keys import guard_for_keys  # tokens need none of it
-
-    return guard_for_keys(domain, **settings)
-
-
 def requirement(text: str) -> Requirement:
     """What ``--require`` says."""
     try:
         return spelled(text)
     except ConfigurationError as error:
         raise ConfigurationError(f"--require: {error}") from None
+
+
+def _asking_kinde(domain: list[str] | None, settings: dict[str, Any]) -> Guard:
+    from .api_keys import guard_for_keys  # tokens need none of it
+
+    return guard_for_keys(domain, **settings)

@@ -31,6 +31,18 @@ class Judge:
         """What is wrong with the answer to *case*; empty if nothing is."""
         return ", and ".join(self._complaints(case, seen))
 
+    def echo(self, case: Hostile, seen: Seen) -> str:
+        """The place where the answer repeats what the caller sent: a caller's text in an answer is somebody's
+        injection."""
+        marks = set(_marks(case))
+        places = {"body": seen.body.decode("utf-8", "replace"), "header": _written(seen)}
+        for place, text in places.items():
+            for known in self._known:
+                text = text.replace(known, "")
+            if any(mark in text for mark in marks):
+                return place
+        return ""
+
     def _complaints(self, case: Hostile, seen: Seen) -> Iterator[str]:
         if seen.status == 0:
             yield seen.body.decode()
@@ -73,18 +85,6 @@ class Judge:
             return f"a scope that is no list of scopes: {named!r}"
         if status == 403 and self._scope not in (named or "").split(" "):
             return "no scope= that names the scope which is required"
-        return ""
-
-    def echo(self, case: Hostile, seen: Seen) -> str:
-        """The place where the answer repeats what the caller sent: a caller's text in an answer is somebody's
-        injection."""
-        marks = set(_marks(case))
-        places = {"body": seen.body.decode("utf-8", "replace"), "header": _written(seen)}
-        for place, text in places.items():
-            for known in self._known:
-                text = text.replace(known, "")
-            if any(mark in text for mark in marks):
-                return place
         return ""
 
 

@@ -28,6 +28,12 @@ def cases(forge: Forge) -> Iterator[Hostile]:
     yield from _strangers(forge)
 
 
+def as_if_exponent_1(message: bytes, length: int) -> bytes:
+    """RFC 8017 §9.2 (EMSA-PKCS1-v1_5): the encoded message, which is its own signature if the exponent is 1."""
+    info = bytes.fromhex("3031300d060960864801650304020105000420") + hashlib.sha256(message).digest()
+    return b"\0\1" + b"\xff" * (length - 3 - len(info)) + b"\0" + info
+
+
 def _flipped(forge: Forge) -> Iterator[Hostile]:
     header, payload, signature = forge.parts
     raw = from_b64url(signature)
@@ -89,12 +95,6 @@ def _reshaped(forge: Forge) -> Iterator[Hostile]:
     }
     for name, shape in shapes.items():
         yield invalid(f"signature: {name}", f"{header}.{payload}.{encoded(shape)}", "bad_signature", PADDING)
-
-
-def as_if_exponent_1(message: bytes, length: int) -> bytes:
-    """RFC 8017 §9.2 (EMSA-PKCS1-v1_5): the encoded message, which is its own signature if the exponent is 1."""
-    info = bytes.fromhex("3031300d060960864801650304020105000420") + hashlib.sha256(message).digest()
-    return b"\0\1" + b"\xff" * (length - 3 - len(info)) + b"\0" + info
 
 
 def _input(forge: Forge) -> bytes:

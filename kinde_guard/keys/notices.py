@@ -119,12 +119,6 @@ class Notices:
             log.info("the clock here is no longer known to be off that of %s", self._issuer, extra=extra)
 
 
-def _first(texts: Sequence[str]) -> list[str]:
-    """The first ten of *texts*, and how many more there are."""
-    rest = len(texts) - MANY
-    return [*texts[:MANY], *([f"and {rest:,} more"] if rest > 0 else [])]
-
-
 def drift(headers: Mapping[str, str], sent: float, received: float) -> float | None:
     """The seconds by which the clock here is ahead of the issuer's (negative: behind); ``None`` without a ``Date``.
 
@@ -136,3 +130,9 @@ def drift(headers: Mapping[str, str], sent: float, received: float) -> float | N
         return None
     written = date + age_of(headers)
     return max(0.0, sent - (written + 1)) + min(0.0, received - written)
+
+
+def _first(texts: Sequence[str]) -> list[str]:
+    """The first ten of *texts*, and how many more there are."""
+    rest = len(texts) - MANY
+    return [*texts[:MANY], *([f"and {rest:,} more"] if rest > 0 else [])]

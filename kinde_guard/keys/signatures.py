@@ -41,19 +41,19 @@ def of_pyjwt(alg: str) -> Algorithm:
     return _implementations()[alg]
 
 
-@functools.cache
-def _implementations() -> Mapping[str, Algorithm]:
-    from jwt.algorithms import get_default_algorithms  # only here: see above
-
-    return get_default_algorithms()
-
-
 def verifier(alg: str, public: Any) -> Verifier:
     """The function that verifies signatures of *alg* under the key *public*."""
     if alg in _PKCS1_V1_5:
         return _pkcs1_verifier(public, *_PKCS1_V1_5[alg])
     implementation = of_pyjwt(alg)
     return lambda signing_input, signature: implementation.verify(signing_input, public, signature)
+
+
+@functools.cache
+def _implementations() -> Mapping[str, Algorithm]:
+    from jwt.algorithms import get_default_algorithms  # only here: see above
+
+    return get_default_algorithms()
 
 
 def _pkcs1_verifier(public: RSAPublicKey, digest: Callable[[bytes], bytes], prefix: bytes) -> Verifier:

@@ -43,15 +43,6 @@ def connected(host: str, port: int, attempt: Attempt) -> socket.socket:
         race.close()
 
 
-def _resolved(host: str, port: int, attempt: Attempt) -> list[AddressInfo]:
-    """Once for each connection. Nothing can hurry a look-up, or end it: see :mod:`kinde_guard.net.flight`."""
-    try:
-        with attempt.hanging_in(f"the look-up of {host}"):
-            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise FetchFailed(f"ConnectError: {one_line(error)}") from None
-
-
 def interleaved(addresses: Iterable[AddressInfo]) -> list[AddressInfo]:
     """The addresses in the order given, but families by turns (RFC 8305 §4): one that is dead is left after one
     address."""
@@ -59,6 +50,15 @@ def interleaved(addresses: Iterable[AddressInfo]) -> list[AddressInfo]:
     for address in addresses:
         families.setdefault(address[0], []).append(address)
     return [address for address in chain(*zip_longest(*families.values())) if address is not None]
+
+
+def _resolved(host: str, port: int, attempt: Attempt) -> list[AddressInfo]:
+    """Once for each connection. Nothing can hurry a look-up, or end it: see :mod:`kinde_guard.net.flight`."""
+    try:
+        with attempt.hanging_in(f"the look-up of {host}"):
+            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise FetchFailed(f"ConnectError: {one_line(error)}") from None
 
 
 class _Race:

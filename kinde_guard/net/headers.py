@@ -42,18 +42,6 @@ def date_in(value: str) -> float | None:
     return date.timestamp() - _ahead(found["zone"] or "+0000")
 
 
-def _year(digits: str) -> int:
-    """The year of two digits, as dates of RFC 850 have them: 1969 to 2068."""
-    year = int(digits)
-    return year if len(digits) == 4 else year + (2000 if year < 69 else 1900)
-
-
-def _ahead(zone: str) -> int:
-    """Seconds by which a zone (RFC 5322 §3.3) is ahead of GMT. HTTP has none, but other software writes them."""
-    hours, minutes = int(zone[:3]), int(zone[0] + zone[3:])
-    return hours * 3600 + minutes * 60
-
-
 def age_of(headers: Mapping[str, str]) -> float:
     """RFC 9111 §5.1: for how long caches have held the answer; of several values the first counts."""
     return delta_seconds(headers.get("age", "").partition(",")[0].strip()) or 0.0
@@ -68,6 +56,18 @@ def asked_wait(headers: Mapping[str, str], wall: float, *names: str) -> float | 
     sent = date_in(headers.get("date", ""))
     waits = [_wait(headers.get(name, "").strip(), wall if sent is None else sent) for name in names]
     return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _year(digits: str) -> int:
+    """The year of two digits, as dates of RFC 850 have them: 1969 to 2068."""
+    year = int(digits)
+    return year if len(digits) == 4 else year + (2000 if year < 69 else 1900)
+
+
+def _ahead(zone: str) -> int:
+    """Seconds by which a zone (RFC 5322 §3.3) is ahead of GMT. HTTP has none, but other software writes them."""
+    hours, minutes = int(zone[:3]), int(zone[0] + zone[3:])
+    return hours * 3600 + minutes * 60
 
 
 def _wait(value: str, now: float) -> float | None:

@@ -40,11 +40,6 @@ async def ajoin(future: futures.Future[None], timeout: float) -> None:
         await wait(future, timeout)
 
 
-def _slept(future: futures.Future[None], began: float, timeout: float) -> bool:
-    """Whether the process was frozen for the time in which *future* might have resolved."""
-    return not future.done() and ageing() - began > timeout + FREEZE
-
-
 def in_asyncio_task() -> bool:
     """Whether this is a task of asyncio's; where not, and there is a loop, it is trio's."""
     asyncio = sys.modules.get("asyncio")  # if nobody has loaded it, it is not running: trio's loop is not held up
@@ -52,6 +47,11 @@ def in_asyncio_task() -> bool:
         return asyncio is not None and asyncio.current_task() is not None
     except RuntimeError:
         return False
+
+
+def _slept(future: futures.Future[None], began: float, timeout: float) -> bool:
+    """Whether the process was frozen for the time in which *future* might have resolved."""
+    return not future.done() and ageing() - began > timeout + FREEZE
 
 
 async def _ajoin_asyncio(future: futures.Future[None], timeout: float) -> None:

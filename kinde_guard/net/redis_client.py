@@ -57,21 +57,6 @@ def problem_of(error: Exception) -> str:
     return f"{type(error).__name__}: {one_line(error).partition(', with args')[0]}"
 
 
-def _client_at(address: str, name: str, timeout: float) -> Any:
-    check_address(address, name)
-    redis = _redis(name)
-    load_what_connecting_needs()
-    try:
-        return redis.Redis.from_url(
-            address,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-        )
-    except (ValueError, TypeError):
-        raise _unusable(name) from None
-
-
 def check_address(address: str, name: str) -> None:
     """Raises :class:`ConfigurationError` if *address*, which is called by its *name*, is none of a Redis."""
     leavings.check(name, address, shown=False, secret=True)
@@ -88,6 +73,21 @@ def check_address(address: str, name: str) -> None:
         raise ConfigurationError(
             f"{name} must end with a database's number, as in rediss://host:6379/0, or after the port"
         )
+
+
+def _client_at(address: str, name: str, timeout: float) -> Any:
+    check_address(address, name)
+    redis = _redis(name)
+    load_what_connecting_needs()
+    try:
+        return redis.Redis.from_url(
+            address,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+        )
+    except (ValueError, TypeError):
+        raise _unusable(name) from None
 
 
 def _unusable(name: str) -> ConfigurationError:

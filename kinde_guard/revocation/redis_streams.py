@@ -125,11 +125,6 @@ class RedisStreams:
             raise marked
         return isinstance(confirmed, Exception) or confirmed > 0
 
-    def _node_of(self, name: str) -> Any:
-        """The client of the server that has this key: in a cluster one of several."""
-        find = getattr(self.client, "get_node_from_key", None)
-        return self.client if find is None else self.client.get_redis_connection(find(name))
-
     def marked(self, issuer: str) -> bool:
         """Whether it is."""
         return bool(self.client.exists(marker_of(issuer)))
@@ -169,6 +164,11 @@ class RedisStreams:
     def give_up(self, name: str) -> None:
         """Somebody else may begin it."""
         self.client.delete(name)
+
+    def _node_of(self, name: str) -> Any:
+        """The client of the server that has this key: in a cluster one of several."""
+        find = getattr(self.client, "get_node_from_key", None)
+        return self.client if find is None else self.client.get_redis_connection(find(name))
 
 
 def stream_of(issuer: str) -> str:

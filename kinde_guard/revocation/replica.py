@@ -101,24 +101,6 @@ class Replica:
         found = next(self._that_hold(marks), None)
         return None if found is None else InvalidToken("revoked", _hint(found))
 
-    def _that_hold(self, marks: Marks) -> Iterator[Revocation]:
-        abouts: tuple[tuple[Kind, About | None], ...] = (
-            ("token", marks.token),
-            ("subject", marks.subject),
-            ("client", marks.client),
-            ("org", marks.org),
-            ("member", marks.member),
-            ("all", ""),
-        )
-        for kind, about in abouts:
-            records = None if about is None else self._of[kind].get(about)
-            if about is not None and records is not None:
-                found = revocation_of(kind, about, _first(records))
-                if kind == "token" or marks.issued_at < found.before:
-                    yield found
-        if marks.issued_at < self._floor:
-            yield Revocation("all", "", self._floor - 1.0, "", reason="more revocations than max_entries")
-
     def state(self, now: float) -> State:
         """The state at *now*, in seconds by ``clocks.monotonic``."""
         if self.heard_at is None:
@@ -212,11 +194,6 @@ class Replica:
             if self._floor < end:
                 self._floor = -math.inf
 
-    def _screen(self) -> None:
-        kinds = ((number, self._of[kind]) for number, kind in enumerate(_BY_MARK))
-        for_all = bool(self._of["all"]) or self._floor > -math.inf
-        self.may_refuse = _screen_of([(number, of) for number, of in kinds if of], for_all)
-
     # What others ask.
 
     def matching(self, marks: Marks) -> tuple[Revocation, ...]:
@@ -241,6 +218,31 @@ class Replica:
         records = self._of[kind].get(about)
         found = None if records is None else revocation_of(kind, about, _first(records))
         return found if found is not None and found.before > issued_before else None
+
+    # How it is done.
+
+    def _that_hold(self, marks: Marks) -> Iterator[Revocation]:
+        abouts: tuple[tuple[Kind, About | None], ...] = (
+            ("token", marks.token),
+            ("subject", marks.subject),
+            ("client", marks.client),
+            ("org", marks.org),
+            ("member", marks.member),
+            ("all", ""),
+        )
+        for kind, about in abouts:
+            records = None if about is None else self._of[kind].get(about)
+            if about is not None and records is not None:
+                found = revocation_of(kind, about, _first(records))
+                if kind == "token" or marks.issued_at < found.before:
+                    yield found
+        if marks.issued_at < self._floor:
+            yield Revocation("all", "", self._floor - 1.0, "", reason="more revocations than max_entries")
+
+    def _screen(self) -> None:
+        kinds = ((number, self._of[kind]) for number, kind in enumerate(_BY_MARK))
+        for_all = bool(self._of["all"]) or self._floor > -math.inf
+        self.may_refuse = _screen_of([(number, of) for number, of in kinds if of], for_all)
 
     def _earliest_now(self) -> float:
         """The time, by the clock that says less: whoever forgets too early lets in."""

@@ -66,10 +66,6 @@ def assert_requires(
         )
 
 
-def _let_in(status: int) -> bool:
-    return status < 500 and status not in (401, 403, 404, 405)
-
-
 def assert_no_unprotected_routes(app: Any, public: Iterable[str] = ()) -> None:
     """Every route of *app* demands a token or takes one, but those that are *public* (``"/static/*"``: all below).
 
@@ -81,6 +77,10 @@ def assert_no_unprotected_routes(app: Any, public: Iterable[str] = ()) -> None:
     if found:
         lines = [f"  {route}: {route.note or 'unprotected'} ({route.where})" for route in found]
         raise AssertionError("\n".join(["routes are open that should not be:", *lines]))
+
+
+def _let_in(status: int) -> bool:
+    return status < 500 and status not in (401, 403, 404, 405)
 
 
 def _trusting(client: Any, issuer: Any) -> AbstractContextManager[Guard]:

@@ -96,31 +96,6 @@ def flags_of(claims: Json) -> Json:
     return {key: flag["v"] for key, flag in flags.items() if type(flag) is dict and "v" in flag}
 
 
-def _mapped(claims: Json, name: str) -> Any:
-    """*name*, or its twin where the app's Hasura mapping is on (Kinde then sends ``x-hasura-…`` instead)."""
-    value = claims.get(name)
-    return claims.get("x-hasura-" + name.replace("_", "-")) if value is None else value
-
-
-def _text(value: object) -> str | None:
-    return value if type(value) is str and value else None
-
-
-def _texts(values: object) -> tuple[str, ...]:
-    return tuple(value for value in values if type(value) is str) if type(values) is list else ()
-
-
-def _split(text: str) -> frozenset[str]:
-    """RFC 6749 §3.3: separated by U+0020 and nothing else."""
-    words = text.split(" ")
-    return _set_of([word for word in words if word] if "" in words else words)
-
-
-def _set_of(texts: Sequence[str]) -> frozenset[str]:
-    """A set that is made of a set has half as many places: it knows how many there will be."""
-    return frozenset(texts if len(texts) < 5 else set(texts))
-
-
 def token_id_of(claims: Json) -> str | None:
     """``jti`` (RFC 7519 §4.1.7)."""
     return _text(claims.get("jti"))
@@ -152,6 +127,36 @@ def size_of(payload: bytes, claims: Json, permissions_as_scopes: bool) -> int:
     return 1_500 + 2 * length + _room_of_texts(claims, permissions_as_scopes)
 
 
+def quoted(text: str | None) -> str:
+    """What a token says, in a log or a ``repr``: on one line, and no longer than ids are."""
+    return repr(text if text is None or len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]}…")
+
+
+def _mapped(claims: Json, name: str) -> Any:
+    """*name*, or its twin where the app's Hasura mapping is on (Kinde then sends ``x-hasura-…`` instead)."""
+    value = claims.get(name)
+    return claims.get("x-hasura-" + name.replace("_", "-")) if value is None else value
+
+
+def _text(value: object) -> str | None:
+    return value if type(value) is str and value else None
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    return tuple(value for value in values if type(value) is str) if type(values) is list else ()
+
+
+def _split(text: str) -> frozenset[str]:
+    """RFC 6749 §3.3: separated by U+0020 and nothing else."""
+    words = text.split(" ")
+    return _set_of([word for word in words if word] if "" in words else words)
+
+
+def _set_of(texts: Sequence[str]) -> frozenset[str]:
+    """A set that is made of a set has half as many places: it knows how many there will be."""
+    return frozenset(texts if len(texts) < 5 else set(texts))
+
+
 def _room_of_texts(claims: Json, permissions_as_scopes: bool) -> int:
     """The room of the texts that a token's attributes hold, without their characters, and of the sets that they are
     in."""
@@ -167,8 +172,3 @@ def _length(value: object) -> int:
     if type(value) is str:
         return value.count(" ") + 1
     return len(value) if type(value) is list else 0
-
-
-def quoted(text: str | None) -> str:
-    """What a token says, in a log or a ``repr``: on one line, and no longer than ids are."""
-    return repr(text if text is None or len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]}…")

@@ -11,6 +11,11 @@ from collections.abc import Callable
 AT_ONCE = 2047
 
 
+def fingerprint(digest: bytes) -> str:
+    """A token in a log: the first 12 hex digits of its SHA-256, enough to find it again, too little to use it."""
+    return digest.hex()[:12]
+
+
 def _digest_of(new: Callable[[], hashlib._Hash]) -> Callable[[bytes], bytes]:
     # A copy of one that is ready: to make each anew, OpenSSL looks the algorithm up, which costs more than the digest.
     begin = new().copy
@@ -30,8 +35,3 @@ def _digest_of(new: Callable[[], hashlib._Hash]) -> Callable[[bytes], bytes]:
 sha256 = _digest_of(hashlib.sha256)
 sha384 = _digest_of(hashlib.sha384)
 sha512 = _digest_of(hashlib.sha512)
-
-
-def fingerprint(digest: bytes) -> str:
-    """A token in a log: the first 12 hex digits of its SHA-256, enough to find it again, too little to use it."""
-    return digest.hex()[:12]

@@ -81,10 +81,6 @@ def decode(segment: bytes) -> bytes:
         _refuse_segment(segment, "a part of the token is not base64url")
 
 
-def _refuse_segment(segment: bytes, hint: str) -> NoReturn:
-    raise InvalidToken("malformed", HINT_SCHEME if segment[:7].lower() == b"bearer " else hint) from None
-
-
 def read_object(data: bytes, room: int = 1) -> Json:
     """The JSON object in *data* (RFC 7519 §7.2): UTF-8, every member once, finite numbers, not nested too deep.
 
@@ -107,6 +103,10 @@ def read_object(data: bytes, room: int = 1) -> Json:
     if "\\" in text and _SURROGATE.search(text):
         _refuse_lone_surrogates(text)
     return value
+
+
+def _refuse_segment(segment: bytes, hint: str) -> NoReturn:
+    raise InvalidToken("malformed", HINT_SCHEME if segment[:7].lower() == b"bearer " else hint) from None
 
 
 def _read_long(text: str, data: bytes, room: int) -> Any:

@@ -27,15 +27,15 @@ class _Mistakes:
     def __init__(self, *rows: tuple[str, str]) -> None:
         self._rows = rows
 
-    @once
-    def _compiled(self) -> list[tuple[re.Pattern[str], str]]:
-        return [(re.compile(pattern), hint) for pattern, hint in self._rows]
-
     def hint(self, text: str) -> str:
         """The hint of the first row that fits the beginning of *text*. Long rows in it are made short first: strangers
         choose how long they are."""
         short = _LONG.sub(r"\1", text[:_MOST])[:_MOST_LOOKED_AT]
         return next(hint for pattern, hint in self._compiled if pattern.match(short))
+
+    @once
+    def _compiled(self) -> list[tuple[re.Pattern[str], str]]:
+        return [(re.compile(pattern), hint) for pattern, hint in self._rows]
 
 
 _WITHOUT_BEARER = _Mistakes(

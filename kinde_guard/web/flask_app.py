@@ -78,22 +78,6 @@ class GuardedApp(Flask):
             current.environ[ANSWERED] = True
 
 
-def _answer(app: GuardedApp, attached: Any, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer on the way that is right for this request; no method, as the app is of a class of its user's too."""
-    received = None if attached.webhooks is None else attached.webhook_answer(environ)
-    if received is not None:
-        return wsgi_environ.send_page(received, start_response)
-    page = None if attached.pages is None else attached.page(app, environ)
-    if page is not None:
-        return wsgi_environ.send_page(page, start_response)
-    if attached.public is not None:
-        start_response = wsgi_environ.private_to_caller(environ, start_response)
-    opens = attached.public is None or not _has_front(app) or attached.opens(environ)
-    if opens and attached.is_sound(app):
-        return super(GuardedApp, app).__call__(environ, start_response)
-    return attached.past_front(app)(environ, start_response)  # type: ignore[no-any-return]
-
-
 def put_in_front(app: Flask) -> None:
     """Make *app* a :class:`GuardedApp`; whatever looks at its class finds the names that were there before."""
     app.__class__ = _guarded(type(app))  # type: ignore[arg-type]  # a class can be hashed
@@ -114,6 +98,22 @@ def past_front(app: Flask) -> WSGIApplication:
             layer.app = way
             way = layer
     return way  # type: ignore[no-any-return]
+
+
+def _answer(app: GuardedApp, attached: Any, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer on the way that is right for this request; no method, as the app is of a class of its user's too."""
+    received = None if attached.webhooks is None else attached.webhook_answer(environ)
+    if received is not None:
+        return wsgi_environ.send_page(received, start_response)
+    page = None if attached.pages is None else attached.page(app, environ)
+    if page is not None:
+        return wsgi_environ.send_page(page, start_response)
+    if attached.public is not None:
+        start_response = wsgi_environ.private_to_caller(environ, start_response)
+    opens = attached.public is None or not _has_front(app) or attached.opens(environ)
+    if opens and attached.is_sound(app):
+        return super(GuardedApp, app).__call__(environ, start_response)
+    return attached.past_front(app)(environ, start_response)  # type: ignore[no-any-return]
 
 
 @functools.cache

@@ -46,6 +46,10 @@ class PrintingTransport(httpx.BaseTransport):
         self._screen.line("", Text(self._body(response), "dim"))
         return response
 
+    def close(self) -> None:
+        """Called by httpx."""
+        self._http.close()
+
     def _body(self, response: httpx.Response) -> str:
         try:
             body = response.json()
@@ -57,10 +61,6 @@ class PrintingTransport(httpx.BaseTransport):
         text = short(json.dumps(body))
         # Of a refusal all that counts is in the header.
         return text if response.is_success else self._screen.cropped(text)
-
-    def close(self) -> None:
-        """Called by httpx."""
-        self._http.close()
 
 
 def short(text: str) -> str:

@@ -73,6 +73,18 @@ class _Fetched:
         return key
 
 
+def longer_than_revocations(raw: str) -> Iterator[Finding]:
+    """Whether the token in *raw*, which has been verified, lives longer than a revocation is kept."""
+    from ...revocation.revocations import TOKEN_LIFETIME  # only here: most have none
+
+    claims = read_object(decode(split(raw.encode())[1]))
+    life = claims["exp"] - claims.get("iat", claims["exp"])
+    if life > TOKEN_LIFETIME:
+        found = f"it lives for {life:,.0f} s, and revocations are kept for {TOKEN_LIFETIME:,.0f} s"
+        fix = f"Give Revocations(token_lifetime={life:.0f}) in the app, or shorten the life of its tokens in Kinde."
+        yield _found("lifetime", "warning", found, fix)
+
+
 def _none(failed: TokenRequestFailed, app: Application, *, proxied: bool) -> Finding:
     """What Kinde refuses comes with advice; where it does not answer, the problem decides."""
     if isinstance(failed, TokenEndpointUnavailable):
@@ -105,18 +117,6 @@ def _verified(raw: str, issuers: Sequence[Issuer], audience: Sequence[str], app:
     yield verdict
     if verdict.state == "well" and REVOCATIONS in os.environ:
         yield from longer_than_revocations(raw)
-
-
-def longer_than_revocations(raw: str) -> Iterator[Finding]:
-    """Whether the token in *raw*, which has been verified, lives longer than a revocation is kept."""
-    from ...revocation.revocations import TOKEN_LIFETIME  # only here: most have none
-
-    claims = read_object(decode(split(raw.encode())[1]))
-    life = claims["exp"] - claims.get("iat", claims["exp"])
-    if life > TOKEN_LIFETIME:
-        found = f"it lives for {life:,.0f} s, and revocations are kept for {TOKEN_LIFETIME:,.0f} s"
-        fix = f"Give Revocations(token_lifetime={life:.0f}) in the app, or shorten the life of its tokens in Kinde."
-        yield _found("lifetime", "warning", found, fix)
 
 
 def _verdict(explanation: Explanation) -> Finding:
