@@ -461,9 +461,12 @@ class TestMetadata:
             assert running.client.get("/.well-known/oauth-protected-resource/mcp").json()["resource"] == RESOURCE
 
     def test_a_resource_url_too_long_for_kinde(self, kind: str) -> None:
-        resource = f"https://notes.acme.com/{'x' * 50}"
-        with pytest.raises(ConfigurationError, match=r"64 characters at most, and this URL 73"):
-            Notes(kind, guard=Guard("acme.kinde.com", audience="https://api.acme.com"), resource=resource)
+        """No token can be for it, whether or not the guard would take one."""
+        resource = f"https://notes.acme.com/{'x' * 42}"
+        for audience in ("https://api.acme.com", resource):
+            with pytest.raises(ConfigurationError, match=r"64 characters at most, and this URL 65"):
+                Notes(kind, guard=Guard("acme.kinde.com", audience=audience), resource=resource)
+        Notes(kind, guard=Guard("acme.kinde.com", audience=resource[:-1]), resource=resource[:-1])
 
 
 class TestStart:

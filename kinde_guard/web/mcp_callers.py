@@ -81,15 +81,17 @@ class Caller(AuthenticatedUser):
 
 def check_resource(resource: str, guard: Guard) -> None:
     """Raise :class:`ConfigurationError` unless tokens for *resource*, which clients ask for by the server's URL, are
-    taken."""
-    if resource in guard.audiences:
-        return
-    taken = ", ".join(map(repr, guard.audiences)) or "no audience"
-    text = (
-        f"the resource URL is {resource!r} and the guard takes tokens for {taken}: MCP clients ask for a token for the "
-        "very URL that they connect to, so both have to be the same text. Register the API in Kinde with the resource "
-        "URL as its audience, and set KINDE_AUDIENCE to it"
-    )
+    taken, and there can be some."""
     if len(resource) > LONGEST_AUDIENCE:
-        text += f" (an audience in Kinde has {LONGEST_AUDIENCE} characters at most, and this URL {len(resource)})"
-    raise ConfigurationError(text)
+        raise ConfigurationError(
+            f"the resource URL is {resource!r}: MCP clients ask for a token for the very URL that they connect to, and "
+            f"an audience in Kinde has {LONGEST_AUDIENCE} characters at most, and this URL {len(resource)}. Serve it "
+            "at a shorter one"
+        )
+    if resource not in guard.audiences:
+        taken = ", ".join(map(repr, guard.audiences)) or "no audience"
+        raise ConfigurationError(
+            f"the resource URL is {resource!r} and the guard takes tokens for {taken}: MCP clients ask for a token for "
+            "the very URL that they connect to, so both have to be the same text. Register the API in Kinde with the "
+            "resource URL as its audience, and set KINDE_AUDIENCE to it"
+        )
