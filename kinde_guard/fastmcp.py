@@ -49,12 +49,13 @@ from .mcp import (
     requires_scope,
     token_or_none,
 )
-from .web.mcp_callers import check_resource, members
+from .web.mcp_callers import members
 from .web.mcp_decorators import Call, TrustedCall
 from .web.mcp_endpoint import Endpoint
 from .web.mcp_gate import McpGate, Starting
 from .web.mcp_local_fastmcp import say_who_calls
 from .web.mcp_operations import Demands, FastMCPOperations
+from .web.mcp_resource import check_resource
 
 __all__ = [
     "KindeGuard",

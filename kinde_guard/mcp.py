@@ -29,11 +29,11 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 from . import starlette
-from .adapters import Attached, OnEvent, PublicPaths
+from .adapters import Attached, OnEvent, PublicPaths, WellKnownPages
 from .errors import AuthError
 from .guard import Guard, GuardSettings
 from .web.mcp_apps import demands_of, put_gates, split
-from .web.mcp_callers import VerifiedToken, check_resource, verified_token
+from .web.mcp_callers import VerifiedToken, verified_token
 from .web.mcp_decorators import (
     TrustedCall,
     current_token,
@@ -47,6 +47,7 @@ from .web.mcp_decorators import (
 )
 from .web.mcp_endpoint import Endpoint
 from .web.mcp_local import say_who_calls
+from .web.mcp_resource import check_resource, resource_of
 
 __all__ = [
     "KindeGuard",
@@ -74,8 +75,10 @@ class KindeGuard(starlette.KindeGuard):
     token, the token is always checked, whatever the request is for.
 
     *resource* is the https URL that clients connect to. Its metadata (RFC 9728) is served, and challenges name it. It
-    has to be an audience of the guard. *guard*, *healthz*, *readyz*, *pass_preflights*, *webhooks*, *on_event*,
-    *close_expired* and *settings* are as in :class:`kinde_guard.starlette.KindeGuard`.
+    has to be an audience of the guard. Without *resource* it is the audience that is a URL with the path of the
+    endpoint; if there is none, or more than one, a warning says so when the app starts. *guard*, *healthz*, *readyz*,
+    *pass_preflights*, *webhooks*, *on_event*, *close_expired* and *settings* are as in
+    :class:`kinde_guard.starlette.KindeGuard`.
 
     Raises :class:`~kinde_guard.ConfigurationError`.
     """
@@ -95,10 +98,9 @@ class KindeGuard(starlette.KindeGuard):
         close_expired: bool = False,
         **settings: Unpack[GuardSettings],
     ) -> None:
-        self._resource = resource
         self._tools, self._paths = split(public)
-        if guard is not None and resource is not None:
-            check_resource(resource, guard)
+        self._resource, self._health = resource, (healthz, readyz)
+        self._endpoints: list[str] = []
         super().__init__(
             app,
             guard=guard,
@@ -114,17 +116,29 @@ class KindeGuard(starlette.KindeGuard):
 
     def init_app(self, app: Starlette) -> None:
         """Attach to *app*, before it starts. Raises :class:`ConfigurationError` if it is no MCP server's."""
-        paths = put_gates(app, Endpoint(self, demands_of(app), self._tools))
+        self._endpoints = put_gates(app, Endpoint(self, demands_of(app), self._tools))
         if self._paths is not None:
-            self.public = PublicPaths([*self._paths, *paths])  # at the endpoint, its own gate decides
+            self.public = PublicPaths([*self._paths, *self._endpoints])  # at the endpoint, its own gate decides
+        if self.guard is not None:
+            self._settle_resource(self.guard)
         super().init_app(app)
+
+    def check(self, app: Starlette) -> None:
+        super().check(app)
+        self.ready()  # which may tell of metadata, that is to be served from the first request on
 
     def ready(self) -> Guard:
         if self.guard is None:
-            made = super().ready()
-            if self._resource is not None:
-                check_resource(self._resource, made)
+            self._settle_resource(super().ready())
         return super().ready()
+
+    def _settle_resource(self, guard: Guard) -> None:
+        """Of the guard of the app's own: one that a test has put in its place may take tokens for something else."""
+        if self._resource is not None:
+            return check_resource(self._resource, guard)
+        if (found := resource_of(guard, self._endpoints)) is not None:
+            self._resource, self.pages = found, WellKnownPages.of(*self._health, found)
+        return None
 
 
 class KindeVerifier:

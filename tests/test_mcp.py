@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -13,7 +14,20 @@ import pytest
 pytest.importorskip("mcp", reason="the MCP SDK is not installed")
 
 from helpers import older
-from servers_mcp import BEFORE, KINDS, MODERN, RESOURCE, Notes, Registering, app_of, message, result, server_of, text_of
+from servers_mcp import (
+    BEFORE,
+    KINDS,
+    MODERN,
+    ORIGIN,
+    RESOURCE,
+    Notes,
+    Registering,
+    app_of,
+    message,
+    result,
+    server_of,
+    text_of,
+)
 from starlette.testclient import TestClient
 from waiting import LONG
 
@@ -21,6 +35,7 @@ from kinde_guard import ConfigurationError, Guard
 from kinde_guard.mcp import KindeGuard, requires_scope
 from kinde_guard.testing.tokens import guard_for, local_issuer, mint
 
+ROOT = Path(__file__).parents[1]
 METADATA = "https://notes.acme.com/.well-known/oauth-protected-resource/mcp"
 VERSIONS = [MODERN, BEFORE]
 WRITER = {"scope": "notes:write notes:read"}
@@ -460,6 +475,88 @@ class TestMetadata:
         with Notes(kind, guard=None, resource=RESOURCE).running() as running:
             assert running.client.get("/.well-known/oauth-protected-resource/mcp").json()["resource"] == RESOURCE
 
+    @pytest.mark.parametrize("late", [False, True])
+    def test_the_audience_that_is_the_servers_url_is_the_resource(
+        self, kind: str, late: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Clients look for the metadata, and a server that needs no more said than its audience has them."""
+        audiences = ["https://api.acme.com", "other:mcp", "https://notes.acme.com/mcp/v2", RESOURCE]
+        monkeypatch.setenv("KINDE_DOMAIN", "acme.kinde.com")
+        monkeypatch.setenv("KINDE_AUDIENCE", ",".join(audiences))
+        guard = None if late else Guard("acme.kinde.com", audience=audiences)
+        with Notes(kind, guard=guard, public=[], healthz="/healthz").running() as notes:
+            metadata = notes.client.get("/.well-known/oauth-protected-resource/mcp").json()
+            assert metadata["resource"] == RESOURCE
+            assert metadata["authorization_servers"] == ["https://acme.kinde.com"]
+            assert f'resource_metadata="{METADATA}"' in challenge(notes.call("add", text="x"))
+            assert notes.client.get("/healthz").status_code == 200
+        assert "no metadata" not in caplog.text
+
+    def test_the_first_example_of_the_documentation(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It says nothing of a resource, and has metadata all the same."""
+        resource = f"{ORIGIN}/mcp"
+        monkeypatch.setenv("KINDE_DOMAIN", "acme.kinde.com")
+        monkeypatch.setenv("KINDE_AUDIENCE", resource)
+        example: dict[str, Any] = {}
+        code = ROOT.joinpath("docs", "mcp.md").read_text().partition("```python\n")[2].partition("```")[0]
+        exec(code, example)
+        body, headers = message("tools/call", {"name": "add", "arguments": {"text": "x"}}, MODERN)
+        with TestClient(example["app"], base_url=ORIGIN) as client:
+            answer = client.post("/mcp", json=body, headers=headers)
+            assert answer.status_code == 401
+            url = f"{ORIGIN}/.well-known/oauth-protected-resource/mcp"
+            assert f'resource_metadata="{url}"' in challenge(answer)
+            assert client.get(url).json()["resource"] == resource
+
+    def test_it_is_served_where_the_app_is_not_told_that_it_starts(self, kind: str) -> None:
+        """Mounted in an app without a guard."""
+        from starlette.applications import Starlette
+        from starlette.routing import Mount
+
+        notes = Notes(kind, guard=None, domain="acme.kinde.com", audience=RESOURCE)
+        with TestClient(Starlette(routes=[Mount("/", notes.app)]), base_url="http://127.0.0.1:8000") as client:
+            for _ in range(2):
+                metadata = client.get("/.well-known/oauth-protected-resource/mcp")
+                assert (metadata.status_code, metadata.json()["resource"]) == (200, RESOURCE)
+
+    @pytest.mark.parametrize("late", [False, True])
+    @pytest.mark.parametrize(("audience", "sentence"), [
+        ("https://api.acme.com", "takes tokens for 'https://api.acme.com', which is not the https URL of '/mcp'"),
+        ("https://notes.acme.com/api/mcp", "which is not the https URL of '/mcp'"),
+        ("http://notes.acme.com/mcp", "which is not the https URL of '/mcp'"),
+        ("notes:/mcp", "set KINDE_AUDIENCE to it"),
+        ("https://a.com/mcp,https://b.com/mcp", "'https://a.com/mcp' and 'https://b.com/mcp' may each be the URL of"),
+        (None, "takes tokens for no audience"),
+    ])  # fmt: skip
+    def test_where_there_is_none_it_is_said_at_start(
+        self, kind: str, audience: str | None, sentence: str, late: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        settings: Any = {"domain": "acme.kinde.com", "audience": audience and audience.split(",")}
+        if audience is None:
+            settings["clients"] = ["app_1"]
+        more = settings if late else {}
+        with Notes(kind, guard=None if late else Guard(**settings), **more).running() as notes:
+            assert sentence in caplog.text
+            assert caplog.text.count("no metadata (RFC 9728) is served") == 1
+            assert notes.client.get("/.well-known/oauth-protected-resource/mcp").status_code == 404
+            assert "resource_metadata" not in challenge(notes.call("add", text="x"))
+
+    def test_a_guard_that_a_test_has_put_there_says_nothing_of_it(
+        self, kind: str, kinde_trust: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        notes = Notes(kind, guard=None, domain="acme.kinde.com", audience=RESOURCE)
+        kinde_trust(notes.app)
+        with notes.running():
+            assert notes.call("add", text="x").status_code == 401
+        assert "no metadata" not in caplog.text
+
+    def test_an_audience_too_long_for_kinde_that_is_the_servers_url(self, kind: str) -> None:
+        server = server_of(kind, [])
+        path = f"/{'x' * 50}"
+        app = app_of(server, **{"streamable_http_path" if kind == "official" else "path": path})
+        with pytest.raises(ConfigurationError, match=r"64 characters at most, and this URL 73"):
+            KindeGuard(app, guard=Guard("acme.kinde.com", audience=f"https://notes.acme.com{path}"))
+
     def test_a_resource_url_too_long_for_kinde(self, kind: str) -> None:
         """No token can be for it, whether or not the guard would take one."""
         resource = f"https://notes.acme.com/{'x' * 42}"
@@ -597,3 +694,23 @@ def test_mounted_in_a_guarded_app(kind: str) -> None:
         assert client.post("/api/mcp", json=body, headers={**headers, **token}).status_code == 200
         assert client.post("/api/other", json=body, headers=headers).status_code == 401
     assert notes.ran == ["add x"]
+
+
+def test_metadata_of_a_mounted_app(kind: str) -> None:
+    """Its path begins at the root of the host, where the outer app is."""
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    from kinde_guard import starlette
+
+    resource = "https://notes.acme.com/api/mcp"
+    guard = Guard("acme.kinde.com", audience=resource)
+    notes = Notes(kind, guard=guard, resource=resource)
+    outer = Starlette(routes=[Mount("/api", notes.app)], lifespan=notes.app.router.lifespan_context)
+    starlette.KindeGuard(outer, guard=guard, public=["/api/mcp"], resource=resource)
+    body, headers = message("tools/call", {"name": "add", "arguments": {"text": "x"}}, MODERN)
+    with TestClient(outer, base_url="https://notes.acme.com") as client:
+        answer = client.post("/api/mcp", json=body, headers={**headers, "Host": "127.0.0.1:8000"})
+        assert answer.status_code == 401
+        url = challenge(answer).partition('resource_metadata="')[2].partition('"')[0]
+        assert client.get(url).json()["resource"] == resource

@@ -1,4 +1,4 @@
-"""A verified token as the SDKs know tokens, and the URL of the server as tokens know it."""
+"""A verified token as the SDKs know tokens."""
 
 from __future__ import annotations
 
@@ -12,11 +12,7 @@ from pydantic import Field, PrivateAttr
 
 from .. import adapters
 from ..adapters import AccessToken
-from ..errors import ConfigurationError
-from ..guard import Guard
 from .mcp_decorators import Call
-
-LONGEST_AUDIENCE = 64  # in Kinde
 
 
 class VerifiedToken(SdkToken):
@@ -77,21 +73,3 @@ class Caller(AuthenticatedUser):
     @property
     def username(self) -> str:  # type: ignore[override]
         return self.access_token.client_id
-
-
-def check_resource(resource: str, guard: Guard) -> None:
-    """Raise :class:`ConfigurationError` unless tokens for *resource*, which clients ask for by the server's URL, are
-    taken, and there can be some."""
-    if len(resource) > LONGEST_AUDIENCE:
-        raise ConfigurationError(
-            f"the resource URL is {resource!r}: MCP clients ask for a token for the very URL that they connect to, and "
-            f"an audience in Kinde has {LONGEST_AUDIENCE} characters at most, and this URL {len(resource)}. Serve it "
-            "at a shorter one"
-        )
-    if resource not in guard.audiences:
-        taken = ", ".join(map(repr, guard.audiences)) or "no audience"
-        raise ConfigurationError(
-            f"the resource URL is {resource!r} and the guard takes tokens for {taken}: MCP clients ask for a token for "
-            "the very URL that they connect to, so both have to be the same text. Register the API in Kinde with the "
-            "resource URL as its audience, and set KINDE_AUDIENCE to it"
-        )

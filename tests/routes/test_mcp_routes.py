@@ -67,7 +67,9 @@ def test_all_else_than_public_tools(kind: str) -> None:
     assert (found["/mcp echo"].kind, found["/mcp echo"].demand) == ("public", None)
     assert str(found["/mcp notes:motto"].demand) == str(found["/mcp bury"].demand) == "any valid token"
     found = listed(guarded(kind, []))
-    assert {route.kind for route in found.values()} == {"protected"}
+    kinds = {path: route.kind for path, route in found.items()}
+    assert kinds.pop("/.well-known/oauth-protected-resource/mcp") == "public"
+    assert set(kinds.values()) == {"protected"}
 
 
 def test_one_that_is_open_on_purpose(kind: str) -> None:
