@@ -237,11 +237,13 @@ def printed(proxy: str, wiring: Wiring) -> str:
 
 
 def _nginx_says_who() -> str:
-    """nginx itself drops names with underscores, unless it is told not to."""
+    """The caller's own under other names are dropped by name: nginx itself drops underscores by default alone."""
     variables = {name: name.removeprefix("X-").lower().replace("-", "_") for name in NAMES}
     read = [f"\n    auth_request_set      ${text:<17} $upstream_http_x_{text};" for text in variables.values()]
-    told = [f"\n    proxy_set_header      {name:<18} ${text};" for name, text in variables.items()]
-    return "".join(read + told)
+    told = [f"\n    proxy_set_header      {name:<19} ${text};" for name, text in variables.items()]
+    why = "\n    # A caller's own, with underscores_in_headers on: an app may take them for the same."
+    dropped = [f'\n    proxy_set_header      {name:<19} "";' for name in other_spellings()]
+    return "".join([*read, *told, why, *dropped])
 
 
 def _traefik_says_who() -> str:
@@ -256,8 +258,11 @@ def _traefik_says_who() -> str:
 
 
 def _ingress_says_who() -> str:
-    """As for nginx, whose underscores that controller leaves off."""
-    return f'\n    nginx.ingress.kubernetes.io/auth-response-headers: "{",".join(NAMES)}"'
+    """No annotation drops a header; that controller's nginx drops names with underscores, unless it is told not to."""
+    return f"""
+    # Leave enable-underscores-in-headers and ignore-invalid-headers of the controller's ConfigMap at their defaults, or
+    # a caller's own X_Kinde_Subject reaches the app, which may take it for X-Kinde-Subject.
+    nginx.ingress.kubernetes.io/auth-response-headers: "{",".join(NAMES)}\""""
 
 
 _SAYS_WHO = {"nginx": _nginx_says_who, "traefik": _traefik_says_who, "ingress": _ingress_says_who}
