@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from waiting import LONG, until
 
 _NGINX = """
@@ -64,6 +66,35 @@ def in_front(proxy: str, printed: str, folder: Path) -> Iterator[str]:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(LONG)
             process.kill()
+
+
+def stricter_for_admin(proxy: str, printed: str, stricter: str) -> str:
+    """One configuration of two that were printed: *stricter* for what is under ``/admin``, *printed* for all else."""
+    if proxy == "nginx":
+        theirs = stricter.replace("location / {", "location /admin {")
+        return printed + theirs.replace("kinde_guard", "kinde_guard_admin")
+    if proxy == "caddy":
+        return f":8080 {{\nhandle /admin* {_inside(stricter)}\nhandle {_inside(printed)}\n}}\n"
+    ours, of_admin = yaml.safe_load(printed), yaml.safe_load(stricter)
+    if proxy == "traefik":
+        http, admin = ours["http"], of_admin["http"]
+        http["middlewares"]["admin"] = admin["middlewares"]["kinde-guard"]
+        http["routers"]["admin"] = {"rule": "PathPrefix(`/admin`)", "middlewares": ["admin"], "service": "api"}
+    else:
+        (route,) = _routes_of_envoy(of_admin)
+        _routes_of_envoy(ours).insert(0, {**route, "match": {"prefix": "/admin"}})
+    return str(yaml.safe_dump(ours))
+
+
+def _inside(caddyfile: str) -> str:
+    """What the site does, in its braces."""
+    return caddyfile[caddyfile.index("{") :]
+
+
+def _routes_of_envoy(configuration: Any) -> list[Any]:
+    (chain,) = configuration["static_resources"]["listeners"][0]["filter_chains"]
+    routes: list[Any] = chain["filters"][0]["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]
+    return routes
 
 
 def free_port() -> int:

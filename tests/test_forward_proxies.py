@@ -114,6 +114,32 @@ PATHS = (
     "/a\\b",
 )
 
+TO_ADMIN = (
+    "/admin",
+    "/x/..;/admin",
+    "/x/..%2fadmin",
+    "/x/%2e%2e/admin",
+    "/x/../admin",
+    "/./admin",
+    "//admin",
+    "/;/admin",
+    "/x;/../admin",
+    "/\\admin",
+    "/x\\..\\admin",
+    "/admin;x",
+    "/admin%2fx",
+    "/%2fadmin",
+    "/%61dmin",
+    "/%2561dmin",
+)
+"""What an app may take for a path under ``/admin``, whatever the proxy takes it for."""
+AS_ENVOY_READS = {
+    "/x/%2e%2e/admin": (200, "/admin"),  # normalize_path
+    "/%61dmin": (200, "/admin"),
+    "//admin": (200, "/admin"),  # merge_slashes
+    "/admin%2fx": (400, None),  # path_with_escaped_slashes_action
+}
+
 
 @pytest.fixture(params=PROXIES)
 def proxy(request: pytest.FixtureRequest) -> str:
@@ -132,16 +158,22 @@ def everything(
     misspelt: bool = False,
     says_who: bool = False,
     before: str = "",
+    of_admin: str = "",
 ) -> Iterator[tuple[str, LocalIssuer, Any]]:
     """A local Kinde, an app, the service, and *proxy* in front of the app: its address, the Kinde, the service.
-    *before*: what stands before the printed configuration."""
+    *before*: what stands before the printed configuration. *of_admin*: what ``/admin`` requires."""
     grpc = str(proxies.free_port())
     options = {"nginx": ["--statuses", "nginx"], "envoy": ["--grpc", grpc]}.get(proxy, [])
     options += ["--identity-headers"] if says_who else []
     with served_issuer() as issuer, app() as behind:
         issuer.down = down
         with service(issuer, *options) as (url, process):
-            text = printed(proxy, Wiring((requires,), url, f"127.0.0.1:{grpc}", behind, says_who))
+            texts = [
+                printed(proxy, Wiring((each,), url, f"127.0.0.1:{grpc}", behind, says_who))
+                for each in (requires, of_admin)
+                if each
+            ]
+            text = proxies.stricter_for_admin(proxy, *texts) if of_admin else texts[0]
             text = re.sub("scope([=:])", r"scop\1", text) if misspelt else text
             with proxies.in_front(proxy, before + text, folder) as where:
                 yield where, issuer, process
@@ -182,6 +214,20 @@ def test_a_proxy_lets_in_whom_it_should(proxy: str, tmp_path: Path) -> None:
         assert (status >= 500, "reached" in body) == (True, False)
         if proxy in ("nginx", "envoy"):
             assert status == 503
+
+
+def test_no_path_gets_round_a_stricter_route(proxy: str, tmp_path: Path) -> None:
+    """Asked by a caller whom the proxy lets in everywhere else."""
+    with everything(proxy, tmp_path, "scope:read:users", of_admin="scope:admin") as (where, issuer, _):
+        lesser, admin = issuer.m2m_token(scope="read:users"), issuer.m2m_token(scope="read:users admin")
+        until(lambda: ask(where, "/users", bearer(lesser))[0] == 200)
+        assert ask(where, "/admin", bearer(admin))[0] == 200
+        for path in TO_ADMIN:
+            status, _, body = ask(where, path, bearer(lesser))
+            assert (status in (400, 403), "reached" in body) == (True, False), path
+        for path, read in AS_ENVOY_READS.items() if proxy == "envoy" else ():
+            status, _, body = ask(where, path, bearer(admin))
+            assert (status, body.get("reached")) == read, path
 
 
 def test_an_app_is_told_who_calls_by_nobody_else(proxy: str, tmp_path: Path) -> None:
