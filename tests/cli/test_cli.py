@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import io
 import json
@@ -186,6 +187,27 @@ def test_a_port_that_is_taken(run: Run) -> None:
     assert (status, out) == (2, "")
     assert err.startswith(f"kinde-guard: port {port} of 127.0.0.1 cannot be used (")
     assert "--port" in err
+
+
+def test_answers_do_not_wait_for_the_client_to_acknowledge_their_headers() -> None:
+    """TCP_NODELAY, on what asyncio accepts there; proxies keep their connections."""
+
+    async def accepted() -> int:
+        seen: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            seen.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(connected, sock=listen(0)) as server:
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            try:
+                return await asyncio.wait_for(seen, LONG)
+            finally:
+                writer.close()
+                await writer.wait_closed()
+
+    assert asyncio.run(accepted())
 
 
 def test_dev_serves_this_machine_alone(dev: Dev) -> None:
