@@ -32,7 +32,8 @@ from .web.identity_headers import identity
 __all__ = ["ForwardAuth", "Statuses", "identity", "is_read_in_two_ways", "requirement_in"]
 
 Statuses = Literal["plain", "nginx"]
-"""How refusals are answered: as by an API, or for nginx, which takes any but 401 and 403 for a failure of ours."""
+"""How refusals are answered: as by an API, or for an nginx that takes any but 401 and 403 for a failure of ours, as
+ingress-nginx does. What ``--print nginx`` writes wants ``"plain"``."""
 
 _STATUSES: Mapping[Statuses, Mapping[int, int]] = {"plain": {}, "nginx": {400: 401}}
 _PREFIX = "/verify/"
@@ -50,9 +51,9 @@ class ForwardAuth(Attached):
     """The ASGI app that a reverse proxy asks. It reads no body, and answers each request by its ``Authorization``.
 
     Without *guard* it makes one of *settings* (:class:`~kinde_guard.guard.GuardSettings`) and of ``KINDE_DOMAIN`` and
-    ``KINDE_AUDIENCE`` when it starts. *statuses*: ``"nginx"`` for nginx and its ingress. *identity_headers*: whether an
-    allowing answer says who calls (:func:`identity`), for a proxy that hands that on; the app behind it must then be
-    out of reach for everybody else. *healthz* and *readyz* are paths to answer health checks at.
+    ``KINDE_AUDIENCE`` when it starts. *statuses*: ``"nginx"`` for Kubernetes' ingress-nginx. *identity_headers*:
+    whether an allowing answer says who calls (:func:`identity`), for a proxy that hands that on; the app behind it must
+    then be out of reach for everybody else. *healthz* and *readyz* are paths to answer health checks at.
 
     Raises :class:`ConfigurationError` in words that say what to change.
     """

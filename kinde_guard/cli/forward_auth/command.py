@@ -35,7 +35,7 @@ def forward_auth(
     domain: Domains = None,
     audience: Audiences = None,
     statuses: Annotated[
-        Statuses, typer.Option(help="How refusals are answered; nginx for nginx and its ingress.")
+        Statuses, typer.Option(help="How refusals are answered; nginx for ingress-nginx.")
     ] = Statuses.plain,
     identity_headers: Annotated[
         bool, typer.Option("--identity-headers", help="Tell the app who calls, in headers X-Kinde-…")
@@ -63,8 +63,8 @@ def forward_auth(
 
     \b
     Example:
+      kinde-guard forward-auth
       kinde-guard forward-auth --print nginx --require scope:read:users
-      kinde-guard forward-auth --statuses nginx
     """
     if print_for is not None:
         wiring = Wiring(tuple(require or ()), service, f"127.0.0.1:{grpc or 9402}", app, identity_headers)

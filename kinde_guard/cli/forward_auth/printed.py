@@ -88,6 +88,15 @@ location @kinde_guard_refused {{
     if ($kinde_status = 500) {{ return 500; }}
     return 503;
 }}
+
+# Some requests nginx refuses by itself, as those with two Authorization headers. This gives them their challenge.
+error_page 400 = /_kinde_guard_unreadable;
+location = /_kinde_guard_unreadable {{
+    internal;
+    add_header WWW-Authenticate 'Bearer realm="api", error="invalid_request"' always;
+    add_header Cache-Control    no-store                                      always;
+    return 400;
+}}
 """
 
 _CADDY = """\
