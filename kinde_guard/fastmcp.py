@@ -8,7 +8,7 @@
 
 What a caller may not do is refused before it runs, by HTTP status, as :mod:`kinde_guard.mcp` says, whose decorators
 these are. Public tools beside protected ones cannot be had with ``auth=``, which refuses whoever has no token: leave it
-out there, and write ``KindeGuard(mcp.http_app(), …)``.
+out there, and write ``KindeGuard(mcp.http_app(), …)``. With ``auth=``, that guards the other routes of the app.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ from .web.mcp_endpoint import Endpoint
 from .web.mcp_gate import McpGate, Starting
 from .web.mcp_local_fastmcp import say_who_calls
 from .web.mcp_operations import Demands, FastMCPOperations
+from .web.mcp_provider import Provider
 from .web.mcp_resource import check_resource
 
 __all__ = [
@@ -75,9 +76,11 @@ SIGN_IN_SCOPES = "openid profile email offline"
 """What Kinde is asked for when somebody signs in. Scopes of an API are no user's: those have permissions."""
 
 
-class KindeProvider(AuthProvider):
+class KindeProvider(AuthProvider, Provider):
     """``auth=`` for a server at the URL *base_url*: every request to its MCP endpoint needs a token of Kinde's. To
-    fastmcp, routes of ``@server.custom_route`` are open; ``KindeGuard(app, public=[…])`` guards them, too.
+    fastmcp, routes of ``@server.custom_route`` are open; ``KindeGuard(server.http_app(), public=["/status"])`` guards
+    them, too, with the same guard: *public* are the paths that need no token, and what the provider answers itself
+    never does.
 
     Alone, it takes tokens that clients have from elsewhere, machine-to-machine ones among them. The URL that clients
     connect to, *base_url* and the server's path, has to be an audience of the guard; its metadata (RFC 9728) is served.
@@ -120,8 +123,6 @@ class KindeProvider(AuthProvider):
                 jwt_signing_key=jwt_signing_key,
             )
         self._own_guard = self._attached.guard
-        self.own_paths: frozenset[str] = frozenset()
-        """The paths that it answers itself."""
 
     @property
     def guard(self) -> Any:
@@ -160,6 +161,10 @@ class KindeProvider(AuthProvider):
         """The URL that clients connect to, as text: clients compare it letter by letter."""
         return (self._url + "/" + (self._mcp_path or "").strip("/")).rstrip("/")
 
+    @property
+    def kinde_resource(self) -> str | None:
+        return self.resource if self._proxy is None else None
+
     def get_routes(self, mcp_path: str | None = None) -> list[Route]:
         """The metadata; and, to sign people in, all that the proxy answers."""
         self.set_mcp_path(mcp_path)
@@ -190,6 +195,10 @@ class KindeProvider(AuthProvider):
             self._own_guard = self._attached.ready()
         if self._proxy is None and self._own_guard is self._attached.guard:  # none that a test has put there
             check_resource(self.resource, self._attached.ready())
+
+    def ready(self) -> Guard:
+        self.check()
+        return self._attached.ready()
 
     def offer(self, scopes: Iterable[str]) -> None:
         """Let clients of the proxy's ask for these *scopes*, whether or not they have named any when they registered.
@@ -315,6 +324,7 @@ class _ProxyEndpoint(_ProviderEndpoint):
             raise verdict
         if known is None or verdict is None:
             raise InvalidToken("unknown_issuer", "the token is none that this server has handed out, or it is over")
+        scope["kinde_guard.token"] = verdict  # for what ends with it
         return verdict
 
 

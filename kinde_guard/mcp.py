@@ -30,9 +30,9 @@ except ModuleNotFoundError as missing:
 
 from . import starlette
 from .adapters import Attached, OnEvent, PublicPaths, WellKnownPages
-from .errors import AuthError
+from .errors import AuthError, ConfigurationError
 from .guard import Guard, GuardSettings
-from .web.mcp_apps import demands_of, put_gates, split
+from .web.mcp_apps import BESIDE, demands_of, provider_of, put_gates, split
 from .web.mcp_callers import VerifiedToken, verified_token
 from .web.mcp_decorators import (
     TrustedCall,
@@ -47,6 +47,7 @@ from .web.mcp_decorators import (
 )
 from .web.mcp_endpoint import Endpoint
 from .web.mcp_local import say_who_calls
+from .web.mcp_provider import Provider
 from .web.mcp_resource import check_resource, resource_of
 
 __all__ = [
@@ -80,8 +81,15 @@ class KindeGuard(starlette.KindeGuard):
     *pass_preflights*, *webhooks*, *on_event*, *close_expired* and *settings* are as in
     :class:`kinde_guard.starlette.KindeGuard`.
 
+    If the server has a :class:`kinde_guard.fastmcp.KindeProvider` as its ``auth=``, that guards the endpoint, and this
+    the other routes of the app, with the provider's guard: *guard*, *settings* and *resource* belong to the provider
+    then, *public* names paths alone, and what the provider answers itself is public. Where it signs people in, the
+    other routes take Kinde's own tokens: those of the proxy are for the endpoint.
+
     Raises :class:`~kinde_guard.ConfigurationError`.
     """
+
+    _provider: Provider | None = None
 
     def __init__(
         self,
@@ -114,20 +122,48 @@ class KindeGuard(starlette.KindeGuard):
             **settings,
         )
 
+    @property
+    def guard(self) -> Guard | None:
+        """That of the provider, if there is one. May be set, also while the app runs."""
+        return self._guard if self._provider is None else self._provider.guard
+
+    @guard.setter
+    def guard(self, guard: Guard | None) -> None:
+        if self._provider is None:
+            self._guard = guard
+        else:
+            self._provider.guard = guard
+
     def init_app(self, app: Starlette) -> None:
         """Attach to *app*, before it starts. Raises :class:`ConfigurationError` if it is no MCP server's."""
-        self._endpoints = put_gates(app, Endpoint(self, demands_of(app), self._tools))
+        provider = provider_of(app)
+        if provider is not None:
+            self._stand_beside(provider)
+            own = [app.state.path, *provider.own_paths]
+        else:
+            own = self._endpoints = put_gates(app, Endpoint(self, demands_of(app), self._tools))
         if self._paths is not None:
-            self.public = PublicPaths([*self._paths, *self._endpoints])  # at the endpoint, its own gate decides
-        if self.guard is not None:
-            self._settle_resource(self.guard)
+            self.public = PublicPaths([*self._paths, *own])  # at the endpoint, its own gate decides
+        if self._guard is not None:
+            self._settle_resource(self._guard)
         super().init_app(app)
+
+    def _stand_beside(self, provider: Provider) -> None:
+        """Guard what *provider* does not, by its guard."""
+        given = {"guard": self.guard, "resource": self._resource, **self.settings}
+        wrong = [f"{name}=" for name, value in given.items() if value is not None]
+        if wrong := wrong + [f"public=[{tool!r}]" for tool in sorted(self._tools or ())]:
+            raise ConfigurationError(BESIDE.format(wrong[0]))
+        self._provider, self.settings = provider, provider.settings
+        self.pages = WellKnownPages.of(*self._health, provider.kinde_resource)
 
     def check(self, app: Starlette) -> None:
         super().check(app)
         self.ready()  # which may tell of metadata, that is to be served from the first request on
 
     def ready(self) -> Guard:
+        if self._provider is not None:
+            return self._provider.ready()
         if self.guard is None:
             self._settle_resource(super().ready())
         return super().ready()

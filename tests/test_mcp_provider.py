@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 
 pytest.importorskip("fastmcp", reason="fastmcp is not installed")
 
-from fastmcp import FastMCP
+from fastmcp import Context, FastMCP
 from fastmcp.server.dependencies import get_access_token
 from key_value.aio.stores.memory import MemoryStore
 from servers_mcp import BEFORE, MODERN, Notes, Registering, message, text_of
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from kinde_guard import ConfigurationError, Guard
-from kinde_guard.fastmcp import KindeProvider, requires_scope, token_or_none
+from kinde_guard.fastmcp import KindeGuard, KindeProvider, requires_scope, token_or_none
 from kinde_guard.issuer import LocalIssuer
+from kinde_guard.routes import routes_of
 from kinde_guard.testing.tokens import guard_for, local_issuer, mint
 
 BASE, RESOURCE = "https://notes.acme.com", "https://notes.acme.com/mcp"
@@ -259,6 +263,114 @@ def test_beside_others() -> None:
         assert "lacks a scope" in notes.call("add", token(), text="x").text
 
 
+def with_routes(notes: Provided, **options: Any) -> Provided:
+    """A KindeGuard beside the provider, and routes that the server has beside its endpoint."""
+    from kinde_guard import starlette
+
+    async def status(request: Any) -> Any:
+        return PlainTextResponse("up")
+
+    async def admin(request: Any) -> Any:
+        return PlainTextResponse(request.user.token.subject)
+
+    route: Callable[[str], Registering] = functools.partial(notes.server.custom_route, methods=["GET"])
+    route("/status")(status)
+    route("/users")(status)
+    route("/admin")(starlette.requires_scope("admin")(admin))
+    notes.app = notes.server.http_app(stateless_http=True)
+    KindeGuard(notes.app, **options)
+    return notes
+
+
+class TestOtherRoutes:
+    """``KindeGuard(server.http_app(), public=[…])`` beside the provider, with its guard."""
+
+    def test_they_need_a_token_unless_they_are_public(self) -> None:
+        with with_routes(Provided(), public=["/status"], healthz="/healthz").running() as notes:
+            assert notes.client.get("/status").text == "up"
+            assert notes.client.get("/healthz").status_code == 200
+            for path in ("/users", "/admin", "/unknown", "/mcp/", METADATA + "/x"):
+                answer = notes.client.get(path, follow_redirects=False)
+                assert answer.status_code == 401, path
+                assert f'resource_metadata="{BASE}{METADATA}"' in answer.headers["www-authenticate"]
+            sent = {"Authorization": f"Bearer {mint(notes.issuer, **token())}"}
+            assert notes.client.get("/users", headers=sent).text == "up"
+            answer = notes.client.get("/admin", headers=sent)
+            assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
+            sent = {"Authorization": f"Bearer {mint(notes.issuer, **token(scope='admin', subject='kp_1'))}"}
+            assert notes.client.get("/admin", headers=sent).text == "kp_1"
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_the_endpoint_and_the_metadata_are_as_without(self, version: str) -> None:
+        with with_routes(Provided(), public=[]).running() as notes:
+            metadata = notes.client.get(METADATA)
+            assert (metadata.status_code, metadata.json()["resource"]) == (200, RESOURCE)
+            assert metadata.json()["authorization_servers"] == [notes.issuer.url]
+            assert notes.client.options(METADATA).status_code == 204
+            answer = notes.call("add", version=version, text="x")
+            assert answer.status_code == 401
+            assert 'scope="notes:write"' in answer.headers["www-authenticate"]
+            assert notes.call("add", token(), version, text="x").status_code == 403
+            assert text_of(notes.call("add", token(scope="notes:write"), version, text="x")) == "x"
+            assert notes.client.get("/status").status_code == 401
+
+    def test_without_public_what_carries_a_demand_needs_one(self) -> None:
+        with with_routes(Provided()).running() as notes:
+            assert notes.client.get("/users").text == "up"
+            assert notes.client.get("/admin").status_code == 401
+
+    def test_the_environment_is_read_when_the_app_starts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("KINDE_DOMAIN", "KINDE_ISSUER_URL", "KINDE_HOST", "KINDE_AUDIENCE"):
+            monkeypatch.delenv(name, raising=False)
+        notes = with_routes(Provided(KindeProvider(base_url=BASE)), public=[])
+        monkeypatch.setenv("KINDE_DOMAIN", "acme.kinde.com")
+        monkeypatch.setenv("KINDE_AUDIENCE", "https://api.acme.com")
+        with pytest.raises(ConfigurationError, match="the resource URL is"):
+            notes.running().__enter__()
+        notes = with_routes(Provided(KindeProvider(base_url=BASE)), public=[])
+        monkeypatch.setenv("KINDE_AUDIENCE", RESOURCE)
+        with notes.running():
+            assert notes.client.get("/users").status_code == 401
+            assert notes.client.get(METADATA).json()["authorization_servers"] == ["https://acme.kinde.com"]
+
+    def test_kinde_caller_and_kinde_trust(self, kinde_caller: Any, kinde_trust: Any, kinde_token: Any) -> None:
+        """Of the app or of the server: there is one guard."""
+        for place in ("app", "server"):
+            notes = with_routes(Provided(KindeProvider(base_url=BASE)), public=[])
+            kinde_caller(getattr(notes, place), scope="notes:write", subject="kp_1")
+            with notes.running():
+                assert text_of(notes.call("add", text="x")) == "x"
+                assert notes.client.get("/users").text == "up"
+                assert notes.client.get("/admin").status_code == 403
+            notes = with_routes(Provided(KindeProvider(base_url=BASE)), public=[])
+            kinde_trust(getattr(notes, place))
+            with notes.running():
+                raw = kinde_token(scope="notes:write")
+                assert text_of(notes.call("add", raw, text="x")) == "x"
+                assert notes.client.get("/users", headers={"Authorization": f"Bearer {raw}"}).text == "up"
+
+    @pytest.mark.parametrize(("options", "name"), [
+        ({"audience": RESOURCE}, "audience="),
+        ({"guard": Guard("acme.kinde.com", audience=RESOURCE)}, "guard="),
+        ({"resource": RESOURCE}, "resource="),
+        ({"public": ["/status", "add"]}, r"public=\['add'\]"),
+    ])  # fmt: skip
+    def test_what_belongs_to_the_provider(self, options: Any, name: str) -> None:
+        with pytest.raises(ConfigurationError, match=f"takes no {name}, and in public= paths of other routes alone"):
+            KindeGuard(Provided().app, **options)
+
+    def test_they_are_listed(self) -> None:
+        found = {route.path: route.kind for route in routes_of(with_routes(Provided(), public=["/status"]).app)}
+        kinds = {path: kind for path, kind in found.items() if not path.startswith("/mcp ")}
+        assert kinds == {
+            "/mcp": "protected",
+            METADATA: "public",
+            "/status": "public",
+            "/users": "protected",
+            "/admin": "protected",
+        }
+
+
 class TestSigningIn:
     """What a client of the proxy's does is in test_mcp_client.py; this is what the proxy does with tokens."""
 
@@ -281,6 +393,28 @@ class TestSigningIn:
             answer = notes.call("add", {"audience": "https://api.acme.com", "scope": "notes:write"}, text="x")
             assert (answer.status_code, notes.ran) == (401, [])
             assert 'scope="notes:write"' in answer.headers["www-authenticate"]
+
+    def test_two_authorization_headers(self) -> None:
+        with self.provided().running() as notes:
+            body, headers = message("tools/call", {"name": "who", "arguments": {}}, MODERN)
+            sent = [*headers.items(), ("Authorization", "Bearer a.b.c"), ("Authorization", "Bearer d.e.f")]
+            assert notes.client.post("/mcp", content=json.dumps(body), headers=sent).status_code == 400
+
+    def test_other_routes_take_kindes_tokens(self) -> None:
+        """Whoever calls them is no MCP client, and has not come through the proxy, whose pages stay public."""
+        provided = with_routes(self.provided(), public=[])
+        with provided.running() as notes:
+            answer = notes.client.get("/users")
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="api"')
+            raw = mint(notes.issuer, audience="https://api.acme.com")
+            assert notes.client.get("/users", headers={"Authorization": f"Bearer {raw}"}).text == "up"
+            assert notes.client.get(METADATA).json()["resource"] == "http://127.0.0.1:8000/mcp"
+            assert notes.client.get("/.well-known/oauth-authorization-server").status_code == 200
+            registered = notes.client.post("/register", json={"redirect_uris": ["http://127.0.0.1:9/c"]})
+            assert registered.status_code == 201
+            for path in provided.provider.own_paths:
+                assert notes.client.get(path, follow_redirects=False).status_code != 401, path
+            assert notes.call("who", raw).status_code == 401
 
     def test_fastmcp_may_ask_it_itself(self) -> None:
         assert anyio.run(self.provided().provider.verify_token, "a.b.c") is None
@@ -358,3 +492,33 @@ class TestSigningIn:
         proxy.load_access_token = swapped
         with notes.running():
             assert notes.call("add", "a.b.c", text="x").status_code == 503
+
+    def test_a_stream_ends_with_kindes_token(self) -> None:
+        """``close_expired=True`` of a KindeGuard beside: the token that the proxy keeps, and not the one of its own."""
+        now = [1_751_200_000.0]
+        issuer = local_issuer(clock=lambda: now[0])
+        notes = self.provided(issuer)
+        raw = mint(issuer, audience="https://api.acme.com", lifetime=60)
+        proxy: Any = notes.provider._proxy
+
+        async def swapped(token: str) -> Any:
+            return await proxy._token_validator.verify_token(raw)
+
+        proxy.load_access_token = swapped
+        tool: Registering = notes.server.tool
+
+        @tool
+        async def count(ctx: Context) -> str:
+            await ctx.report_progress(1, 2)
+            for _ in range(100):
+                await anyio.lowlevel.checkpoint()  # until it is on its way, through however many hands
+            now[0] += 1_000
+            await ctx.report_progress(2, 2)
+            return "counted"
+
+        notes = with_routes(notes, close_expired=True)
+        params = {"name": "count", "arguments": {}, "_meta": {"progressToken": 1}}
+        with notes.running():
+            answer = notes.ask("tools/call", params, "a.b.c", BEFORE)
+        assert '"progress":1' in answer.text.replace(".0", "")
+        assert "counted" not in answer.text

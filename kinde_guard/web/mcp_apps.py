@@ -19,8 +19,13 @@ from .mcp_calls import MOST_BYTES
 from .mcp_endpoint import Endpoint
 from .mcp_gate import McpGate, Starting
 from .mcp_operations import Demands, FastMCPOperations, OfficialOperations, Operations
+from .mcp_provider import Provider
 
 BOTH = "the server has auth= already: leave it out, or KindeGuard(app), which does all of that"
+BESIDE = (
+    "the server has a KindeProvider, which guards its MCP endpoint: the KindeGuard beside it takes no {}, and in "
+    "public= paths of other routes alone"
+)
 WRITE = "KindeGuard(server.streamable_http_app()), or of fastmcp KindeGuard(server.http_app())"
 
 
@@ -34,6 +39,12 @@ def split(public: Iterable[str] | None) -> tuple[frozenset[str] | None, list[str
     if wrong := [name for name in names if not isinstance(name, str) or not name]:
         raise ConfigurationError(f"public= names tools, not {wrong[0]!r}")
     return frozenset(name for name in names if name[0] != "/"), [name for name in names if name[0] == "/"]
+
+
+def provider_of(app: Any) -> Provider | None:
+    """What guards the endpoint of *app* already, as the server's ``auth=``, if that is ours."""
+    given = (layer.kwargs.get("provider") for layer in getattr(app, "user_middleware", ()))
+    return next((provider for provider in given if isinstance(provider, Provider)), None)
 
 
 def demands_of(app: Any) -> Demands:

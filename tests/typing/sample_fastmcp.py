@@ -21,8 +21,11 @@ async def share(text: str) -> str:
     return text
 
 
-KindeGuard(mcp.http_app(), audience="https://notes.acme.com/mcp")
+KindeGuard(mcp.http_app(), public=["/status"], healthz="/healthz")  # beside the provider, which has the settings
 
-KindeGuard(mcp.http_app(), audiance="https://notes.acme.com/mcp")  # type: ignore[call-arg]
+open_too: FastMCP[None] = FastMCP("notes")
+KindeGuard(open_too.http_app(), public=["add"], audience="https://notes.acme.com/mcp")
+
+KindeGuard(open_too.http_app(), audiance="https://notes.acme.com/mcp")  # type: ignore[call-arg]
 KindeProvider(base_url="https://notes.acme.com", leway=5)  # type: ignore[call-arg]
 requires_scope(1)  # type: ignore[arg-type]
