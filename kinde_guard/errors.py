@@ -133,7 +133,7 @@ class KeysUnavailable(Unavailable):
 
         try:
             token = guard.verify(raw)
-        except KeysUnavailable as cannot_tell:
+        except Unavailable as cannot_tell:
             return 503, {"Retry-After": str(cannot_tell.retry_after)}
     """
 

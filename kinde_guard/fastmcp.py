@@ -139,7 +139,7 @@ class KindeProvider(AuthProvider, Provider):
         return self._attached.settings
 
     async def verify_token(self, token: str) -> FastMCPAccessToken | None:
-        """What fastmcp wants to know of *token*; ``None`` if it is not good. Raises :class:`KeysUnavailable`."""
+        """What fastmcp wants to know of *token*; ``None`` if it is not good. Raises :class:`Unavailable`."""
         if self._proxy is not None:
             return await self._proxy.verify_token(token)
         guard = self._attached.ready()

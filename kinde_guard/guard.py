@@ -195,7 +195,8 @@ class Guard:
     def verify(self, raw: str) -> AccessToken:
         """Verify the text of a token, *raw*: the part of the Authorization header after ``Bearer``.
 
-        Raises :class:`InvalidToken` if the token is not good, :class:`KeysUnavailable` if there are no keys to tell.
+        Raises :class:`InvalidToken` if the token is not good, and a kind of :class:`Unavailable` if the guard cannot tell:
+        there are no keys, no news of revocations, or no answer about an API key.
         """
         try:
             data = jws.to_bytes(raw)
@@ -276,7 +277,8 @@ class Guard:
 
     def warm(self) -> None:
         """Load the keys now, and wait for them, at most 5 s (for each 32 issuers). You need not call it: the first
-        token loads them too. Raises :class:`KeysUnavailable`."""
+        token loads them too. Raises :class:`KeysUnavailable`, or :class:`RevocationsUnavailable` where revocations are
+        followed."""
         for future, seconds in joining.in_turn(self.load_behind(), WAIT_COLD):
             joining.join(future, seconds)
         self._check_usable()

@@ -199,7 +199,7 @@ class KindeVerifier:
         self._attached.guard = guard
 
     async def verify_token(self, token: str) -> VerifiedToken | None:
-        """What the SDK wants to know of *token*; ``None`` if it is not good. Raises :class:`KeysUnavailable`."""
+        """What the SDK wants to know of *token*; ``None`` if it is not good. Raises :class:`Unavailable`."""
         guard = self._attached.ready()
         try:
             verified = await guard.aauthenticate([f"Bearer {token}"])

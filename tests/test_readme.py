@@ -131,11 +131,32 @@ def test_no_framework(environment: LocalIssuer) -> None:
     assert handle(environment.preset("expired")) == "expired"
 
 
+@pytest.fixture
+def no_news_of_revocations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guard follows revocations by the variable alone, and here nobody answers it."""
+    monkeypatch.setenv("KINDE_REVOCATIONS_URL", "redis://127.0.0.1:1/0")
+
+
+@pytest.mark.usefixtures("no_news_of_revocations")
+def test_no_framework_and_no_news_of_revocations(environment: LocalIssuer) -> None:
+    """All that cannot be told is caught, not the lack of keys alone."""
+    handle = run(block_with("def handle(raw)"))["handle"]
+    assert handle(environment.m2m_token(scope="read:users")) == "try again in 1 s"
+
+
 def test_a_refusal_in_your_own_words(environment: LocalIssuer) -> None:
     with TestClient(run(block_with("refusal.detail"))["app"]) as client:
         reply = client.get("/me", headers=bearer(environment.preset("expired")))
     assert (reply.status_code, reply.json()) == (401, {"sorry": "The access token has expired."})
     assert 'error="invalid_token"' in reply.headers["WWW-Authenticate"]
+
+
+@pytest.mark.usefixtures("no_news_of_revocations")
+def test_cannot_tell_in_your_own_words(environment: LocalIssuer) -> None:
+    with TestClient(run(block_with("refusal.detail"))["app"]) as client:
+        reply = client.get("/me", headers=bearer(environment.m2m_token()))
+    said = {"sorry": "It cannot be told at the moment whether access tokens have been revoked."}
+    assert (reply.status_code, reply.json()) == (503, said)
 
 
 def test_m2m(environment: LocalIssuer) -> None:
