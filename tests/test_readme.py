@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from servers import served_issuer
 from starlette.testclient import TestClient
 from waiting import LONG
 
+from kinde_guard import AuthError, Guard, scope
 from kinde_guard.issuer import LocalIssuer
 from kinde_guard.web import wording
 
@@ -48,6 +50,18 @@ def environment(issuer: LocalIssuer, monkeypatch: pytest.MonkeyPatch) -> LocalIs
     for name, value in variables_of_app(issuer).items():
         monkeypatch.setenv(name, value)
     return issuer
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """Some blocks set up logging, for the whole process."""
+    loggers = [
+        (logger, logger.level, list(logger.handlers)) for logger in (logging.root, logging.getLogger("kinde_guard"))
+    ]
+    yield
+    for logger, level, handlers in loggers:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 def run(block: str) -> dict[str, Any]:
@@ -157,6 +171,21 @@ def test_cannot_tell_in_your_own_words(environment: LocalIssuer) -> None:
         reply = client.get("/me", headers=bearer(environment.m2m_token()))
     said = {"sorry": "It cannot be told at the moment whether access tokens have been revoked."}
     assert (reply.status_code, reply.json()) == (503, said)
+
+
+def test_logs_in_json(environment: LocalIssuer, capsys: pytest.CaptureFixture[str]) -> None:
+    """A refusal is in them, with all that the page names."""
+    run(block_with("class Json(logging.Formatter)"))
+    guard = Guard()
+    token = guard.verify(environment.m2m_token(scope="read:users"))
+    with pytest.raises(AuthError):
+        guard.demand(token, scope("write:flags"))
+    *_, line = capsys.readouterr().err.splitlines()
+    facts = {"reason": "insufficient_scope", "fingerprint": token.fingerprint, "client": environment.app.client_id}
+    message = f"refused (insufficient_scope) token {token.fingerprint} of {environment.app.client_id!r}: "
+    written = json.loads(line)
+    assert written.pop("message").startswith(message)
+    assert written == {"level": "INFO", "logger": "kinde_guard", **facts}
 
 
 def test_m2m(environment: LocalIssuer) -> None:
