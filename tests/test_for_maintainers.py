@@ -62,5 +62,11 @@ def test_what_stands_at_the_root_is_public_and_named(module: str) -> None:
     assert f"`{module}`" in public
 
 
+def test_what_is_public_is_what_the_reference_has() -> None:
+    public, *_ = _text("ARCHITECTURE.md").partition("## What is public")[2].partition("\nEach has a page")
+    pages = {page.stem for page in ROOT.joinpath("docs", "reference").glob("*.md")} - {"index", "kinde_guard"}
+    assert set(re.findall(r"`(\w+)`", public)) == pages
+
+
 def test_contributing_is_short() -> None:
     assert len(_text("CONTRIBUTING.md").splitlines()) <= 60
