@@ -195,8 +195,8 @@ class Guard:
     def verify(self, raw: str) -> AccessToken:
         """Verify the text of a token, *raw*: the part of the Authorization header after ``Bearer``.
 
-        Raises :class:`InvalidToken` if the token is not good, and a kind of :class:`Unavailable` if the guard cannot tell:
-        there are no keys, no news of revocations, or no answer about an API key.
+        Raises :class:`InvalidToken` if the token is not good, and a kind of :class:`Unavailable` if the guard cannot
+        tell: there are no keys, no news of revocations, or no answer about an API key.
         """
         try:
             data = jws.to_bytes(raw)

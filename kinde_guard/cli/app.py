@@ -32,11 +32,11 @@ COMMANDS = {
     "doctor": Listed("doctor.command", "Examine a Kinde domain and the settings, step by step."),
     "explain": Listed("explain", "Explain why a token is let in or not."),
     "forward-auth": Listed("forward_auth.command", "Answer a reverse proxy that asks whether a caller may go on."),
-    "keys": Listed("keys", "Fetch the keys that tokens are verified with, to be saved for a guard to begin with."),
+    "keys": Listed("keys", "Fetch the keys that verify tokens, and save them, so that a guard can start with them."),
     "revocations": Listed(
         "revoking.revocations", "List what is revoked, watch it, explain a token by it, lift a mistake."
     ),
-    "revoke": Listed("revoking.revoke", "Have every worker refuse tokens before they expire."),
+    "revoke": Listed("revoking.revoke", "Make every worker refuse tokens before they expire."),
     "routes": Listed(
         "routes",
         "List every route of an app, and what it demands; and the middleware that is asked before the guard.",

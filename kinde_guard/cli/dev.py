@@ -33,7 +33,7 @@ def dev(
     Its console, in the browser, mints tokens and explains them, rotates keys, breaks endpoints and lists what happens.
     It serves this machine alone, and everybody on it; with --host whoever reaches it. Keys, ids and secrets are made at
     the start and forgotten at the end: export the variables anew after each start. Every request is listed on stderr,
-    but for the guards' reports. With --json the first line is a document with all that one needs to know.
+    except the reports of guards. With --json the first line is a document with all that one needs to know.
 
     \b
     Example:

@@ -57,8 +57,8 @@ def explain(
 ) -> None:
     """Explain why a token is let in or not.
 
-    Shows every check of the guard in its order, with what was expected, what was found, and for what fails the way to
-    mend it. The token itself is not shown. It comes from a file or from stdin, as for verify, and --require takes what
+    Shows every check of the guard in its order, with what was expected, what was found, and for what fails how to fix
+    it. The token itself is not shown. It comes from a file or from stdin, as for verify, and --require takes what
     it takes there. Exit status: 0 valid, 1 refused, 2 usage or settings, 3 cannot tell.
 
     \b
@@ -162,4 +162,5 @@ def _sentences(explanation: Explanation) -> Iterator[tuple[str, str, str]]:
     if explanation.fingerprint and not explanation.verified:
         yield "note", "bold", "What was found is unverified: no signature over it was seen to hold."
     if any(check.outcome == "not_reached" for check in explanation.checks):
-        yield "-", "dim", "Not reached: the guard stops at the first failure. Tried all the same, where possible."
+        text = "The guard stops at the first failure, and does not reach this check."
+        yield "-", "dim", f"{text} `explain` tries it anyway, if it can."

@@ -31,7 +31,7 @@ def keys(
     proxy: Proxy = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch the keys that tokens are verified with, to be saved for a guard to begin with.
+    """Fetch the keys that verify tokens, and save them, so that a guard can start with them.
 
     Guard(jwks="FILE") then answers its first request without waiting for the network, and asks for newer keys behind
     it. The file says whose keys it holds and from when they are: they serve for usable_for from then. Keys that no

@@ -18,7 +18,7 @@ def routes(
     app: Annotated[
         str,
         typer.Argument(
-            metavar="MODULE:APP", help="A FastAPI, Starlette or Flask app; Django's wsgi or asgi application."
+            metavar="MODULE:APP", help="A FastAPI, Starlette, Flask or MCP app; Django's wsgi or asgi application."
         ),
     ],
     fail_unprotected: Annotated[

@@ -47,7 +47,7 @@ def token(
         ),
     ] = None,
     api_key: Annotated[
-        bool, typer.Option("--api-key", help="From the local Kinde: a new API key, which is nobody's in particular.")
+        bool, typer.Option("--api-key", help="From the local Kinde: a new API key that belongs to no user.")
     ] = False,
     user: Annotated[
         str | None, typer.Option(metavar="ID", help="With --api-key: a key of the user with this id.")
@@ -56,7 +56,7 @@ def token(
         str | None, typer.Option(metavar="CODE", help="With --api-key: a key of the organization with this code.")
     ] = None,
     lifetime: Annotated[
-        int | None, typer.Option(metavar="SECONDS", min=0, help="With --api-key: how long it is good, else for ever.")
+        int | None, typer.Option(metavar="SECONDS", min=0, help="With --api-key: how long it is good; default: no end.")
     ] = None,
     secret_stdin: Annotated[bool, typer.Option("--secret-stdin", help="Read the client secret from stdin.")] = False,
     proxy: Proxy = None,

@@ -93,7 +93,7 @@ _UNKNOWN_ISSUER: Sequence[Row] = (
     (lambda it: not it.iss,
      "It names no issuer, as every access token of Kinde's does. Send the `access_token` of Kinde's answer."),
     (lambda it: it.spelled_otherwise,
-     "Issuers are compared letter by letter, and Kinde's has no slash at the end. Mend what makes these tokens (a "
+     "Issuers are compared letter by letter, and Kinde's has no slash at the end. Fix what makes these tokens (a "
      "mock, a proxy): iss has to be {issuers}."),
     (lambda it: bool(it.provider),
      "It is from {provider}, and not from Kinde. Get the token from {issuers}, and send the `access_token` of its "
@@ -243,6 +243,6 @@ FIXES: Mapping[Reason, Sequence[Row]] = {
     "api_keys_unavailable": (
         (_otherwise, "Look at the log, or at guard.health(): it says why Kinde does not answer about API keys."),
     ),
-    "keys_unavailable": ((_otherwise, "Ask kinde-guard doctor why the keys cannot be had."),),
+    "keys_unavailable": ((_otherwise, "Run `kinde-guard doctor`: it says why the keys cannot be fetched."),),
 }
 # fmt: on

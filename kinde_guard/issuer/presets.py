@@ -94,7 +94,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             None,
             lambda it: it.m2m_token(org_code="org_ba4a2311eb1"),
         ),
-        "user": Preset("User", "It is for the first of the people.", None, lambda it: it.user_token()),
+        "user": Preset("User", "It is for the first person on the page People.", None, lambda it: it.user_token()),
         "no_scope": Preset(
             "No scope", "It is good, but it grants nothing.", "insufficient_scope", lambda it: it.m2m_token(scope="")
         ),

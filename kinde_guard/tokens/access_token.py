@@ -249,12 +249,12 @@ def _no_dict(token: AccessToken, name: object) -> NoReturn:
     """What ``__getitem__`` does, for people who come from a library whose tokens are dicts of claims."""
     from .spellings import item_for
 
-    raise TypeError(f"an AccessToken is no dict: {item_for(name, frozenset(_READERS))}")
+    raise TypeError(f"an AccessToken is not a dict: {item_for(name, frozenset(_READERS))}")
 
 
 def _holds_nothing(token: AccessToken, name: object) -> NoReturn:
     """What ``__contains__`` does."""
-    raise TypeError(f"an AccessToken is no dict: write {name!r} in token.claims, or for a scope in token.scopes")
+    raise TypeError(f"an AccessToken is not a dict: write {name!r} in token.claims, or for a scope in token.scopes")
 
 
 # Hung on from outside: in the class, type checkers take it for a promise that whatever name is written exists.

@@ -488,7 +488,7 @@ def test_the_check_that_fails_comes_first(console: TestClient) -> None:
 
 def test_a_title_says_what_a_person_would(console: TestClient) -> None:
     page = post(console, "/mint/preset", preset="user").text
-    assert "<h2>User <small>It is for the first of the people." in page
+    assert "<h2>User <small>It is for the first person on the page People." in page
     assert "<b>Machine-to-machine app</b> <span>It is for the sample app.</span>" in page
     assert not re.search(r"<(b|h2|span)>(\w+_)+\w+", page)
 

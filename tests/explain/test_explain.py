@@ -172,7 +172,7 @@ WAYS = {
     ),
     "an issuer with a slash at the end": Way(
         lambda it: it.user_token(iss=f"{ISSUER}/"), "iss unknown_issuer",
-        f"Kinde's has no slash at the end. Mend what makes these tokens (a mock, a proxy): iss has to be {ISSUER}.",
+        f"Kinde's has no slash at the end. Fix what makes these tokens (a mock, a proxy): iss has to be {ISSUER}.",
     ),
     "another environment": Way(
         lambda it: it.m2m_token(iss="https://acme-test.kinde.com"), "iss unknown_issuer",

@@ -337,10 +337,10 @@ def test_a_token_in_a_log_shows_no_token(guard: Guard) -> None:
 @pytest.mark.parametrize(
     ("written", "kind", "instead"),
     [
-        ("token['sub']", TypeError, "an AccessToken is no dict: write token.subject"),
-        ("token['permissions']", TypeError, "an AccessToken is no dict: write token.permissions"),
-        ("token['x-hasura-role']", TypeError, "an AccessToken is no dict: write token.claims['x-hasura-role']"),
-        ("'sub' in token", TypeError, "an AccessToken is no dict: write 'sub' in token.claims"),
+        ("token['sub']", TypeError, "an AccessToken is not a dict: write token.subject"),
+        ("token['permissions']", TypeError, "an AccessToken is not a dict: write token.permissions"),
+        ("token['x-hasura-role']", TypeError, "an AccessToken is not a dict: write token.claims['x-hasura-role']"),
+        ("'sub' in token", TypeError, "an AccessToken is not a dict: write 'sub' in token.claims"),
         ("token.get('sub')", AttributeError, "write token.claims.get(…), a plain dict"),
         ("token.sub", AttributeError, "write token.subject"),
         ("token.azp", AttributeError, "write token.client_id"),

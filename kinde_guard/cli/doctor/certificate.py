@@ -35,7 +35,7 @@ def examine(issuer: str, context: ssl.SSLContext | None = None) -> Finding:
         with _connected(host, port, context) as sock:
             certificate = _read(sock)
     except ConfigurationError as error:
-        return Finding("tls", "failed", str(error), "Nothing can be fetched until this is mended.", issuer)
+        return Finding("tls", "failed", str(error), "Nothing can be fetched until this is fixed.", issuer)
     except ssl.SSLCertVerificationError as error:
         return _refused(issuer, host, port, error)
     except OSError as error:

@@ -46,8 +46,8 @@ def doctor(
     Looks at the KINDE_* variables, the certificate, discovery, the keys and how they are cached, the time a fetch takes
     and the clocks; at a custom domain beside the kinde.com one, if both are given. Where KINDE_M2M_CLIENT_ID and the
     like are set, it requests a token (Kinde counts it) and verifies it; the Redis in KINDE_REVOCATIONS_URL or in
-    KINDE_M2M_SHARED_URL is examined, too. What is amiss comes with the way to mend it. Exit status: 0 all well, 1
-    something failed, 2 usage.
+    KINDE_M2M_SHARED_URL is examined, too. For each problem it says how to fix it. Exit status: 0 all well, 1 something
+    failed, 2 usage.
 
     \b
     Example, with the variables that kinde-guard dev prints:

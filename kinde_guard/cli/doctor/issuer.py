@@ -131,7 +131,7 @@ def _spelling(url: str, named: object) -> Iterator[Finding]:
         return
     found = f"its tokens will name the issuer {shown(named)}, and {url} is what is trusted"
     if isinstance(named, str) and named.rstrip("/").lower() == url:
-        fix = f"Kinde's issuer has no slash at the end: mend what answers there (a mock, a proxy) to say {url}."
+        fix = f"Kinde's issuer has no slash at the end: fix what answers there (a mock, a proxy) to say {url}."
     elif isinstance(named, str) and is_kinde(urlsplit(named).hostname or ""):
         fix = f'List both: KINDE_DOMAIN="{urlsplit(url).netloc} {shown(urlsplit(named).netloc)}".'
     elif isinstance(named, str) and is_loopback(urlsplit(named).hostname or ""):

@@ -36,12 +36,12 @@ def revoke(
     domain: Domains = None,
     as_json: AsJson = False,
 ) -> None:
-    """Have every worker refuse tokens before they expire.
+    """Make every worker refuse tokens before they expire.
 
-    Of a user, an app, an organization, everybody, or a single one; what is issued afterwards is good. It is written to
-    the Redis in KINDE_REVOCATIONS_URL, which the workers follow. With --wait it says how many of them refuse it by now,
-    and which do not. Exit status: 0 done, 1 not by every worker, or the token is not good anyway, 2 usage or settings,
-    3 Redis cannot be reached.
+    Choose whose tokens: those of a user, an app, an organization or everybody, or one token. Tokens that are issued
+    later are accepted. It is written to the Redis in KINDE_REVOCATIONS_URL, which the workers follow. With --wait it
+    says how many of them refuse it by now, and which do not. Exit status: 0 done, 1 not by every worker, or the token
+    is not good anyway, 2 usage or settings, 3 Redis cannot be reached.
 
     \b
     Example:

@@ -160,7 +160,8 @@ def _tell(compared: Comparison) -> None:
     if compared.missing:
         if not compared.has:
             write_message(_NO_SCOPES)
-        write_message(f"kinde-guard: nobody can be granted {' '.join(compared.missing)}: add it with --add, or mend it")
+        missing = " ".join(compared.missing)
+        write_message(f"kinde-guard: nobody can be granted {missing}: add it with --add, or fix the demand")
 
 
 def _failed(failed: ManagementFailed, as_json: bool) -> typer.Exit:
