@@ -182,8 +182,10 @@ class KindeVerifier:
     with ``auth=auth_settings(…)``.
 
     The SDK answers itself then: without our reasons, 500 while keys cannot be had, and what a tool demands is refused
-    inside, as an error of JSON-RPC. :class:`KindeGuard` in front of ``server.streamable_http_app()`` answers rightly.
-    *settings* are those of :class:`Guard`; what they leave out is read from the environment at the first token.
+    inside, as an error of JSON-RPC. Of two Authorization headers it reads the first, and says nothing of the other,
+    which is 400 elsewhere: nothing of the request comes here but that token. :class:`KindeGuard` in front of
+    ``server.streamable_http_app()`` answers rightly. *settings* are those of :class:`Guard`; what they leave out is
+    read from the environment at the first token.
     """
 
     def __init__(self, guard: Guard | None = None, **settings: Unpack[GuardSettings]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.exceptions import MCPError
-from servers_mcp import BEFORE, KINDS, MODERN, Notes, Registering, app_of, server_of, text_of
+from servers_mcp import BEFORE, KINDS, MODERN, Notes, Registering, app_of, message, server_of, text_of
 
 from kinde_guard import ConfigurationError, Guard, MissingToken, scope
 from kinde_guard.mcp import (
@@ -386,6 +387,16 @@ class TestVerifierOfTheOfficialSDK:
             answer = notes.call("add", {"scope": "notes:write notes:read", **audience}, text="x")
             assert "has added x" in text_of(answer)
             assert text_of(notes.call("echo", {"subject": "kp_1", **audience}, text="x")) == "x of kp_1"
+
+    def test_two_authorization_headers(self) -> None:
+        """As documented: the SDK reads the first. KindeGuard answers 400."""
+        with self.notes().running() as notes:
+            body, headers = message("tools/call", {"name": "echo", "arguments": {"text": "x"}}, MODERN)
+            good = ("Authorization", f"Bearer {mint(notes.issuer, audience='https://notes.acme.com/mcp')}")
+            bad = ("Authorization", f"Bearer {mint(notes.issuer, preset='expired')}")
+            for sent, status in ((good, bad), 200), ((bad, good), 401):
+                answer = notes.client.post("/mcp", content=json.dumps(body), headers=[*headers.items(), *sent])
+                assert answer.status_code == status
 
     def test_a_demand_is_refused_inside(self) -> None:
         with self.notes().running() as notes:
