@@ -15,7 +15,7 @@ from django.urls import path
 from fastapi import FastAPI
 from flask import Flask
 from helpers import AUDIENCE
-from servers_mcp import Notes
+from servers_mcp import RESOURCE, Notes, app_of, server_of, text_of
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -188,3 +188,37 @@ def test_mcp(kind: str) -> None:
             answers = {key: notes.call("add", key, text="a") for key in (USER_KEY, ORG_KEY, STRANGER)}
     assert [answer.status_code for answer in answers.values()] == [200, 403, 401]
     assert notes.ran != []
+
+
+def test_mcp_with_the_servers_auth() -> None:
+    """A verifier that the SDK asks takes a key; so does a KindeProvider, unless it signs people in: its endpoint takes
+    the tokens of the proxy alone then."""
+    pytest.importorskip("fastmcp", reason="fastmcp is not installed")
+    from key_value.aio.stores.memory import MemoryStore
+
+    from kinde_guard.fastmcp import KindeProvider
+    from kinde_guard.mcp import KindeVerifier, auth_settings
+
+    base, signing_in = "https://notes.acme.com", {"client_id": "the_app", "client_secret": "s" * 40}
+    with kinde_server() as kinde:
+        kinde.add(USER_KEY, user_id="kp_1", scopes=["notes:read", "notes:write"])
+        guard = Guard(kinde.url, audience=[RESOURCE], api_keys=api_keys(kinde), variables=())
+        alone = KindeProvider(base_url=base, guard=guard)
+        proxy = KindeProvider(base_url=base, guard=guard, client_storage=MemoryStore(), **signing_in)  # type: ignore[arg-type]
+        verifier = {"token_verifier": KindeVerifier(guard), "auth": auth_settings(RESOURCE, guard)}
+        provided = _asked_with_keys(server_of("fastmcp", [], auth=alone))
+        proxied = _asked_with_keys(server_of("fastmcp", [], auth=proxy))
+        verified = _asked_with_keys(server_of("official", [], **verifier))
+    assert [answer.status_code for answer in provided] == [200, 403, 401]
+    assert provided[2].json()["detail"] == "The API key is not valid."
+    assert [answer.status_code for answer in proxied] == [401, 401, 401]
+    assert "has added a" in text_of(verified[0])
+    assert "lacks a scope" in verified[1].text
+    assert verified[2].status_code == 401
+
+
+def _asked_with_keys(server: Any) -> list[Any]:
+    notes = Notes("official")
+    notes.app = app_of(server, stateless_http=True)
+    with notes.running():
+        return [notes.call("add", key, text="a") for key in (USER_KEY, ORG_KEY, STRANGER)]
