@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("mcp", reason="the MCP SDK is not installed")
 
 from helpers import older
+from mcp.server.mcpserver import MCPServer
 from servers_mcp import (
     BEFORE,
     KINDS,
@@ -83,6 +84,22 @@ class TestTools:
         """Clients then ask for these alone: of another tool too, and of one without scopes."""
         for answer in (notes.call("add", version=version), notes.call("share", version=version, text="x")):
             assert ALL_SCOPES in challenge(answer)
+
+    def test_the_scopes_of_a_401_are_those_of_a_tool_that_was_added_since_too(self, notes: Notes, version: str) -> None:
+        """From the first call of it on."""
+        assert ALL_SCOPES in challenge(notes.call("add", version=version, text="x"))
+        tool: Registering = notes.server.tool() if isinstance(notes.server, MCPServer) else notes.server.tool
+
+        @tool
+        @requires_scope("notes:erase")
+        def erase(text: str) -> str:
+            return text
+
+        for name in ("erase", "add"):
+            answer = notes.call(name, version=version, text="x")
+            assert answer.status_code == 401
+            assert 'scope="notes:write notes:read notes:erase"' in challenge(answer)
+        assert text_of(notes.call("erase", {"scope": "notes:erase"}, version, text="x")) == "x"
 
     def test_with_a_bad_token(self, notes: Notes, version: str) -> None:
         answer = notes.call("add", mint(notes.issuer, preset="expired"), version, text="x")
@@ -292,6 +309,19 @@ class TestBodies:
         """A page of code, a table, a document within the document."""
         answer = notes.ask("tools/call", {"name": "echo", "arguments": {"text": text}})
         assert (answer.status_code, notes.ran) == (200, [f"echo {text}"])
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_a_server_that_takes_more_or_less(self, version: str) -> None:
+        """The bound is the server's own: ours would be in its way, or judge what it does not take."""
+        notes = Notes("official")
+        for most, size, statuses in ((8 << 20, 5 << 20, [200, 401]), (1 << 20, 2 << 20, [413, 413])):
+            notes.app = app_of(notes.server, stateless_http=True, max_request_body_size=most)
+            KindeGuard(notes.app, guard=guard_for(notes.issuer))
+            with notes.running():
+                answers = [notes.call(tool, version=version, text="x" * size) for tool in ("echo", "add")]
+            assert [answer.status_code for answer in answers] == statuses
+        assert answers[1].json()["error"]["message"] == "Invalid Request: the body is larger than 1048576 bytes"
+        assert [len(ran) for ran in notes.ran] == [len("echo ") + (5 << 20)]
 
     def test_a_notification_and_an_answer_go_on(self, notes: Notes) -> None:
         for body in (

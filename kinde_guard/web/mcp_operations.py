@@ -58,8 +58,7 @@ class Demands:
 
     def __init__(self, operations: Operations) -> None:
         self.operations = operations
-        self.all: tuple[Requirement, ...] = ()
-        """Of all operations that the server has had when it started."""
+        self._scopes: dict[str, None] = {}
         self._known: MutableMapping[Callable[..., Any], Requirement | None] = WeakKeyDictionary()
 
     async def check(self, public: frozenset[str]) -> None:
@@ -72,7 +71,6 @@ class Demands:
             raise ConfigurationError(
                 f"public= names tools, and the server has none called {', '.join(sorted(missing))}"
             )
-        self.all = tuple(each.demand for each in every if each.demand is not None)
 
     async def of(self, asked: Asked) -> Requirement | None:
         """What *asked* demands; any valid token where the rest is up to its arguments."""
@@ -82,8 +80,9 @@ class Demands:
         return functools.reduce(operator.and_, demanded) if demanded else None
 
     def scopes(self) -> tuple[str, ...]:
-        """Those that all operations together need."""
-        return tuple(dict.fromkeys(scope for demand in self.all for scope in demand.scopes()))
+        """Those that all operations together need: those that the server had when it started, and what was added
+        since, once somebody has asked for it. To go through all of them again takes too long for each refusal."""
+        return tuple(self._scopes)
 
     def _of(self, operation: Operation) -> Requirement | None:
         """Worked out once for each function."""
@@ -92,10 +91,16 @@ class Demands:
             return None
         try:
             if function not in self._known:
-                self._known[function] = _checked(operation)
+                self._known[function] = self._looked_at(operation)
             return self._known[function]
         except TypeError:  # a callable instance that has no hash, or no room for a weak reference
-            return _checked(operation)
+            return self._looked_at(operation)
+
+    def _looked_at(self, operation: Operation) -> Requirement | None:
+        demand = _checked(operation)
+        if operation.demand is not None:
+            self._scopes.update(dict.fromkeys(operation.demand.scopes()))
+        return demand
 
 
 class OfficialOperations:
