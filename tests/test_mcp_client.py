@@ -21,6 +21,7 @@ import pytest
 pytest.importorskip("fastmcp", reason="fastmcp is not installed")
 
 import httpx2
+from conformance import assert_conforms
 from mcp.client import Client
 from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
@@ -155,18 +156,39 @@ def client_text(result: Any) -> str:
 ADD = ("add_note", {"text": "x"})
 
 
-def test_authlab(url: str, issuer: LocalIssuer) -> None:
-    """``mcp-authlab`` gives the example its best grade: by a token of the proxy's, and a foreign one of Kinde's."""
-    pytest.importorskip("mcp_authlab", reason="mcp-authlab is not installed")
+@pytest.fixture(scope="module")
+def token(url: str, issuer: LocalIssuer) -> str:
+    """One of the proxy's, of somebody who has signed in."""
     memory = Memory()
     asking(url, Person(issuer, given={1: ("notes:read",)}), "legacy", ("whoami", {}), memory=memory)
     assert memory.tokens is not None
+    return memory.tokens.access_token
+
+
+def test_authlab(url: str, issuer: LocalIssuer, token: str) -> None:
+    """``mcp-authlab`` gives the example its best grade: by a token of the proxy's, and a foreign one of Kinde's."""
+    pytest.importorskip("mcp_authlab", reason="mcp-authlab is not installed")
     foreign = issuer.m2m_token(audience="https://other")
-    options = ["--token", memory.tokens.access_token, "--foreign-token", foreign, "--tool", "add_note"]
+    options = ["--token", token, "--foreign-token", foreign, "--tool", "add_note"]
     command = [sys.executable, "-m", "mcp_authlab", "scan", f"{url}/mcp", "--no-login", "--format", "json", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONG)
     found = json.loads(done.stdout)
     assert found["grade"] == "A", done.stdout
+
+
+@pytest.mark.parametrize("scenario", [
+    "server-initialize",
+    "ping",
+    "logging-set-level",
+    "tools-list",
+    "resources-list",
+    "prompts-list",
+    "server-sse-multiple-streams",
+])  # fmt: skip
+def test_conformance(url: str, token: str, scenario: str, tmp_path: Path) -> None:
+    """``modelcontextprotocol/conformance`` judges the example by every scenario that asks for no tool, resource or
+    prompt by a name of its own; but for dns-rebinding-protection, whose requests cannot be given a token."""
+    assert_conforms(f"{url}/mcp", scenario, tmp_path, token)
 
 
 @pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
