@@ -60,17 +60,28 @@ __all__ = sorted(_HOME)
 _FRAMEWORKS = "kinde_guard.fastapi, or of .starlette, .flask, .django, .mcp, .fastmcp"
 _ELSEWHERE = {
     **dict.fromkeys(
-        ("KindeGuard", "requires", "requires_auth", "requires_org", "requires_permission", "requires_role",
-         "requires_scope"),
+        ("requires", "requires_auth", "requires_org", "requires_permission", "requires_role", "requires_scope"),
         _FRAMEWORKS,
     ),
-    "Token": "kinde_guard.fastapi",
-    "OptionalToken": "kinde_guard.fastapi",
-    "current_token": "kinde_guard.flask",
+    "KindeGuard": "kinde_guard.fastapi, or of .starlette, .flask, .mcp, .fastmcp",
+    "KindeGuardMiddleware": "kinde_guard.django",
+    **dict.fromkeys(
+        ("AccessTokenSecurity", "OptionalToken", "Token", "TokenOrNone", "docs_paths"), "kinde_guard.fastapi"
+    ),
+    **dict.fromkeys(("KindeBackend", "KindeUser", "on_error"), "kinde_guard.starlette"),
+    "atoken_or_none": "kinde_guard.starlette, or of .django",
+    "current_token": "kinde_guard.flask, or of .mcp, .fastmcp",
+    "optional_token": "kinde_guard.flask",
+    "token_or_none": "kinde_guard.flask, or of .starlette, .django, .mcp, .fastmcp",
     "GuardMiddleware": "kinde_guard.asgi, or of .wsgi",
+    "ApiKeys": "kinde_guard.api_keys",
+    **dict.fromkeys(("ApiKeysUnavailable", "RevocationsUnavailable", "Unavailable"), "kinde_guard.errors"),
     "ClientCredentials": "kinde_guard.m2m",
     "LocalIssuer": "kinde_guard.issuer",
     "Revocations": "kinde_guard.revocation",
+    "Telemetry": "kinde_guard.otel",
+    **dict.fromkeys(("WebhookReader", "WebhookReceiver"), "kinde_guard.webhooks"),
+    "parse": "kinde_guard.requirements",
 }  # fmt: skip
 """Names that are looked for here, and where they are."""
 

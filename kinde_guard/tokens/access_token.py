@@ -257,12 +257,17 @@ def _holds_nothing(token: AccessToken, name: object) -> NoReturn:
     raise TypeError(f"an AccessToken is not a dict: write {name!r} in token.claims, or for a scope in token.scopes")
 
 
+def _no_sequence(token: AccessToken) -> NoReturn:
+    """What ``__iter__`` does, for ``dict(token)`` and ``list(token)``."""
+    raise TypeError("an AccessToken is no dict: write token.claims, a plain dict")
+
+
 # Hung on from outside: in the class, type checkers take it for a promise that whatever name is written exists.
 for _name, _value in (
     ("__getattr__", _read),
     ("__getitem__", _no_dict),
     ("__contains__", _holds_nothing),
-    ("__iter__", None),  # or __getitem__ would make it iterable
+    ("__iter__", _no_sequence),  # no __len__: it would be called by each `if token`
 ):
     setattr(AccessToken, _name, _value)
 _set, _new, _ref = object.__setattr__, object.__new__, weakref.ref
