@@ -1,7 +1,7 @@
 """What an adapter for a web framework is made of: our own use nothing else of the inside, and neither need others.
 
-An adapter translates, and decides nothing itself. ``tests/test_adapters.py`` is one of forty lines. In the order in
-which an adapter comes to need them:
+An adapter translates, and decides nothing itself. The page of this module in the reference shows one of forty lines. In
+the order in which an adapter comes to need them:
 
 **When it is made.**
 

@@ -1,75 +1,18 @@
-"""An adapter in forty lines, for a framework that there is not, out of kinde_guard.adapters alone."""
+"""An adapter in forty lines answers as ours do, and what adapters are made of is told by name."""
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 from helpers import Issuer, guard_of, mint
+from toy_adapter import Toy, ToyGuard, requires_auth, requires_scope
 
-from kinde_guard import AuthError, ConfigurationError, KeysUnavailable
+from kinde_guard import ConfigurationError
 from kinde_guard import adapters as kit
-
-View = Callable[[Any], str]
-
-
-class Toy:
-    """The framework: views by path, each of which takes the environ and returns a text."""
-
-    def __init__(self, views: dict[str, View]) -> None:
-        self.views = views
-
-    def __call__(self, environ: Any, start_response: Any) -> Any:
-        body = self.views[environ["PATH_INFO"]](environ).encode()
-        start_response("200 OK", [("Content-Length", str(len(body)))])
-        return [body]
-
-
-class Requires:
-    """A requirement, which decorates a view."""
-
-    def __init__(self, requirement: kit.Requirement) -> None:
-        self.requirement = requirement
-
-    def __call__(self, view: View) -> View:
-        kit.check_function(view)
-        requirement, inner = kit.stacked(view, self.requirement), kit.innermost(view)
-
-        @functools.wraps(view)
-        def wrapper(environ: Any) -> str:
-            guard = environ["toy.guard"]
-            kit.judge(guard, kit.wsgi_environ.authenticate(environ, guard), requirement.bound({}), environ)
-            return str(inner(environ))
-
-        kit.mark(view, wrapper, requirement)
-        return wrapper
-
-
-requires_auth = kit.Decorators(Requires).requires_auth
-requires_scope = kit.Decorators(Requires).requires_scope
-
-
-class ToyGuard:
-    """In front of a Toy: every path but the public ones demands a valid token."""
-
-    def __init__(self, app: Toy, guard: kit.Authenticator, public: list[str]) -> None:
-        self.app, self.guard, self.public = app, guard, kit.PublicPaths(public)
-        for path, view in app.views.items():
-            if kit.misplaced(view):
-                raise ConfigurationError(f"what the view of {path!r} requires is not enforced")
-
-    def __call__(self, environ: Any, start_response: Any) -> Any:
-        environ["toy.guard"] = self.guard
-        try:
-            if not kit.wsgi_environ.covers(self.public, environ):
-                kit.wsgi_environ.authenticate(environ, self.guard)
-            return self.app(environ, kit.wsgi_environ.private_to_caller(environ, start_response))
-        except (AuthError, KeysUnavailable) as refusal:
-            return kit.wsgi_environ.send_answer(kit.answer(refusal), environ, start_response)
+from kinde_guard.revocation import Revocations
 
 
 @requires_scope("read")
@@ -93,6 +36,17 @@ def test_an_adapter_of_forty_lines_answers_as_ours_do(path: str, scopes: str | N
         answer = client.get(path, headers=headers)
     assert answer.status_code == status
     assert ("www-authenticate" in answer.headers) == (status in (401, 403))
+
+
+def test_it_answers_503_whatever_the_verdict_lacks() -> None:
+    """The revocations, too, which no Redis has; and not the keys alone."""
+    revocations = Revocations("redis://127.0.0.1:1/0")
+    guarded = ToyGuard(Toy({"/": home}), guard_of(Issuer(), revocations=revocations), [])
+    with httpx.Client(transport=httpx.WSGITransport(guarded), base_url="http://toy") as client:
+        answer = client.get("/", headers={"authorization": f"Bearer {mint()}"})
+    revocations.close()
+    assert (answer.status_code, answer.json()["error"]) == (503, "revocations_unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
 
 
 def test_it_finds_what_is_not_enforced() -> None:

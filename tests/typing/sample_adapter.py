@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from kinde_guard import AccessToken, AuthError, Guard, KeysUnavailable
+from kinde_guard import AccessToken, AuthError, Guard
 from kinde_guard import adapters as kit
+from kinde_guard.errors import Unavailable
 
 View = Callable[[Mapping[str, Any]], bytes]
 
@@ -42,7 +43,7 @@ def users(request: Mapping[str, Any]) -> bytes:
 def answered(view: View, request: Mapping[str, Any]) -> tuple[int, Iterable[tuple[str, str]], bytes]:
     try:
         return 200, (), view(request)
-    except (AuthError, KeysUnavailable) as refusal:
+    except (AuthError, Unavailable) as refusal:
         answer: kit.Answer = kit.answer(refusal, "", ["read:users"])
         return answer.status, answer.all_headers, answer.body
 
