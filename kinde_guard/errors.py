@@ -61,7 +61,12 @@ class ConfigurationError(KindeGuardError, ValueError):
     """A setting is wrong, or the library is used wrongly. The text says what to change.
 
     It is raised when a module is imported or when the app starts. A route without a guard, and a demand that is not
-    enforced, raise it at the first request at the latest.
+    enforced, raise it at the first request at the latest. Let it stop the program, or show it::
+
+        try:
+            guard = Guard(settings.kinde_domain, audience=settings.audience)
+        except ConfigurationError as wrong:
+            sys.exit(f"Kinde: {wrong}")
     """
 
 
@@ -224,7 +229,13 @@ class AuthError(_Answered):
 
 class MissingToken(AuthError):
     """The request has no access token: 401. The challenge has no error code then (RFC 6750 §3.1). *hint* is for the
-    log."""
+    log. Let callers without a token in, and refuse those with a bad one::
+
+        try:
+            token = guard.authenticate(authorization)     # all Authorization values of the request
+        except MissingToken:
+            token = None
+    """
 
     status = 401
     _reasons = ("missing_token",)
@@ -238,7 +249,10 @@ class MissingToken(AuthError):
 
 class InvalidRequest(AuthError):
     """The Authorization header cannot be read as one bearer token: 400 ``invalid_request`` (RFC 6750 §3.1). *hint* is
-    for the log."""
+    for the log::
+
+        guard.authenticate(["Bearer eyJ…", "Bearer eyJ…"])     # raises InvalidRequest: two values
+    """
 
     status = 400
     _code = "invalid_request"
@@ -253,7 +267,13 @@ class InvalidRequest(AuthError):
 
 class InvalidToken(AuthError):
     """The token is not good: 401 ``invalid_token`` (RFC 6750 §3.1). *reason* says why, such as ``"expired"``; *hint* is
-    for the log."""
+    for the log::
+
+        try:
+            guard.check(token)                     # of a WebSocket that stays open
+        except InvalidToken as over:
+            await websocket.close(1008, over.reason)
+    """
 
     status = 401
     _code = "invalid_token"
@@ -265,7 +285,11 @@ class InvalidToken(AuthError):
 
 class InsufficientScope(AuthError):
     """The token is good, but it lacks a scope: 403 ``insufficient_scope``, and the challenge names the *required*
-    scopes (RFC 6750 §3.1). *hint* is for the log."""
+    scopes (RFC 6750 §3.1). *hint* is for the log. Raise it yourself where a scope depends on the data::
+
+        if report.is_secret and "read:secrets" not in token.scopes:
+            raise InsufficientScope(["read:secrets"])
+    """
 
     status = 403
     _code = "insufficient_scope"

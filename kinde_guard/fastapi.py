@@ -10,6 +10,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NoReturn, TypeVar, Unpack, cast
 
@@ -139,6 +140,17 @@ OptionalToken = Annotated[AccessToken | None, Security(optional_access_token)]
 
 TokenOrNone = Annotated[AccessToken | None, Security(access_token_or_none)]
 """``def home(token: TokenOrNone)``: ``None`` also for a caller with a bad token, and as long as it cannot be told."""
+
+for _value, _text in (  # what help() says of them; the strings above are for editors
+    (access_token, "The caller's token, as a dependency: ``Security(access_token, scopes=['read:users'])``."),
+    (optional_access_token, "The dependency of ``OptionalToken``: ``None`` for a caller without a token."),
+    (access_token_or_none, "The dependency of ``TokenOrNone``: ``None`` for a caller without a good token."),
+    (Token, "The caller's token, in an endpoint: ``def me(token: Token)``. A caller without a good one is refused."),
+    (OptionalToken, "``def home(token: OptionalToken)``: ``None`` for a caller without a token; a bad one is refused."),
+    (TokenOrNone, "``def home(token: TokenOrNone)``: ``None`` for a caller without a good token. Refuses nobody."),
+):
+    with suppress(AttributeError, TypeError):  # those of typing keep it as long as Python lets them
+        object.__setattr__(_value, "__doc__", _text)
 
 
 class _Check:

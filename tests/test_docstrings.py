@@ -6,6 +6,7 @@ import ast
 import contextlib
 import importlib
 import inspect
+import pydoc
 import re
 import textwrap
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from kinde_guard.tokens.access_token import AccessToken
 
 ERRORS = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
 EXAMPLES = {
-    "kinde_guard": ["AccessToken", "AuthError", "Forbidden", "Guard", "KeysUnavailable", "permission", "scope"],
+    "kinde_guard": [name for name in kinde_guard.__all__ if name not in ("Caller", "KindeGuardError")],
     "kinde_guard.asgi": ["GuardMiddleware"],
     "kinde_guard.wsgi": ["GuardMiddleware"],
     "kinde_guard.fastapi": ["KindeGuard", "requires_scope", "requires_org", "requires", "docs_paths", "access_token"],
@@ -161,6 +162,24 @@ def _constants(path: Path) -> Iterator[tuple[str, bool]]:
             target = statement.target if isinstance(statement, ast.AnnAssign) else statement.targets[0]
             if isinstance(target, ast.Name) and not target.id.startswith("_"):
                 yield target.id, isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("", "machine user"),
+        (".fastapi", "Token OptionalToken TokenOrNone access_token optional_access_token access_token_or_none"),
+        *((f".{module}", "requires_auth") for module in ("django", "fastapi", "flask", "mcp", "starlette")),
+    ],
+)
+def test_help_is_about_the_value_and_not_about_its_class(module: str, names: str) -> None:
+    for name in names.split():
+        value = getattr(importlib.import_module(f"kinde_guard{module}"), name)
+        text = inspect.getdoc(value) or ""
+        assert text != inspect.getdoc(type(value))
+        shown = pydoc.plain(pydoc.render_doc(value))
+        assert " ".join(text.split()) in " ".join(shown.split())
+        assert "Method resolution order" not in shown
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,16 @@ _ORG_HINT = "the token belongs to another organization, or to none"
 
 
 class Requirement(ABC):
-    """Something a token has to have. Combine with ``&`` (both) and ``|`` (either)."""
+    """Something a token has to have. Combine with ``&`` (both) and ``|`` (either)::
+
+        staff = role("admin") | permission("users:read") & org("org_1486622b2cd")
+
+        @requires(staff)                           # on a route
+        token.require(staff)                       # in a function: raises InsufficientScope or Forbidden
+        if staff.met_by(token): ...
+
+    It is a value that holds for every request: make it once, where the module is imported.
+    """
 
     __slots__ = ()
 
@@ -137,7 +146,7 @@ class Scopes(Requirement):
         return _spelling("scope", self.names)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: machine and user have a docstring of their own
 class ClaimRequirement(Requirement):
     """A condition that is no scope: *holds* says whether a token meets it."""
 
@@ -260,7 +269,7 @@ machine: Requirement = ClaimRequirement(
     lambda token: token.is_m2m,
     "only a machine-to-machine app may do this, and the caller is a user",
 )
-"""The caller is a machine-to-machine app."""
+"""The caller is a machine-to-machine app: ``@requires(machine & scope("read:users"))``."""
 
 user: Requirement = ClaimRequirement(
     "user",
@@ -268,10 +277,14 @@ user: Requirement = ClaimRequirement(
     lambda token: not token.is_m2m,
     "only a user may do this, and the caller is a machine-to-machine app",
 )
-"""The caller is a user."""
+"""The caller is a user, and not a machine-to-machine app: ``@requires(user)``."""
 
 authenticated: Requirement = AllOf(())
 """Any valid token."""
+
+# What help() says of the two; the strings above are for editors.
+vars(machine)["__doc__"] = 'The caller is a machine-to-machine app: ``@requires(machine & scope("read:users"))``.'
+vars(user)["__doc__"] = "The caller is a user, and not a machine-to-machine app: ``@requires(user)``."
 
 
 def _parts(kind: type[AllOf] | type[AnyOf], *sides: Requirement) -> tuple[Requirement, ...]:

@@ -23,6 +23,15 @@ _WRAPPER = "__kinde_guard_wrapper__"  # the wrapper itself, which tells it from 
 
 MOST_LAYERS = 1000  # around one function, and of all that it holds; that many are a loop
 
+_OF_REQUIRES_AUTH = """Demands any valid token; others get a 401. Write it below the route decorator::
+
+    @app.get("/users")
+    @requires_auth
+    def users(): ...
+
+Without parentheses, unlike the others.
+"""
+
 Made = TypeVar("Made")
 Call = TypeVar("Call", bound=Callable[..., Any])
 
@@ -33,7 +42,9 @@ class Decorators(Generic[Made]):
     def __init__(self, make: Callable[[Requirement], Made]) -> None:
         self._make = make
         self.requires_auth = make(authenticated)
-        """Any valid token. Written without parentheses."""
+        """Demands any valid token. Written below the route decorator, and without parentheses."""
+        with suppress(AttributeError, TypeError):  # what is made may have no place for it
+            object.__setattr__(self.requires_auth, "__doc__", _OF_REQUIRES_AUTH)
 
     def requires_scope(self, *names: str) -> Made:
         """Demands a token with all of these scopes; others get a 403 that names them. Write it below the route
