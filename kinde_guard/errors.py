@@ -74,9 +74,11 @@ class _Answered(KindeGuardError):
     """A refusal as an HTTP answer. Frameworks' exceptions, with which adapters mix it, may set the same attributes."""
 
     status: ClassVar[int]
+    """That of the answer: 400, 401, 403 or 503."""
     media_type: ClassVar[str] = wording.MEDIA_TYPE
     """That of :meth:`body`."""
     reason: Reason
+    """Why, in a word of a closed list: for programs, logs and metrics."""
     metadata_url: str = ""
     """Where the metadata of the resource is (RFC 9728), for the challenge; empty where no adapter knows."""
     _code: ClassVar[str] = ""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import io
+import pkgutil
 import re
 from pathlib import Path
 from typing import Any
 
 import django_project  # noqa: F401  # Ninja is not loaded without settings
 import pytest
-from public_names import MODULES, public_names
+from public_names import MODULES, OF_ADAPTERS, bases_of_ours, members_inside, module_named, public_members, public_names
 
 import kinde_guard
 
@@ -26,10 +27,72 @@ def documented(site: Path) -> set[str]:
     return {name for kind, names in inventory.data.items() if kind.startswith("py:") for name in names}
 
 
-@pytest.mark.parametrize("module", MODULES)
+def _full(module: str, name: str) -> str:
+    return ".".join(filter(None, ("kinde_guard", module, name)))
+
+
+def _public() -> dict[str, Any]:
+    """Every name that users import, in full, and what it stands for."""
+    found = {
+        _full(module, name): getattr(module_named(module), name)
+        for module in ("", *MODULES, *OF_ADAPTERS)
+        for name in public_names(module)
+    }
+    # The same type, spelt out so that webhooks are not loaded for it.
+    return {**found, "kinde_guard.adapters.OnEvent": found["kinde_guard.webhooks.OnEvent"]}
+
+
+PUBLIC = _public()
+
+
+def _names_of(value: object) -> list[str]:
+    """What is imported from several places has one entry."""
+    return [name for name, other in PUBLIC.items() if other is value]
+
+
+@pytest.mark.parametrize("module", ["", *MODULES, *OF_ADAPTERS])
 def test_every_public_name_is_in_the_reference(module: str, documented: set[str]) -> None:
-    short = {name.rpartition(".")[2] for name in documented}
-    assert [name for name in public_names(module) if name not in short] == []
+    """By the full name that it is imported by."""
+    names = [_full(module, name) for name in public_names(module)]
+    assert [name for name in names if documented.isdisjoint(_names_of(PUBLIC[name]))] == []
+
+
+@pytest.mark.parametrize("name", [name for name, value in PUBLIC.items() if inspect.isclass(value)])
+def test_every_member_is_in_the_reference(name: str, documented: set[str]) -> None:
+    """What comes from a base of ours is with that base, if that has an entry; else with the class itself."""
+    places = [place for base in bases_of_ours(PUBLIC[name]) for place in _names_of(base)]
+    members = public_members(PUBLIC[name])
+    assert [member for member in members if documented.isdisjoint(f"{place}.{member}" for place in places)] == []
+
+
+def test_what_our_own_files_alone_use_is_not_in_the_reference(documented: set[str]) -> None:
+    classes = {name: value for name, value in PUBLIC.items() if inspect.isclass(value)}
+    inside = {f"{name}.{member}" for name, value in classes.items() for member in members_inside(value)}
+    assert "kinde_guard.fastapi.KindeGuard.check" in inside
+    assert inside & documented == set()
+
+
+def test_what_is_in_the_reference_is_public(documented: set[str]) -> None:
+    """It can be imported by the name that its entry has; and of functions and classes, it is one of those that are."""
+    modules = {name for name in documented if inspect.ismodule(_imported(name))}
+    members = {name for name in documented if name.rpartition(".")[0] in documented - modules}
+    found = {name: _imported(name) for name in documented - modules - members}
+    public = {id(value) for value in PUBLIC.values()}
+    assert [name for name, value in found.items() if value is None] == []
+    assert [
+        name
+        for name, value in found.items()
+        if inspect.isroutine(value) or inspect.isclass(value)
+        if id(value) not in public
+    ] == []
+
+
+def _imported(name: str) -> Any:
+    """What has this full name; ``None`` if nothing has."""
+    try:
+        return pkgutil.resolve_name(name)
+    except (AttributeError, ImportError):
+        return None
 
 
 @pytest.mark.parametrize("name", kinde_guard.__all__)

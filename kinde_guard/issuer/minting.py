@@ -28,7 +28,9 @@ class Mint(ABC):
     """
 
     url: str
+    """The URL of the issuer: ``iss`` of its tokens."""
     registry: Registry
+    """The apps, APIs and people that are set up."""
     audience: str
     """The audience of tokens for which none is named."""
     app: ConfidentialApp

@@ -47,6 +47,8 @@ class Tenant(Mint):
     Threads may use it while another rotates its keys. Nothing is kept outside the object.
     """
 
+    front_end_app: App
+    """The sample app that runs in a browser, and has no secret."""
     chooser: Callable[[Self, SignIn], Response] | None
     """Makes the page on which people choose who they are; without it, somebody is chosen for them at once.
 
@@ -58,6 +60,7 @@ class Tenant(Mint):
     def __init__(self, url: str, *, clock: Callable[[], float], key: SigningKey | None) -> None:
         self.url = issuer_url(url, "url")
         self.clock = clock
+        """Gives seconds since the epoch; may be replaced."""
         self.journal = Journal(clock)
         """What happens, for people to read."""
         self.audience_required = False
@@ -69,8 +72,11 @@ class Tenant(Mint):
         """Whether ``api_keys/verify`` answers without a token, as the OpenAPI document of Kinde says; its guide says
         that it takes one (docs.kinde.com/manage-your-apis/add-manage-api-keys/verify-api-keys-in-your-api)."""
         self.jwks_fetches = 0
+        """How often the keys were asked for."""
         self.token_requests = 0
+        """How often a token was asked for."""
         self.api_key_verifications = 0
+        """How often it was asked whether an API key is good."""
         self._counting = forks.Lock()
         self._rotating = forks.Lock()  # another one: making a key takes long, and answering must not wait for it
         self._ring = KeyRing.of(key or SigningKey.make())

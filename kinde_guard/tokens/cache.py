@@ -98,10 +98,15 @@ class CacheStats(NamedTuple):
     """What the cache has done since the guard was made."""
 
     hits: int
+    """How many tokens were known."""
     misses: int
+    """How many were not known, or did not hold any more."""
     evictions: int
+    """How many entries had to go for others."""
     entries: int
+    """How many tokens are remembered now."""
     bytes: int
+    """What these take, in bytes, as reckoned by the size of their payloads."""
 
 
 class TokenCache:
