@@ -21,6 +21,7 @@ from waiting import LONG
 
 from kinde_guard import AuthError, Guard, scope
 from kinde_guard.issuer import LocalIssuer
+from kinde_guard.m2m import TokenRefused
 from kinde_guard.web import wording
 
 ROOT = Path(__file__).parents[1]
@@ -229,6 +230,17 @@ def test_m2m(environment: LocalIssuer) -> None:
     auth = run(block_with("ClientCredentials()"))["auth"]
     handle = run(block_with("def handle(raw)"))["handle"]
     assert handle(auth.token()) == environment.app.client_id
+
+
+def test_m2m_without_a_token(environment: LocalIssuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is raised comes out of the request that needed the token, and tells what may pass from what does not."""
+    users = run(block_with("except TokenRequestFailed as failed"))["users"]
+    with environment.broken("server_error", at="token"):
+        assert re.fullmatch(r"try again in \d+ s", users())
+    monkeypatch.setenv("KINDE_M2M_CLIENT_SECRET", "another")
+    users = run(block_with("except TokenRequestFailed as failed"))["users"]
+    with pytest.raises(TokenRefused, match="invalid_client"):
+        users()
 
 
 def test_first_screen() -> None:
