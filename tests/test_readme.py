@@ -7,6 +7,7 @@ import logging
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -271,6 +272,29 @@ def test_pages_that_are_named_exist(page: str) -> None:
     links = [ROOT / "docs" / target for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text)]
     named = [ROOT / target for target in re.findall(r"`(docs/[\w/.-]+)`", text)]
     assert [path for path in (*links, *named) if not path.exists()] == []
+
+
+def test_every_extra_and_every_example_is_named() -> None:
+    """Each extra has its row, and that of ``[all]`` says what it brings and what not."""
+    project = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    rows = dict(re.findall(r"^\| `\[(\w+)\]` \|.*\| (.*) \|$", PAGES["install"], re.MULTILINE))
+    assert set(rows) == set(extras)
+    [everything] = extras["all"]
+    brought, left_out = (set(re.findall(r"\[(\w+)\]", part)) for part in rows["all"].split("; not "))
+    assert brought == set(re.findall(r"\w+", everything.partition("[")[2]))
+    assert left_out == set(extras) - brought - {"all"}
+    shown = {path.name for path in ROOT.joinpath("examples").iterdir() if path.suffix == ".py" or path.is_dir()}
+    named = {Path(path).name for path in re.findall(r"`(examples/[\w/.]+)`", PAGES["install"])}
+    assert named == shown - {"screenshots", "__pycache__"}
+
+
+@pytest.mark.parametrize("extra", ["fastapi", "starlette", "flask", "django", "mcp", "fastmcp"])
+def test_the_lowest_version_of_an_extra_is_told(extra: str) -> None:
+    project = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    version = project["optional-dependencies"][extra][-1].partition(">=")[2]
+    [row] = re.findall(rf"^\| `\[{extra}\]` .*$", PAGES["install"], re.MULTILINE)
+    assert f" {version} or later" in row
 
 
 def test_the_readme_is_short() -> None:
