@@ -319,3 +319,10 @@ def test_a_reason_is_told_as_it_is_answered(reason: str) -> None:
     assert re.match(r"\n\n\*\*(400\.|401\.|403\.|503)\*\* ", SAID[reason])
     assert f"*{wording.TEXTS[reason]}*" in SAID[reason].replace("\n", " ")
     assert "**Fix:**" in SAID[reason]
+
+
+@pytest.mark.parametrize("page", list(PAGES))
+def test_a_link_to_a_reason_is_the_reason(page: str) -> None:
+    """As it stands in logs, and as a forge makes its anchor: ``#wrong_audience``, and not ``#wrong-audience``."""
+    linked = re.findall(r"reasons\.md#([\w-]+)", PAGES[page])
+    assert [anchor for anchor in linked if anchor.replace("-", "_") in wording.TEXTS and "-" in anchor] == []
