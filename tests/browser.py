@@ -50,6 +50,8 @@ if CHROMIUM is None:
 __all__ = [
     "DESKTOP",
     "PHONE",
+    "ROOT",
+    "Browser",
     "Locator",
     "Page",
     "Request",
@@ -58,6 +60,7 @@ __all__ = [
     "example",
     "expect",
     "fastapi_docs_files",
+    "launched",
     "violations",
     "visitor",
 ]
@@ -141,6 +144,12 @@ class Visitor:
 def chromium() -> Iterator[Browser]:
     """One browser for a module, and not for longer: it keeps an event loop running in this thread, in which the
     asyncio of other tests could not run theirs."""
+    with launched() as browser:
+        yield browser
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         expect.set_options(timeout=_TIMEOUT)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS, timeout=_TIMEOUT)
@@ -182,9 +191,9 @@ def fastapi_docs_files() -> dict[str, Path]:
 
 
 @contextmanager
-def example(name: str, issuer: LocalIssuer) -> Iterator[str]:
+def example(name: str, issuer: LocalIssuer, port: int = 0) -> Iterator[str]:
     """An example behind uvicorn, as its first lines say; gives its URL. The socket queues until the server is up."""
-    sock = listen(0)
+    sock = listen(port)
     command = [sys.executable, "-m", "uvicorn", f"examples.{name}:app", "--log-level", "warning", "--fd"]
     settings = {
         "KINDE_DOMAIN": issuer.url,
