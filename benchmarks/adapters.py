@@ -1,27 +1,33 @@
-"""adapters: what MCP, Django and forward auth add to a call, beside what people use in their place; in this process."""
+"""adapters: what MCP, Django, forward auth and Envoy's authorization add to a call, beside what people use in their
+place; in this process. Through a real nginx it is a request's whole way that counts."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from kinde_guard.forward import ForwardAuth
-
-from .apps import NOTHING, asgi, claims, mcp
+from . import behind_nginx
+from .apps import NOTHING, forward, mcp
 from .bench import Bench
-from .measure import BATCH, Case, Run, fresh, interleave
+from .measure import Case, Run, interleave
 from .report import Bar, Report, Table, Value
-from .request import asgi_requests, check, event_loop, wsgi_requests
+from .request import asgi_requests, check, event_loop, in_batches, wsgi_requests
 from .verify import BARE, OURS
 
 PEERS = ("PyJWT + PyJWKClient", "Authlib")
 STOCK = "the SDK's bearer check with fastmcp's JWTVerifier"
-BARS = {"MCP": 8.0, "Django": 1.6, "Django REST framework": 1.6, "forward auth": 0.4}
+BARS = {
+    "MCP": 8.0,
+    "Django": 1.6,
+    "Django REST framework": 1.6,
+    "Django Ninja": 1.6,
+    "forward auth": 0.4,
+    "Envoy over gRPC": 1.0,
+}
 """At most, with a repeated token, as multiples of a bare verification."""
 
 Requests = Callable[..., Run]
@@ -31,26 +37,34 @@ def run(bench: Bench) -> Report:
     """A table each. Tokens are repeated, as they are on most calls."""
     token = bench.site.tokens("M2M", 1)
     with event_loop() as loop:
-        tables = [_forward_auth(bench, token, loop), *_django(bench, token, loop)]
+        tables = [_forward_auth(bench, token, loop), _ext_authz(bench, token, loop), *_django(bench, token, loop)]
         with _mcp_apps(bench, loop) as apps:
             tables.append(_table(bench, "MCP", apps, token, loop, mcp_requests))
-        return Report("adapters", tables)
+    return Report("adapters", [*tables, behind_nginx.table(bench)])
 
 
 def _forward_auth(bench: Bench, token: Sequence[bytes], loop: asyncio.AbstractEventLoop) -> Table:
     """A service that a reverse proxy asks."""
     verifiers = bench.found.in_process(*PEERS)
     apps = {
-        NOTHING: asgi.nothing(),
-        OURS: functools.partial(_asked, ForwardAuth(bench.site.guard())),
-        **{name: asgi.by_hand(verify) for name, verify in verifiers.items()},
+        NOTHING: forward.nothing(),
+        OURS: forward.guarded(bench.site.guard()),
+        **{name: forward.by_hand(verify) for name, verify in verifiers.items()},
     }
     return _table(bench, "forward auth", apps, token, loop, asgi_requests)
 
 
-async def _asked(app: Any, scope: dict[str, Any], receive: Any, send: Any) -> None:
-    path = f"/verify/scope={claims.SCOPE}"
-    await app({**scope, "path": path, "raw_path": path.encode()}, receive, send)
+def _ext_authz(bench: Bench, token: Sequence[bytes], loop: asyncio.AbstractEventLoop) -> Table:
+    """The same over gRPC, as Envoy asks."""
+    from .apps import ext_authz
+
+    verifiers = bench.found.in_process(*PEERS)
+    apps = {
+        NOTHING: ext_authz.nothing(),
+        OURS: ext_authz.guarded(bench.site.guard()),
+        **{name: ext_authz.by_hand(verify) for name, verify in verifiers.items()},
+    }
+    return _table(bench, "Envoy over gRPC", apps, token, loop, grpc_requests)
 
 
 def _django(bench: Bench, token: Sequence[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[Table]:
@@ -116,6 +130,22 @@ def _stock_verifier(bench: Bench) -> Any:
     return jwt.JWTVerifier(jwks_uri=site.jwks_url, issuer=site.issuer.url, audience=site.audience, algorithm="RS256")
 
 
+def grpc_requests(servicer: Any, tokens: Sequence[bytes], loop: object, statuses: list[int] | None = None) -> Run:
+    """Questions of Envoy's, each about a request with one of *tokens*."""
+    from .apps import ext_authz
+
+    def answer(batch: list[str]) -> int:
+        asked = [ext_authz.asked(token) for token in batch]
+        began = time.process_time_ns()
+        for question in asked:
+            said = ext_authz.answer(servicer, question)
+            if statuses is not None:
+                statuses.append(ext_authz.status_of(said))
+        return time.process_time_ns() - began
+
+    return in_batches(answer, tokens)
+
+
 def mcp_requests(
     app: Any, tokens: Sequence[bytes], loop: asyncio.AbstractEventLoop, statuses: list[int] | None = None
 ) -> Run:
@@ -129,14 +159,7 @@ def mcp_requests(
                 statuses.append(status)
         return time.process_time_ns() - began
 
-    def run(first: int, count: int) -> float:
-        starts = range(first, first + count, BATCH)
-        spent = sum(
-            loop.run_until_complete(answer(fresh(tokens, start, min(BATCH, first + count - start)))) for start in starts
-        )
-        return spent / count / 1e9
-
-    return run
+    return in_batches(lambda batch: loop.run_until_complete(answer(batch)), tokens)
 
 
 async def _call(app: Any, token: str) -> int:

@@ -109,7 +109,7 @@ def asgi_requests(
             await app(scope, receive, send)
         return time.process_time_ns() - began
 
-    return _in_batches(lambda batch: loop.run_until_complete(answer([_scope(token) for token in batch])), tokens)
+    return in_batches(lambda batch: loop.run_until_complete(answer([_scope(token) for token in batch])), tokens)
 
 
 def wsgi_requests(
@@ -130,10 +130,12 @@ def wsgi_requests(
             body.close()
         return time.process_time_ns() - began
 
-    return _in_batches(answer, tokens)
+    return in_batches(answer, tokens)
 
 
-def _in_batches(answer: Callable[[list[str]], int], tokens: Sequence[bytes]) -> Run:
+def in_batches(answer: Callable[[list[str]], int], tokens: Sequence[bytes]) -> Run:
+    """What is measured of *answer*, which says how many nanoseconds of CPU time a batch of tokens took."""
+
     def run(first: int, count: int) -> float:
         starts = range(first, first + count, BATCH)
         spent = sum(answer(fresh(tokens, start, min(BATCH, first + count - start))) for start in starts)

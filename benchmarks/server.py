@@ -69,15 +69,20 @@ def running(command: Sequence[str], wanted: Mapping[str, str], port: int, tokens
     )
     server = Server(process, command[0], port)
     try:
-        _await(server, tokens)
+        until_it_answers(server, tokens)
         yield server
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to, and see to it that it is."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def free_port() -> int:
@@ -86,7 +91,7 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def _await(server: Server, tokens: Sequence[bytes]) -> None:
+def until_it_answers(server: Server, tokens: Sequence[bytes]) -> None:
     """Until it has answered a request with each of *tokens*: what a server does once is no cost of a request."""
     end = time.monotonic() + START
     while not _answers(server.port, tokens[0]):

@@ -1,4 +1,4 @@
-"""Django and REST framework: a view each, by hand with a decorator or an authentication class around *verify*."""
+"""Django, REST framework and Ninja: a view each; by hand with a decorator, an authentication class, a bearer class."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ def apps(guard: Guard, verifiers: dict[str, Verify], nothing: str, ours: str) ->
 
     from . import django_views as views
 
-    plain = views.views_with(nothing)
-    found: dict[str, dict[str, Any]] = {
-        "Django": {nothing: plain.view, ours: views.guarded},
-        "Django REST framework": {nothing: plain.api_view, ours: views.GuardedView.as_view()},
+    ways = {
+        nothing: views.open_views(),
+        ours: views.Views(views.guarded, views.GuardedView.as_view(), views.guarded_operation()),
+        **{name: views.by_hand(name, verify, claims.SCOPE) for name, verify in verifiers.items()},
     }
-    for name, verify in verifiers.items():
-        by_hand = views.by_hand(verify, claims.SCOPE)
-        found["Django"][name], found["Django REST framework"][name] = by_hand.view, by_hand.api_view
+    found: dict[str, dict[str, Any]] = {
+        "Django": {name: way.view for name, way in ways.items()},
+        "Django REST framework": {name: way.api_view for name, way in ways.items()},
+        "Django Ninja": {name: way.operation for name, way in ways.items()},
+    }
     urls: list[Any] = []
     made: dict[str, dict[str, str]] = {}
     for number, (framework, cases) in enumerate(found.items()):

@@ -6,6 +6,9 @@ import functools
 from typing import Any, ClassVar, NamedTuple
 
 from django.http import HttpRequest, JsonResponse
+from ninja import NinjaAPI
+from ninja.errors import HttpError
+from ninja.security import HttpBearer
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
@@ -13,18 +16,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from kinde_guard import scope as scope_of
 from kinde_guard.django import requires_scope
 from kinde_guard.drf import HasScope, KindeAuthentication
+from kinde_guard.ninja import KindeAuth
 
 from ..peers import Verify
 from . import claims
 
 
 class Views(NamedTuple):
-    """The same in both frameworks."""
+    """The same in each framework: what stands in a path of ``urlpatterns``."""
 
     view: Any
     api_view: Any
+    operation: Any
 
 
 class View(APIView):
@@ -46,23 +52,38 @@ def users(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"ok": True})
 
 
+def operation(name: str, auth: Any) -> Any:
+    """Ninja's, as *auth* lets in; *name* tells its API from the others."""
+    api = NinjaAPI(urls_namespace=name, openapi_url=None, docs_url=None)
+
+    @api.get("", auth=auth)
+    def users(request: HttpRequest) -> dict[str, bool]:
+        return {"ok": True}
+
+    return api.urls
+
+
+def guarded_operation() -> Any:
+    return operation("guarded", KindeAuth(scope_of(claims.SCOPE)))
+
+
 @requires_scope(claims.SCOPE)
 def guarded(request: HttpRequest) -> JsonResponse:
     """Another function: one that is open here and guarded there is a mistake."""
     return JsonResponse({"ok": True})
 
 
-def views_with(_: str) -> Views:
+def open_views() -> Views:
     """Something in the guard's place that does nothing."""
 
     @functools.wraps(users)
     def wrapper(*args: Any, **kwargs: Any) -> JsonResponse:
         return users(*args, **kwargs)
 
-    return Views(wrapper, View.as_view())
+    return Views(wrapper, View.as_view(), operation("open", lambda request: True))
 
 
-def by_hand(verify: Verify, scope: str) -> Views:
+def by_hand(name: str, verify: Verify, scope: str) -> Views:
     """As in the tutorials: a decorator; an authentication class, and a permission class."""
 
     @functools.wraps(users)
@@ -93,4 +114,20 @@ def by_hand(verify: Verify, scope: str) -> Views:
         authentication_classes: ClassVar[list[Any]] = [Authentication]
         permission_classes: ClassVar[list[Any]] = [Scoped]
 
-    return Views(wrapper, ByHand.as_view())
+    return Views(wrapper, ByHand.as_view(), operation(name, bearer(verify, scope)))
+
+
+def bearer(verify: Verify, scope: str) -> HttpBearer:
+    """As in Ninja's own pages."""
+
+    class Bearer(HttpBearer):
+        def authenticate(self, request: HttpRequest, token: str) -> Any:
+            try:
+                verified = verify(token)
+            except Exception:
+                return None
+            if scope not in claims.scopes(verified):
+                raise HttpError(403, "insufficient scope")
+            return verified
+
+    return Bearer()
