@@ -15,17 +15,24 @@ from django.urls import path
 from fastapi import FastAPI
 from flask import Flask
 from helpers import AUDIENCE
+from ninja import NinjaAPI
+from rest_framework import decorators as drf
+from rest_framework.request import Request as DRFRequest
+from rest_framework.response import Response as DRFResponse
 from servers_mcp import RESOURCE, Notes, app_of, server_of, text_of
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from waiting import LONG
 from werkzeug.test import Client
 
 import kinde_guard.asgi
 import kinde_guard.django
+import kinde_guard.drf
 import kinde_guard.fastapi
 import kinde_guard.flask
+import kinde_guard.ninja
 import kinde_guard.starlette
 import kinde_guard.wsgi
 from kinde_guard import Guard, scope
@@ -118,21 +125,71 @@ def forward_app(settings: dict[str, Any]) -> Ask:
     return answered
 
 
+def envoy_app(settings: dict[str, Any]) -> Ask:
+    grpc = pytest.importorskip("grpc", reason="kinde-guard[envoy] is not installed")
+    service = pytest.importorskip("envoy.service.auth.v3.external_auth_pb2_grpc", reason="so is Envoy's interface")
+    interface = pytest.importorskip("envoy.service.auth.v3.external_auth_pb2")
+    from kinde_guard.ext_authz import served
+
+    guard = Guard(**settings)
+
+    def asked(key: str | None) -> tuple[int, dict[str, str], bytes]:
+        request = interface.CheckRequest()
+        request.attributes.context_extensions["require"] = "scope:write:users"
+        if key is not None:
+            request.attributes.request.http.headers["authorization"] = f"Bearer {key}"
+        server = served(guard, "127.0.0.1:0")
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                answer = service.AuthorizationStub(channel).Check(request, timeout=LONG)
+        finally:
+            server.stop(0).wait(LONG)
+        denied = answer.denied_response
+        headers = {option.header.key: option.header.value for option in denied.headers}
+        if not answer.HasField("denied_response"):
+            return 200, {}, b"org_1"  # it says nothing of a caller
+        return denied.status.code, headers, denied.body.encode()
+
+    return asked
+
+
 @kinde_guard.django.requires_scope("write:users")
 def django_users(request: HttpRequest) -> HttpResponse:
     return HttpResponse(request.kinde_token.org_code)
 
 
-urlpatterns = [path("users", django_users)]
+@drf.api_view(["GET"])
+@drf.authentication_classes([kinde_guard.drf.KindeAuthentication])
+@drf.permission_classes([kinde_guard.drf.HasScope("write:users")])
+def drf_users(request: DRFRequest) -> DRFResponse:
+    return DRFResponse(request.auth.org_code)
 
 
-def django_app(ask: django_project.Ask) -> Callable[[dict[str, Any]], Ask]:
+ninja = NinjaAPI(urls_namespace="api keys")
+
+
+@ninja.get("/users", auth=kinde_guard.ninja.KindeAuth(scope("write:users")))
+def ninja_users(request: HttpRequest) -> str:
+    return str(request.auth.org_code)
+
+
+@ninja.get("/ausers", auth=kinde_guard.ninja.KindeAuth(scope("write:users")))
+async def ninja_ausers(request: HttpRequest) -> str:
+    return str(request.auth.org_code)
+
+
+urlpatterns = [path("users", django_users), path("drf/users", drf_users), path("ninja/", ninja.urls)]
+
+
+def django_app(ask: django_project.Ask, path: str = "/users") -> Callable[[dict[str, Any]], Ask]:
     def made(settings: dict[str, Any]) -> Ask:
         options = {"MIDDLEWARE": [django_project.MIDDLEWARE], "KINDE_GUARD": settings, "ROOT_URLCONF": __name__}
 
         def asked(key: str | None) -> tuple[int, dict[str, str], bytes]:
             with override_settings(**options):
-                answer = ask("GET", "/users", headers={} if key is None else django_project.bearer(key))
+                answer = ask("GET", path, headers={} if key is None else django_project.bearer(key))
             return answer.status_code, {**answer.headers}, answer.content
 
         return asked
@@ -148,7 +205,12 @@ APPS: dict[str, Callable[[dict[str, Any]], Ask]] = {
     "wsgi": wsgi_app,
     "django over WSGI": django_app(django_project.over_wsgi),
     "django over ASGI": django_app(django_project.over_asgi),
+    "REST framework over WSGI": django_app(django_project.over_wsgi, "/drf/users"),
+    "REST framework over ASGI": django_app(django_project.over_asgi, "/drf/users"),
+    "Ninja over WSGI": django_app(django_project.over_wsgi, "/ninja/users"),
+    "Ninja over ASGI": django_app(django_project.over_asgi, "/ninja/ausers"),
     "forward auth": forward_app,
+    "Envoy over gRPC": envoy_app,
 }
 
 
