@@ -5,6 +5,7 @@ what it needs by ``override_settings``. Asked as servers ask, over WSGI and over
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -50,6 +51,27 @@ def over_wsgi(method: str, path: str, **request: Any) -> httpx.Response:
     transport = httpx.WSGITransport(get_wsgi_application(), wsgi_errors=sys.stderr)
     with httpx.Client(transport=transport, base_url="http://testserver") as client:
         return client.request(method, path, **request)
+
+
+class _Unread(io.RawIOBase):
+    """A body that nobody may read."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        raise AssertionError("the body was read")
+
+    readline = read  # type: ignore[assignment]  # of which there are two forms
+
+
+def with_an_unread_body(path: str, **request: Any) -> httpx.Response:
+    """The answer to a POST over WSGI whose body must not be read: 500 if it is."""
+    application = get_wsgi_application()
+
+    def unread(environ: dict[str, Any], start_response: Any) -> Any:
+        return application({**environ, "wsgi.input": _Unread(), "CONTENT_LENGTH": "12"}, start_response)
+
+    transport = httpx.WSGITransport(unread, raise_app_exceptions=False)
+    with httpx.Client(transport=transport, base_url="http://testserver") as client:
+        return client.post(path, **request)
 
 
 def over_asgi(method: str, path: str, **request: Any) -> httpx.Response:

@@ -22,7 +22,17 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.cache import cache_page
 from django.views.decorators.csrf import csrf_exempt
-from django_project import CORS, CSRF, MIDDLEWARE, Ask, bearer, over_asgi, over_wsgi, with_asgi_client
+from django_project import (
+    CORS,
+    CSRF,
+    MIDDLEWARE,
+    Ask,
+    bearer,
+    over_asgi,
+    over_wsgi,
+    with_an_unread_body,
+    with_asgi_client,
+)
 from helpers import CLIENT, M2M, Issuer, Time, guard_of, key_set, mint
 from waiting import LONG
 
@@ -431,6 +441,26 @@ def test_two_authorization_headers_are_400(path: str, app: dict[str, str]) -> No
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
         joined = over_wsgi("GET", path, headers={"Authorization": ",".join([app["Authorization"]] * 2)})
         assert (joined.status_code, joined.json()["error"]) == (400, "invalid_request")
+    assert asked == []
+
+
+@pytest.mark.parametrize("path", GUARDED)
+def test_a_refused_body_is_not_read(path: str, user: dict[str, str]) -> None:
+    """Under WSGI, where it is still on its way."""
+    with project():
+        stranger, lacking = with_an_unread_body(path), with_an_unread_body(path, headers=user)
+    assert (stranger.status_code, stranger.headers["WWW-Authenticate"]) == (401, 'Bearer realm="api"')
+    assert (lacking.status_code, lacking.json()["error"]) == (403, "insufficient_scope")
+    assert asked == []
+
+
+@pytest.mark.parametrize("path", ["/plain", "/aplain", "/users", "/unknown"])
+def test_a_body_is_not_read_where_every_path_demands_a_token(path: str) -> None:
+    """CSRF middleware, which looks into forms, stands below the guard."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    with project(public=[], middleware=[MIDDLEWARE, CSRF]):
+        for headers in ({}, bearer("forged"), bearer(mint({"exp": 1}))):
+            assert with_an_unread_body(path, headers={**form, **headers}).status_code == 401
     assert asked == []
 
 

@@ -15,7 +15,7 @@ from django.test import override_settings
 from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import cache_page
-from django_project import MIDDLEWARE, Ask, bearer, over_asgi, over_wsgi
+from django_project import MIDDLEWARE, Ask, bearer, over_asgi, over_wsgi, with_an_unread_body
 from helpers import CLIENT, M2M, USER, Issuer, Time, guard_of, mint
 from openapi_spec_validator import validate
 from rest_framework.authentication import BaseAuthentication
@@ -197,6 +197,30 @@ def test_a_refusal_has_its_challenge_without_a_handler_of_ours(ask: Ask, path: s
     assert forged.headers["WWW-Authenticate"].startswith('Bearer realm="api", error="invalid_token"')
     assert (expired.status_code, expired.json()) == (401, {"detail": "The access token has expired."})
     assert (twice.status_code, 'error="invalid_request"' in twice.headers["WWW-Authenticate"]) == (400, True)
+
+
+@pytest.mark.parametrize("path", ["/default", "/scope", "/function", "/two", "/keys"])
+def test_a_refused_body_is_not_read(path: str) -> None:
+    """Under WSGI, where it is still on its way."""
+    with project():
+        for headers in ({}, bearer("forged"), bearer(mint({"exp": 1}))):
+            refused = with_an_unread_body(path, headers={"Content-Type": "application/json", **headers})
+            assert (refused.status_code, refused.headers["WWW-Authenticate"][:6]) == (401, "Bearer")
+    assert asked == []
+
+
+@pytest.mark.parametrize("path", ["/scope", "/function", "/router/users/", "/decorated"])
+def test_two_authorization_headers_are_400(path: str) -> None:
+    """Under ASGI Django joins them with a comma; the scope has both. Each alone would be let in."""
+    with project():
+        for twice in ([*APPS.items(), *APPS.items()], [*APPS.items(), ("authorization", "Basic x")]):
+            refused = over_asgi("GET", path, headers=twice)
+            assert (refused.status_code, 'error="invalid_request"' in refused.headers["WWW-Authenticate"]) == (
+                400,
+                True,
+            )
+        assert asked == []
+        assert over_asgi("GET", path, headers=APPS).status_code == 200
 
 
 @pytest.mark.parametrize(("path", "let_in"), [

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -109,6 +110,16 @@ def test_flags(api: httpx.Client, issuer: LocalIssuer) -> None:
 def test_a_stranger_s_body_is_not_read(api: httpx.Client) -> None:
     """Refused for the missing token, not for the JSON that cannot be parsed."""
     assert api.post("/flags", content=b"{", headers={"Content-Type": "application/json"}).status_code == 401
+
+
+def test_a_stranger_is_refused_before_the_body_is_there(api: httpx.Client, request: pytest.FixtureRequest) -> None:
+    if request.node.callspec.params["api"] == "django over ASGI":
+        return  # there Django itself waits for the whole body first
+    with closing(http.client.HTTPConnection(api.base_url.host, api.base_url.port, timeout=LONG)) as connection:
+        connection.putrequest("POST", "/flags")
+        connection.putheader("Content-Length", "1000000")
+        connection.endheaders(b"only the beginning")
+        assert connection.getresponse().status == 401
 
 
 def test_report(api: httpx.Client, issuer: LocalIssuer) -> None:

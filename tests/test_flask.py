@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import logging
 import subprocess
@@ -653,6 +654,21 @@ class TestPublic:
         assert seen == []
         assert get(app, token=mint(), method="POST", data="body").status_code == 200
         assert seen == ["preprocessor", "body"]
+
+    @pytest.mark.parametrize("public", [None, []])
+    def test_a_refused_body_is_not_read(self, guard: Guard, public: list[str] | None) -> None:
+        """Neither by the guard nor on the way out: it is still on its way."""
+
+        class Unread(io.BytesIO):
+            def read(self, size: int | None = -1, /) -> bytes:
+                raise AssertionError("the body was read")
+
+        app = Flask("unread")
+        KindeGuard(app, guard=guard, public=public)
+        serve(app, "/", requires_scope("read:users")(caller), "POST")
+        for token, status in ((None, 401), ("forged", 401), (mint(), 403)):
+            answer = get(app, token=token, method="POST", input_stream=Unread(b"{}"), content_type="application/json")
+            assert answer.status_code == status
 
     def test_shows_what_is_public(self, app: Flask) -> None:
         assert app.extensions["kinde_guard"].public.patterns == ("/healthz", "/files/*")

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import pytest
@@ -15,9 +15,9 @@ from django.core.checks import run_checks
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 from django.urls import path
-from django_project import MIDDLEWARE, Ask, bearer, over_asgi, over_wsgi, with_asgi_client
+from django_project import MIDDLEWARE, Ask, bearer, over_asgi, over_wsgi, with_an_unread_body, with_asgi_client
 from helpers import CLIENT, M2M, Issuer, guard_of, mint
-from ninja import NinjaAPI, Router
+from ninja import Body, NinjaAPI, Router
 from ninja.errors import AuthenticationError
 from ninja.security import APIKeyHeader
 from ninja.testing import TestClient
@@ -143,7 +143,20 @@ def who_are_you(request: HttpRequest, error: AuthenticationError) -> HttpRespons
     return HttpResponse("who are you?", status=401)
 
 
-urlpatterns = [path("api/", api.urls), path("restyled/", restyled.urls)]
+sending = NinjaAPI(auth=KindeAuth(scope("read:users")), urls_namespace="sending")
+
+
+@sending.post("/sent")
+def sent(request: HttpRequest, flags: Annotated[dict[str, bool], Body()]) -> dict[str, str]:
+    return answer(request)
+
+
+@sending.post("/asent")
+async def asent(request: HttpRequest, flags: Annotated[dict[str, bool], Body()]) -> dict[str, str]:
+    return answer(request)
+
+
+urlpatterns = [path("api/", api.urls), path("sending/", sending.urls), path("restyled/", restyled.urls)]
 
 
 @contextmanager
@@ -236,6 +249,18 @@ def test_an_outage_is_503_with_the_time_to_wait(ask: Ask) -> None:
         for path in ("/api/users", "/api/ausers"):
             answer = ask("GET", path, headers=APPS)
             assert (answer.status_code, int(answer.headers["Retry-After"]) >= 1) == (503, True)
+
+
+@pytest.mark.parametrize("path", ["/sending/sent", "/sending/asent"])
+def test_a_refused_body_is_not_read(path: str) -> None:
+    """Under WSGI, where it is still on its way."""
+    with project():
+        for status, headers in ((401, {}), (401, bearer("forged")), (403, USERS)):
+            refused = with_an_unread_body(path, headers={"Content-Type": "application/json", **headers})
+            assert (refused.status_code, refused.headers["WWW-Authenticate"][:6]) == (status, "Bearer")
+        assert asked == []
+        assert over_wsgi("POST", path, headers=APPS, json={"dark": True}).status_code == 200
+        assert over_wsgi("POST", path, headers=APPS, json="none").status_code == 422
 
 
 def test_two_authorization_headers_are_400() -> None:
