@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 from waiting import LONG
+from werkzeug.serving import make_server
 
 from kinde_guard.cli.serving import listen, serving, url_of
 from kinde_guard.issuer import LocalIssuer
@@ -35,6 +36,20 @@ def served(app: Any, **options: Any) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(LONG)
+
+
+@contextlib.contextmanager
+def served_wsgi(app: Any) -> Iterator[str]:
+    """*app* behind Werkzeug's server, with threads, on a free port of 127.0.0.1; gives ``127.0.0.1:port``."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join(LONG)
+        server.server_close()
 
 
 @contextlib.contextmanager
