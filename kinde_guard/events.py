@@ -141,6 +141,14 @@ class RevocationsStale:
 
 
 @dataclass(frozen=True, slots=True)
+class RevocationsCompared:
+    """This process's copy of the revocations was compared with what Redis holds, and is complete: about once a
+    second."""
+
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKeyAnswered:
     """Kinde was asked about an API key, and has said whether it is good."""
 
@@ -187,6 +195,7 @@ Event = (
     | Revoked
     | RevocationsLoaded
     | RevocationsStale
+    | RevocationsCompared
     | ApiKeyAnswered
     | ApiKeyUnanswered
     | WebhookAnswered

@@ -31,6 +31,7 @@ from .events import (
     KeysFailed,
     KeysFetched,
     Refused,
+    RevocationsCompared,
     RevocationsLoaded,
     RevocationsStale,
     Revoked,
@@ -80,6 +81,8 @@ class Telemetry:
     ) -> None:
         self._issuers: dict[str, _Keys] = {}
         self._revocations = ""
+        self._compared: RevocationsCompared | None = None
+        self._compared_at = 0.0
         self._now = monotonic
         self._tracer = get_tracer("kinde_guard", __version__, tracer_provider)
         self._count(get_meter("kinde_guard", __version__, meter_provider))
@@ -119,6 +122,8 @@ class Telemetry:
                 self._revocations = "fresh"
             case RevocationsStale():
                 self._revocations = event.state
+            case RevocationsCompared():
+                self._compared, self._compared_at = event, self._now()
 
     def _count(self, meter: Meter) -> None:
         self._verifications = meter.create_counter(
@@ -159,6 +164,18 @@ class Telemetry:
                 "1",
                 "1 for the state that this process's copy of the revocations is in, else 0",
                 self._revocations_status,
+            ),
+            (
+                "kinde_guard.revocations.age",
+                "s",
+                "Time since this process's copy of the revocations was known to be complete",
+                self._revocations_age,
+            ),
+            (
+                "kinde_guard.revocations.entries",
+                "{revocation}",
+                "Revocations that this process's copy holds",
+                self._revocations_entries,
             ),
             ("kinde_guard.clock.drift", "s", "How far the clock here is ahead of the issuer's", self._drifts),
         )
@@ -210,6 +227,12 @@ class Telemetry:
 
     def _revocations_status(self, _: CallbackOptions) -> Iterable[Observation]:
         return [Observation(int(state == self._revocations), {_STATE: state}) for state in _STATES if self._revocations]
+
+    def _revocations_age(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [] if self._compared is None else [Observation(self._now() - self._compared_at)]
+
+    def _revocations_entries(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [] if self._compared is None else [Observation(self._compared.entries)]
 
     def _status(self, _: CallbackOptions) -> Iterable[Observation]:
         now = self._now()

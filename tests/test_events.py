@@ -279,7 +279,7 @@ def test_events_are_frozen() -> None:
         Refused("expired", "", "").reason = "malformed"  # type: ignore[misc]
     kinds = {kind for kind in vars(events).values() if dataclasses.is_dataclass(kind)}
     of_keys = {KeysFetched, KeysFailed, KeysStale, KeysChanged}
-    of_revocations = {Revoked, RevocationsLoaded, RevocationsStale}
+    of_revocations = {Revoked, RevocationsLoaded, RevocationsStale, events.RevocationsCompared}
     of_api_keys = {events.ApiKeyAnswered, events.ApiKeyUnanswered}
     assert kinds == {Verified, Refused, CannotTell, WebhookAnswered} | of_keys | of_revocations | of_api_keys
 

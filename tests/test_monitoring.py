@@ -15,13 +15,13 @@ from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import REGISTRY, generate_latest
 
 from kinde_guard import InsufficientScope, scope
-from kinde_guard.events import KeysFetched
+from kinde_guard.events import KeysFetched, RevocationsCompared, RevocationsLoaded, Revoked
 from kinde_guard.otel import Telemetry
 
 ROOT = Path(__file__).parents[1]
 ALERTS = ROOT / "examples" / "monitoring" / "prometheus_alerts.yml"
 DASHBOARD = ROOT / "examples" / "monitoring" / "grafana_dashboard.json"
-METRIC = re.compile(r"\bkinde_guard_(?:verifications|demands|keys|clock)_\w+(?![\w=])(?!\s*[=!]~?\")")
+METRIC = re.compile(r"\bkinde_guard_(?:verifications|demands|keys|revocations|clock)_\w+(?![\w=])(?!\s*[=!]~?\")")
 
 
 def expressions() -> list[str]:
@@ -48,6 +48,9 @@ def exported() -> str:
         reason_of(guard, token)
     with pytest.raises(InsufficientScope):
         guard.demand(guard.verify(mint()), scope("never"))
+    revoked = (RevocationsLoaded(1, 0.1), RevocationsCompared(1), Revoked("subject", "id", "webhook", 0.2))
+    for event in revoked:
+        telemetry.observe(event)
     telemetry.observe(KeysFetched(ISSUER, 0.1, 1, 600, 3600, clock_drift=-4.0))  # the issuer above sends no Date
     try:
         return generate_latest(REGISTRY).decode()
@@ -57,7 +60,7 @@ def exported() -> str:
 
 def test_what_they_ask_for_is_exported(exported: str) -> None:
     asked = {name for expression in expressions() for name in set(METRIC.findall(expression)) - labels_in(expression)}
-    assert len(asked) >= 6
+    assert len(asked) >= 10
     assert [name for name in asked if not re.search(rf"^{name}\b", exported, re.MULTILINE)] == []
 
 
@@ -71,9 +74,9 @@ def test_labels_that_they_ask_for_are_there(exported: str) -> None:
 def test_prometheus_takes_the_alerts() -> None:
     done = subprocess.run(["promtool", "check", "rules", str(ALERTS)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 rules found" in done.stdout
+    assert "9 rules found" in done.stdout
 
 
 def test_every_alert_says_what_to_do() -> None:
     text = ALERTS.read_text(encoding="utf-8")
-    assert text.count("- alert:") == text.count("summary:") == text.count("action:") == 6
+    assert text.count("- alert:") == text.count("summary:") == text.count("action:") == 9

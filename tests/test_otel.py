@@ -22,7 +22,14 @@ from prometheus_client import start_http_server
 from waiting import LONG, until
 
 from kinde_guard import AuthError, Guard, KeysUnavailable, permission, scope
-from kinde_guard.events import ApiKeyAnswered, ApiKeyUnanswered, RevocationsLoaded, RevocationsStale, Revoked
+from kinde_guard.events import (
+    ApiKeyAnswered,
+    ApiKeyUnanswered,
+    RevocationsCompared,
+    RevocationsLoaded,
+    RevocationsStale,
+    Revoked,
+)
 from kinde_guard.net import joining
 from kinde_guard.otel import Telemetry
 from kinde_guard.webhooks import WebhookEvent, WebhookReceiver
@@ -337,3 +344,17 @@ def test_revocations_are_counted_and_their_state_is_a_gauge(backend: Backend) ->
         points = backend.points("kinde_guard.revocations.status")
         states[str(event)] = [dict(names)["revocations.state"] for names, value in points.items() if value]
     assert list(states.values()) == [["fresh"], ["stale"], ["expired"], ["fresh"]]
+
+
+def test_the_age_and_the_size_of_the_copy_are_gauges(backend: Backend, time: Time) -> None:
+    names = {"kinde_guard.revocations.age": "s", "kinde_guard.revocations.entries": "{revocation}"}
+    observe = backend.telemetry.observe
+    observe(RevocationsStale("never_loaded", float("inf")))
+    assert not names.keys() & backend.metrics().keys()  # there is no copy yet
+    observe(RevocationsCompared(3))
+    time.passes(2)
+    assert [backend.points(name) for name in names] == [{(): 2.0}, {(): 3}]
+    observe(RevocationsCompared(4))
+    time.passes(40)
+    assert [backend.points(name) for name in names] == [{(): 40.0}, {(): 4}]
+    assert {name: backend.metrics()[name].unit for name in names} == names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..events import Emit, Event, RevocationsLoaded, RevocationsStale, Revoked, log
+from ..events import Emit, Event, RevocationsCompared, RevocationsLoaded, RevocationsStale, Revoked, log
 from .entry import Revocation
 from .health import State
 
@@ -27,8 +27,11 @@ class RevocationNotices:
     def of_success(self, entries: int, seconds: float, age: float) -> None:
         """All is known: *entries*, read in *seconds*, after *age* seconds without news (infinite the first time)."""
         before, self._state, self.problem = self._state, "fresh", ""
-        if before == "fresh":
-            return
+        if before != "fresh":
+            self._of_loading(before, entries, seconds, age)
+        self._emit(RevocationsCompared(entries))
+
+    def _of_loading(self, before: State | None, entries: int, seconds: float, age: float) -> None:
         if before in (None, "never_loaded"):
             log.info("revocations: loaded, %d entries", entries, extra={"event": "revocations_loaded"})
         else:

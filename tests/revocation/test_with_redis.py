@@ -19,7 +19,7 @@ from waiting import LONG, in_thread, until
 
 from kinde_guard import ConfigurationError, Guard
 from kinde_guard.errors import RevocationsUnavailable
-from kinde_guard.events import Event, RevocationsLoaded, RevocationsStale, Revoked
+from kinde_guard.events import Event, RevocationsCompared, RevocationsLoaded, RevocationsStale, Revoked
 from kinde_guard.net.clocks import Clocks, ageing
 from kinde_guard.revocation import Revocation, Revocations
 from kinde_guard.revocation.entry import Marks, fields_of, made
@@ -162,6 +162,22 @@ def test_a_worker_that_comes_later_knows_all(redis_server: RedisServer, workers:
     assert not [event for event in late.told if isinstance(event, Revoked)]  # it is no news
     (loaded,) = [event for event in late.told if isinstance(event, RevocationsLoaded)]
     assert loaded.entries == 200
+
+
+def test_each_second_an_observer_hears_that_the_copy_is_complete(redis_server: RedisServer, workers: Make) -> None:
+    def sizes() -> list[int]:
+        return [event.entries for event in worker.told if isinstance(event, RevocationsCompared)]
+
+    worker = workers(redis_server.url).follows()
+    until(lambda: sizes()[:2] == [0, 0])
+    worker.revocations.revoke_subject("kp_1")
+    until(lambda: sizes()[-1] == 1)
+    redis_server.kill()
+    until(lambda: worker.revocations.health().problem)
+    before = sizes()
+    redis_server.start()
+    until(lambda: len(sizes()) > len(before))
+    assert sizes()[len(before)] == 1
 
 
 def test_the_first_request_starts_it_and_waits(redis_server: RedisServer, workers: Make) -> None:
