@@ -24,9 +24,9 @@ BARS = {
     "MCP": 8.0,
     "Django": 1.6,
     "Django REST framework": 1.6,
-    "Django Ninja": 1.6,
+    "Django Ninja": 1.8,
     "forward auth": 0.4,
-    "Envoy over gRPC": 1.0,
+    "Envoy over gRPC": 1.2,
 }
 """At most, with a repeated token, as multiples of a bare verification."""
 
