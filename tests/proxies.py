@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from waiting import LONG, until
 
 _NGINX = """
 daemon off;
+{as_who}
 pid {folder}/pid;
 error_log {folder}/error.log;
 events {{}}
@@ -48,8 +50,12 @@ def in_front(proxy: str, printed: str, folder: Path) -> Iterator[str]:
     """*proxy* with the configuration *printed*; gives its host and port."""
     port = free_port()
     config = folder / {"caddy": "Caddyfile", "nginx": "nginx.conf"}.get(proxy, "config.yaml")
+    # Started by root, nginx works as nobody, who cannot write a large body into a folder of pytest's.
+    as_who = "user root;" if os.name == "posix" and os.getuid() == 0 else ""
     config.write_text(
-        _NGINX.format(folder=folder, port=port, printed=printed) if proxy == "nginx" else _at(port, printed)
+        _NGINX.format(folder=folder, port=port, printed=printed, as_who=as_who)
+        if proxy == "nginx"
+        else _at(port, printed)
     )
     command = [program(proxy), *_arguments(proxy, config, port)]
     home = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "PATH": "/usr/bin:/bin"}

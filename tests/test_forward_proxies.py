@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import http.server
 import json
+import os
 import re
 import sys
 import threading
@@ -29,16 +31,27 @@ EMPTY = ("Authorization", "")
 
 
 class App(http.server.BaseHTTPRequestHandler):
-    """Behind the proxy: says that it was reached, where, and by which headers."""
+    """Behind the proxy: says that it was reached, where, by which headers, and with which body (its digest)."""
 
     def do_GET(self) -> None:
-        body = json.dumps({"reached": self.path, "headers": self.headers.items()}).encode()
+        digest = hashlib.sha256(self._body()).hexdigest()
+        body = json.dumps({"reached": self.path, "headers": self.headers.items(), "body": digest}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     do_POST = do_OPTIONS = do_GET  # noqa: N815  # the standard library's names
+
+    def _body(self) -> bytes:
+        if self.headers["Transfer-Encoding"] != "chunked":
+            return self.rfile.read(int(self.headers["Content-Length"] or 0))
+        pieces = []
+        while size := int(self.rfile.readline(), 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
 
     def log_message(self, *_: Any) -> None: ...
 
@@ -81,6 +94,19 @@ def ask(where: str, path: str, *headers: tuple[str, str], method: str = "GET") -
         text = answer.read().decode()
         body = json.loads(text) if text.startswith("{") else {}
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, body
+    finally:
+        connection.close()
+
+
+def post(where: str, body: bytes, chunked: bool, *headers: tuple[str, str]) -> tuple[int, Any]:
+    """Status and document of the answer."""
+    connection = http.client.HTTPConnection(where, timeout=LONG)
+    pieces = (body[start : start + 50_000] for start in range(0, len(body), 50_000))
+    try:
+        connection.request("POST", "/users", pieces if chunked else body, dict(headers), encode_chunked=chunked)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        return answer.status, json.loads(text) if answer.status == 200 else {}
     finally:
         connection.close()
 
@@ -215,6 +241,19 @@ def test_a_proxy_lets_in_whom_it_should(proxy: str, tmp_path: Path) -> None:
         assert (status >= 500, "reached" in body) == (True, False)
         if proxy in ("nginx", "envoy"):
             assert status == 503
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["with its length", "in pieces"])
+def test_a_body_reaches_the_app_whole(proxy: str, chunked: bool, tmp_path: Path) -> None:
+    """If the caller may go on, who is answered otherwise; nginx keeps a large one in a file meanwhile."""
+    with everything(proxy, tmp_path, "scope:read:users") as (where, issuer, _):
+        good = bearer(issuer.m2m_token(scope="read:users"))
+        until(lambda: ask(where, "/users", good)[0] == 200)
+        for size in (10, 200_000):
+            body = os.urandom(size)
+            status, found = post(where, body, chunked, good)
+            assert (status, found.get("body")) == (200, hashlib.sha256(body).hexdigest()), size
+            assert post(where, body, chunked)[0] == 401, size
 
 
 def test_no_path_gets_round_a_stricter_route(proxy: str, tmp_path: Path) -> None:
