@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from helpers import Issuer, guard_of, mint
 from waiting import LONG
 
-from kinde_guard import ConfigurationError
+from kinde_guard import ConfigurationError, Guard
+from kinde_guard.testing import assert_resists_hostile_tokens, guard_for, local_issuer
 
 grpc = pytest.importorskip("grpc", reason="kinde-guard[envoy] is not installed")
 pytest.importorskip("envoy.service.auth.v3", reason="kinde-guard[envoy] is not installed")
@@ -23,12 +26,16 @@ from kinde_guard.ext_authz import served  # noqa: E402
 class Envoy:
     """What asks."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, guard: Guard | None = None, **options: Any) -> None:
         self.issuer = Issuer()
-        self.server = served(guard_of(self.issuer), "127.0.0.1:0", **options)
+        self.server = served(guard or guard_of(self.issuer), "127.0.0.1:0", **options)
         self.port = self.server.add_insecure_port("127.0.0.1:0")
         self.server.start()
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}")
+
+    def close(self) -> None:
+        self.channel.close()
+        self.server.stop(0).wait(LONG)
 
     def ask(
         self, require: str | None, *authorization: str, path: str = "/users", raw: bool = False
@@ -40,9 +47,10 @@ class Envoy:
         if require is not None:
             request.attributes.context_extensions["require"] = require
         if authorization and not raw:
-            http.headers["authorization"] = ",".join(authorization)
+            text = b",".join(value.encode("latin-1") for value in authorization).decode("utf-8", "replace")
+            http.headers["authorization"] = text.replace("\ufffd", "!")  # as Envoy does
         for value in authorization if raw else ():
-            http.header_map.headers.append(base_pb2.HeaderValue(key="authorization", raw_value=value.encode()))
+            http.header_map.headers.append(base_pb2.HeaderValue(key="authorization", raw_value=value.encode("latin-1")))
         answer = service.AuthorizationStub(self.channel).Check(request, timeout=LONG)
         self.removed = list(answer.ok_response.headers_to_remove)
         denied = answer.WhichOneof("http_response") == "denied_response"
@@ -52,12 +60,23 @@ class Envoy:
         return (said.status.code, headers, said.body) if denied else (0, headers, "")
 
 
+class Asked(httpx.BaseTransport):
+    """Requests that are answered as Envoy does, which asks *envoy* for a route that requires *require*."""
+
+    def __init__(self, envoy: Envoy, require: str, raw: bool) -> None:
+        self._ask = functools.partial(envoy.ask, require, raw=raw)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        sent = [value.decode("latin-1") for name, value in request.headers.raw if name.lower() == b"authorization"]
+        status, headers, body = self._ask(*sent, path=request.url.raw_path.decode())
+        return httpx.Response(status or 200, headers=headers, content=body)
+
+
 @pytest.fixture
 def envoy() -> Iterator[Envoy]:
     made = Envoy()
     yield made
-    made.channel.close()
-    made.server.stop(0).wait(LONG)
+    made.close()
 
 
 def bearer(**changes: Any) -> str:
@@ -104,8 +123,18 @@ def test_who_calls() -> None:
         assert headers["x-kinde-subject"]
         assert {"x_kinde_subject", "x-kinde_subject", "x_kinde-org-code"} <= set(envoy.removed)
     finally:
-        envoy.channel.close()
-        envoy.server.stop(0).wait(LONG)
+        envoy.close()
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["joined", "raw headers"])
+def test_it_resists_hostile_tokens(raw: bool) -> None:
+    issuer = local_issuer()
+    envoy = Envoy(guard_for(issuer))
+    try:
+        with httpx.Client(transport=Asked(envoy, "scope:read:users", raw), base_url="http://api.test") as client:
+            assert_resists_hostile_tokens(client, "/users", issuer=issuer, scope="read:users")
+    finally:
+        envoy.close()
 
 
 def test_an_address_that_is_taken(envoy: Envoy) -> None:

@@ -74,6 +74,9 @@ def test_the_path_is_the_requirement(path: str, requirement: object) -> None:
         ("/verify/scope=read/../authenticated", 404),
         ("/verify/scope=read/%2e%2e/authenticated", 404),
         ("/verify/scope=read/./authenticated", 404),
+        ("/verify/scope=read/users", 500),  # what a proxy appends, as Envoy's HTTP mode does
+        ("/verify/authenticated/verify/authenticated", 500),
+        ("/verify/authenticated/", 404),
         ("/", 404),
         ("/verifyx/authenticated", 404),
         ("/VERIFY/authenticated", 404),
@@ -83,6 +86,14 @@ def test_the_path_is_the_requirement(path: str, requirement: object) -> None:
 def test_what_is_no_requirement_lets_nobody_in(app: ForwardAuth, path: str, status: int) -> None:
     answer = ask(app, path, bearer())
     assert (answer.status, answer.headers["cache-control"]) == (status, "no-store")
+
+
+@pytest.mark.parametrize(
+    "appended", ["/authenticated", "/machine", "/scope=read:users", "/authenticated/scope=read:users"]
+)
+def test_what_a_proxy_appends_to_the_path_can_only_add(app: ForwardAuth, appended: str) -> None:
+    assert ask(app, f"/verify/scope=write:all{appended}", bearer()).status == 403
+    assert ask(app, "/verify/authenticated/scope=write:all", bearer()).status == 403
 
 
 @pytest.mark.parametrize(
