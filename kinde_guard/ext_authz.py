@@ -45,14 +45,19 @@ def served(guard: Authenticator, address: str, *, identity_headers: bool = False
     """A gRPC server at *address* (host and port), which you have to start: ``served(guard, "127.0.0.1:9402").start()``.
     Whoever can reach it learns what the guard says of a token, and nothing else. *identity_headers* is as in
     :class:`Authorization`. Raises :class:`~kinde_guard.ConfigurationError` if the address cannot be used."""
+    return bound(guard, address, identity_headers=identity_headers)[0]
+
+
+def bound(guard: Authenticator, address: str, *, identity_headers: bool = False) -> tuple[grpc.Server, int]:
+    """As :func:`served`, with the port, which the system chooses where *address* says 0."""
     server = grpc.server(ThreadPoolExecutor(_THREADS, "kinde_guard-ext_authz"), options=[("grpc.so_reuseport", 0)])
     servicer = Authorization(guard, identity_headers=identity_headers)
     external_auth_pb2_grpc.add_AuthorizationServicer_to_server(servicer, server)
     try:
-        server.add_insecure_port(address)
+        port = server.add_insecure_port(address)
     except RuntimeError:
         raise ConfigurationError(f"{address} cannot be used for gRPC: stop what uses it, or choose another") from None
-    return server
+    return server, port
 
 
 class Authorization(external_auth_pb2_grpc.AuthorizationServicer):  # type: ignore[misc]  # it is Any to mypy

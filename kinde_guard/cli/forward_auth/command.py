@@ -99,29 +99,30 @@ def _serve(
     asked = ForwardAuth(
         guard, statuses=statuses, identity_headers=identity_headers, healthz="/healthz", readyz="/readyz"
     )
-    envoy = nullcontext() if grpc is None else _envoy(guard, f"{host}:{grpc}", identity_headers)
-    with listen(port, host) as sock, envoy:
-        print(words(host, sock.getsockname()[1], grpc), flush=True)
+    envoy = nullcontext() if grpc is None else _envoy(guard, _address(host, grpc), identity_headers)
+    with listen(port, host) as sock, envoy as taken:
+        print(words(host, sock.getsockname()[1], taken), flush=True)
         serve(asked, sock)
 
 
 @contextmanager
-def _envoy(guard: Guard, address: str, identity_headers: bool) -> Iterator[None]:
+def _envoy(guard: Guard, address: str, identity_headers: bool) -> Iterator[int]:
+    """Answers Envoy meanwhile; gives the port."""
     try:
-        from ...ext_authz import served
+        from ...ext_authz import bound
     except ImportError as missing:
         raise ConfigurationError(f"--grpc: {missing}") from None
-    server = served(guard, address, identity_headers=identity_headers)
+    server, port = bound(guard, address, identity_headers=identity_headers)
     server.start()
     try:
-        yield
+        yield port
     finally:
         server.stop(1).wait()
 
 
 def facts(host: str, port: int, grpc: int | None) -> str:
     """Where it is, for a program, in one line of JSON."""
-    return json.dumps({"url": f"http://{host}:{port}", "grpc": None if grpc is None else f"{host}:{grpc}"})
+    return json.dumps({"url": f"http://{_address(host, port)}", "grpc": None if grpc is None else _address(host, grpc)})
 
 
 def greeting(host: str, port: int, grpc: int | None) -> str:
@@ -131,8 +132,12 @@ def greeting(host: str, port: int, grpc: int | None) -> str:
         if is_loopback(host)
         else "whoever can reach this machine can ask it what it says of a token: let the proxy alone reach it"
     )
-    lines = [f"Forward auth at http://{host}:{port}/verify/… ({reach}; Ctrl-C ends it)"]
+    lines = [f"Forward auth at http://{_address(host, port)}/verify/… ({reach}; Ctrl-C ends it)"]
     if grpc is not None:
-        lines.append(f"and for Envoy at {host}:{grpc} (gRPC)")
+        lines.append(f"and for Envoy at {_address(host, grpc)} (gRPC)")
     lines.append("The proxy's part: kinde-guard forward-auth --print nginx --require scope:read:users")
     return "\n".join(lines)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
