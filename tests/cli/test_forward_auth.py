@@ -9,11 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 from commands import outcome_of
 from helpers import Outcome
 from waiting import LONG
 
+from kinde_guard.web.identity_headers import NAMES
+
 Run = Callable[..., Outcome]
+ANNOTATION = "nginx.ingress.kubernetes.io/"
 
 
 @pytest.fixture
@@ -92,6 +96,7 @@ def test_the_port_for_envoy_is_the_one_that_was_taken(
         (["--print", "nginx", "--require", "scope:a | scope:b"], "'scope:a | scope:b' is more than one requirement"),
         (["--print", "nginx", "--require", "scope:a & user"], "'scope:a & user' is more than one requirement"),
         (["--print", "nginx", "--require", 'permission:"a b"'], "is more than one requirement, or has quotes"),
+        (["--print", "ingress", "--require", "permission:a/b@c"], "refuses an auth-url with % @ in it"),
         (["--print", "nginx", "--require", "scop:a"], "'scop:a' is none of scope:NAME, permission:KEY"),
     ],
 )
@@ -99,3 +104,20 @@ def test_what_cannot_be_is_said(run: Run, arguments: list[str], sentence: str) -
     status, out, err = run(*arguments)
     assert (status, out, err.startswith("kinde-guard: ")) == (2, "", True)
     assert sentence in " ".join(err.split())
+
+
+def test_ingress(run: Run) -> None:
+    """Annotations of ingress-nginx's page, External Authentication."""
+    wanted = ["--print", "ingress", "--require", "scope:read:users", "--require", "permission:view:report"]
+    asked = [*wanted, "--service", "http://guard.auth.svc.cluster.local:9401"]
+    url = "http://guard.auth.svc.cluster.local:9401/verify/scope=read:users/permission=view:report"
+    plain = run(*asked).out
+    assert yaml.safe_load(plain) == {"metadata": {"annotations": {f"{ANNOTATION}auth-url": url}}}
+    assert "--statuses nginx" in plain
+    told = run(*asked, "--identity-headers").out
+    assert yaml.safe_load(told)["metadata"]["annotations"] == {
+        f"{ANNOTATION}auth-url": url,
+        f"{ANNOTATION}auth-response-headers": ",".join(NAMES),
+    }
+    assert "--statuses nginx and --identity-headers" in told
+    assert "enable-underscores-in-headers" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
@@ -213,6 +214,7 @@ static_resources:
 """
 _MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _TEMPLATES = {"nginx": _NGINX, "caddy": _CADDY, "traefik": _TRAEFIK, "envoy": _ENVOY, "ingress": _INGRESS}
+_NOT_FOR_INGRESS = re.compile(r"[^-._~a-zA-Z0-9/:?&=]")  # its annotation validation, on by default since 1.12
 PROXIES: Sequence[str] = tuple(_TEMPLATES)
 
 
@@ -221,6 +223,8 @@ def printed(proxy: str, wiring: Wiring) -> str:
     if proxy not in _TEMPLATES:
         raise ConfigurationError(f"--print takes {', '.join(PROXIES)}, not {proxy!r}")
     path = path_of(wiring.requires)
+    if proxy == "ingress":
+        _check_for_ingress(wiring.called)
     says_who = wiring.identity_headers
     template = _CADDY_SAYS_WHO if says_who and proxy == "caddy" else _TEMPLATES[proxy]
     return template.format(
@@ -243,6 +247,16 @@ def printed(proxy: str, wiring: Wiring) -> str:
         grpc_socket=_socket(wiring.grpc),
         grpc_port=wiring.grpc.rpartition(":")[2],
     )
+
+
+def _check_for_ingress(url: str) -> None:
+    """That controller lets few characters stand in a URL, and refuses the annotation otherwise."""
+    refused = sorted(set(_NOT_FOR_INGRESS.findall(url)))
+    if refused:
+        raise ConfigurationError(
+            f"ingress-nginx refuses an auth-url with {' '.join(refused)} in it, such as {url}: name it otherwise, or "
+            "require it in the app behind the proxy"
+        )
 
 
 def _nginx_says_who() -> str:
