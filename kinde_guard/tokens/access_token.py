@@ -259,7 +259,7 @@ def _holds_nothing(token: AccessToken, name: object) -> NoReturn:
 
 def _no_sequence(token: AccessToken) -> NoReturn:
     """What ``__iter__`` does, for ``dict(token)`` and ``list(token)``."""
-    raise TypeError("an AccessToken is no dict: write token.claims, a plain dict")
+    raise TypeError("an AccessToken is not a dict: write token.claims, a plain dict")
 
 
 # Hung on from outside: in the class, type checkers take it for a promise that whatever name is written exists.

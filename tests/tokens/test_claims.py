@@ -353,8 +353,8 @@ def test_a_token_in_a_log_shows_no_token(guard: Guard) -> None:
         ("token._made_by", AttributeError, "no attribute '_made_by'"),
         ("token.org", AttributeError, "write token.org_code"),
         ("token.is_machine", AttributeError, "write token.is_m2m"),
-        ("list(token)", TypeError, "an AccessToken is no dict: write token.claims, a plain dict"),
-        ("dict(token)", TypeError, "an AccessToken is no dict: write token.claims, a plain dict"),
+        ("list(token)", TypeError, "an AccessToken is not a dict: write token.claims, a plain dict"),
+        ("dict(token)", TypeError, "an AccessToken is not a dict: write token.claims, a plain dict"),
     ],
 )
 def test_the_spelling_of_other_libraries_is_answered_by_ours(
