@@ -199,6 +199,16 @@ def test_an_entry_is_kept_for_as_long_as_any_guard_lets_its_tokens_in() -> None:
     assert not revocations.copy.held()
 
 
+def test_a_remembered_token_is_over_in_its_time_though_the_clock_was_set_back(fleet: Fleet) -> None:
+    """Also where revocations are looked at."""
+    token = fleet.guard.verify(RAW)
+    fleet.time.passes(token.expires_at - NOW + 31)
+    fleet.time.wall = NOW
+    with pytest.raises(InvalidToken, match="set back") as refused:
+        fleet.guard.verify(RAW)
+    assert refused.value.reason == "expired"
+
+
 def test_the_count_of_sign_outs_has_an_end(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kinde_guard.revocation.revocations._MOST_COUNTED", 3)
     for number in range(10):
