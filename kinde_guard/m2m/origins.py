@@ -9,7 +9,7 @@ import httpx
 from ..errors import ConfigurationError
 from ..events import log
 from ..net.once import Once
-from ..settings import is_loopback
+from ..settings import host_in_url, is_loopback
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PLAIN_NAMES = {"ws": "http", "wss": "https"}  # a WebSocket begins as a request (RFC 6455 §4.1)
@@ -23,8 +23,7 @@ class Origin(NamedTuple):
     port: int | None = None
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" + (f":{self.port}" if self.port else "")
+        return f"{self.scheme}://{host_in_url(self.host)}" + (f":{self.port}" if self.port else "")
 
     @property
     def is_private(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
+from ..settings import host_in_url
 from .exchange import MAX_BODY, MAX_HEAD, FetchFailed, HttpAnswer, encoded, too_large
 
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
@@ -47,7 +48,7 @@ def target(url: str) -> Target:
     if not _HOST.fullmatch(host) or min(url) < " " or "\x7f" in url:
         raise FetchFailed("the URL has no host name that can be looked up")
     default = _PORTS[parts.scheme]
-    name = f"[{host}]" if ":" in host else host
+    name = host_in_url(host)
     path = quote(parts.path or "/", safe=_UNRESERVED) + (
         f"?{quote(parts.query, safe=_UNRESERVED)}" if parts.query else ""
     )

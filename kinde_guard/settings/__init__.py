@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .urls import LOOPBACK, is_loopback, issuer_url, local_url
+from .urls import LOOPBACK, host_in_url, is_loopback, issuer_url, local_url
 from .values import ASYMMETRIC, KINDE_AUDIENCE, MAX_LEEWAY, Audiences, FromEnvironment, Settings, checked_transport
 from .variables import DOMAIN_VARIABLES, Domains, Variables, issuer_urls
 
@@ -18,6 +18,7 @@ __all__ = [
     "Settings",
     "Variables",
     "checked_transport",
+    "host_in_url",
     "is_loopback",
     "issuer_url",
     "issuer_urls",

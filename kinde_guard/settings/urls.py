@@ -111,6 +111,11 @@ def _split(url: str, name: str, text: str) -> SplitResult:
     return parts
 
 
+def host_in_url(host: str) -> str:
+    """*host* as a URL has it: an IPv6 address stands in brackets (RFC 3986 §3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _check_scheme(parts: SplitResult, name: str, text: str) -> None:
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")):
         return
@@ -120,8 +125,7 @@ def _check_scheme(parts: SplitResult, name: str, text: str) -> None:
 
 
 def _rebuilt(parts: SplitResult) -> str:
-    host = (parts.hostname or "").lower()
-    host = f"[{host}]" if ":" in host else host
+    host = host_in_url((parts.hostname or "").lower())
     default = {"https": 443, "http": 80}[parts.scheme]
     port = "" if parts.port in (None, default) else f":{parts.port}"
     return f"{parts.scheme}://{host}{port}"

@@ -11,7 +11,7 @@ import typer
 
 from ...errors import ConfigurationError
 from ...guard import Guard
-from ...settings import KINDE_AUDIENCE, is_loopback
+from ...settings import KINDE_AUDIENCE, host_in_url, is_loopback
 from ..options import AsJson, Audiences, Domains
 from .printed import PROXIES, Wiring, path_of, printed
 
@@ -140,4 +140,4 @@ def greeting(host: str, port: int, grpc: int | None) -> str:
 
 
 def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{host_in_url(host)}:{port}"
