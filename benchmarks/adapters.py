@@ -37,34 +37,28 @@ def run(bench: Bench) -> Report:
     """A table each. Tokens are repeated, as they are on most calls."""
     token = bench.site.tokens("M2M", 1)
     with event_loop() as loop:
-        tables = [_forward_auth(bench, token, loop), _ext_authz(bench, token, loop), *_django(bench, token, loop)]
+        tables = [*_services(bench, token, loop), *_django(bench, token, loop)]
         with _mcp_apps(bench, loop) as apps:
             tables.append(_table(bench, "MCP", apps, token, loop, mcp_requests))
     return Report("adapters", [*tables, behind_nginx.table(bench)])
 
 
-def _forward_auth(bench: Bench, token: Sequence[bytes], loop: asyncio.AbstractEventLoop) -> Table:
-    """A service that a reverse proxy asks."""
-    verifiers = bench.found.in_process(*PEERS)
-    apps = {
-        NOTHING: forward.nothing(),
-        OURS: forward.guarded(bench.site.guard()),
-        **{name: forward.by_hand(verify) for name, verify in verifiers.items()},
-    }
-    return _table(bench, "forward auth", apps, token, loop, asgi_requests)
-
-
-def _ext_authz(bench: Bench, token: Sequence[bytes], loop: asyncio.AbstractEventLoop) -> Table:
-    """The same over gRPC, as Envoy asks."""
+def _services(bench: Bench, token: Sequence[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[Table]:
+    """What a reverse proxy asks: over HTTP, and over gRPC as Envoy does."""
     from .apps import ext_authz
 
     verifiers = bench.found.in_process(*PEERS)
-    apps = {
-        NOTHING: ext_authz.nothing(),
-        OURS: ext_authz.guarded(bench.site.guard()),
-        **{name: ext_authz.by_hand(verify) for name, verify in verifiers.items()},
-    }
-    return _table(bench, "Envoy over gRPC", apps, token, loop, grpc_requests)
+    services: tuple[tuple[str, Any, Requests], ...] = (
+        ("forward auth", forward, asgi_requests),
+        ("Envoy over gRPC", ext_authz, grpc_requests),
+    )
+    for what, service, requests in services:
+        apps = {
+            NOTHING: service.nothing(),
+            OURS: service.guarded(bench.site.guard()),
+            **{name: service.by_hand(verify) for name, verify in verifiers.items()},
+        }
+        yield _table(bench, what, apps, token, loop, requests)
 
 
 def _django(bench: Bench, token: Sequence[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[Table]:
